@@ -1,0 +1,667 @@
+"""The nouns of clusterctl.  Pure data: this module imports nothing of ours.
+
+In every fact `None` means that the tool says it has nothing to report here; it is neither zero nor
+healthy.  What a tool failed to say is a `Trouble`, never a `None`.  Units end names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from random import Random
+from typing import Literal
+
+
+class UserError(Exception):
+    """The operator's mistake, in one line: file, key, remedy.  Exit 2; nothing was run."""
+
+
+# --------------------------------------------------------------------------- who and what is asked
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One machine we may be asked to look at.  `via` is a jump host: [user@]host[:port]."""
+
+    name: str
+    address: str = ""
+    user: str = ""
+    port: int = 0
+    via: str = ""
+    become: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    origin: str = ""  # inventory file and line
+
+    @property
+    def host(self) -> str:
+        return self.address or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a node is asked; travels to it as data.
+
+    `command` is an argument vector, never a shell line built from outside text.  With `script`, the
+    file of that stem in `remote/` runs in the node's Python with `command` as its `sys.argv[1:]`,
+    and may import `modules` of the controller's installation.  `without_python` is the command for
+    nodes that have no Python; empty: such a node cannot be asked this.
+    `group` names questions that must not run side by side (one firmware, one driver lock).
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    timeout_s: float = 20.0
+    script: str = ""
+    modules: tuple[str, ...] = ()
+    without_python: tuple[str, ...] = ()
+    cap_bytes: int = 1 << 20
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a node said to one question.  `exit_code` None: it was stopped at its deadline.
+
+    A process ended by signal n has `exit_code` -n.  `truncated`: the output passed the cap.
+    """
+
+    name: str
+    exit_code: int | None
+    stdout: str
+    stderr: str
+    seconds: float
+    truncated: bool = False
+
+
+class Kind(StrEnum):
+    """Why we could not see."""
+
+    UNREACHABLE = "unreachable"
+    DENIED = "denied"
+    TIMEOUT = "timeout"
+    MISSING = "missing"  # the tool is not installed
+    CUT = "cut"  # the conversation, or the output, ended early
+    EXIT = "exit"  # the tool ran and failed
+    UNREADABLE = "unreadable"  # we do not understand what it printed
+    BUG = "bug"  # we broke; the traceback is in the log
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why something could not be observed.  `part` empty: the whole answer."""
+
+    kind: Kind
+    detail: str
+    part: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}"
+
+
+# --------------------------------------------------------------------------- facts
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """One device, whoever made it.
+
+    `throttle` holds the reasons active now, in our words: idle, sw_power_cap, hw_slowdown,
+    sw_thermal, hw_thermal, hw_power_brake, sync_boost, clocks_setting, display.
+    `health` is the vendor's own word in lower case, "ok" where it means healthy.
+    `ecc_*_volatile` count since the driver was loaded, `ecc_*_aggregate` over the card's life.
+    """
+
+    part: str  # gpu3, npu3, …
+    vendor: str = ""  # nvidia, huawei, amd, …
+    index: int | None = None
+    uuid: str = ""
+    serial: str = ""
+    model: str = ""
+    pci: str = ""  # 0000:1b:00.0, lower case, four-digit domain where it fits
+    health: str | None = None
+    temp_c: float | None = None
+    temp_memory_c: float | None = None
+    temp_slowdown_c: float | None = None  # the core slows itself down here
+    temp_memory_max_c: float | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    power_limit_default_w: float | None = None
+    clock_sm_mhz: float | None = None
+    clock_sm_max_mhz: float | None = None
+    clock_memory_mhz: float | None = None
+    clock_memory_max_mhz: float | None = None
+    utilisation_percent: float | None = None
+    memory_total_bytes: int | None = None
+    memory_used_bytes: int | None = None
+    throttle: tuple[str, ...] | None = None
+    throttle_thermal_us: int | None = None  # since the driver was loaded
+    throttle_power_us: int | None = None
+    ecc_on: bool | None = None
+    ecc_corrected_volatile: int | None = None
+    ecc_uncorrected_volatile: int | None = None
+    ecc_corrected_aggregate: int | None = None
+    ecc_uncorrected_aggregate: int | None = None
+    retired_pages: int | None = None
+    retired_pending: bool | None = None
+    remapped_corrected: int | None = None
+    remapped_uncorrected: int | None = None
+    remap_pending: bool | None = None
+    remap_failed: bool | None = None
+    pcie_gen: int | None = None
+    pcie_gen_max: int | None = None
+    pcie_width: int | None = None
+    pcie_width_max: int | None = None
+    pcie_replays: int | None = None
+    fabric_state: str | None = None  # completed, in_progress, not_started, …; lower case
+    fabric_status: str | None = None  # success or the tool's error word
+    recovery_action: str | None = None  # none, reset, reboot, drain, …
+    persistence: bool | None = None
+    mig: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One accelerator-to-accelerator link (NVLink, xGMI, HCCS).  Counters only ever grow."""
+
+    part: str  # gpu3/link5
+    accelerator: str  # gpu3
+    kind: str  # nvlink, xgmi, hccs, …
+    state: str  # up, down, inactive
+    rate_gbyte_s: float | None = None
+    counters: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProcess:
+    """A process that holds an accelerator."""
+
+    part: str  # the accelerator, gpu3
+    pid: int
+    name: str
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One network port: RDMA (`mlx5_4/1`) or Ethernet (`eth0`).
+
+    `state`: active, down, init, armed, unknown.  `counters` keep the tool's own names
+    (symbol_error, link_downed, rx_crc_errors_phy, …) and only ever grow.
+    """
+
+    part: str
+    device: str
+    state: str
+    link_layer: str = ""  # infiniband, ethernet
+    phys_state: str | None = None  # linkup, polling, disabled, …
+    rate_gbit_s: float | None = None
+    rate_max_gbit_s: float | None = None  # what the hardware or its module could do
+    width: int | None = None  # lanes
+    duplex: str | None = None
+    netdev: str | None = None
+    driver: str | None = None
+    firmware: str | None = None
+    pci: str | None = None
+    guid: str | None = None
+    mtu_bytes: int | None = None
+    enabled: bool | None = None  # administratively up
+    counters: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Optic:
+    """The module in a port.  Powers per lane in mW; None where the module does not measure."""
+
+    part: str
+    vendor: str = ""
+    model: str = ""
+    serial: str = ""
+    temp_c: float | None = None
+    volt_v: float | None = None
+    tx_mw: tuple[float, ...] | None = None
+    rx_mw: tuple[float, ...] | None = None
+    bias_ma: tuple[float, ...] | None = None
+    alarms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PcieDevice:
+    """One PCI function that matters: accelerator, nic, nvme, or an AER reporter on their path."""
+
+    part: str  # 0000:1b:00.0
+    kind: str  # accelerator, nic, nvme, other
+    vendor_id: str  # 10de
+    device_id: str
+    class_id: str  # 030200
+    vendor: str = ""  # nvidia, huawei, … ; empty: a vendor nobody here knows
+    driver: str = ""  # empty: no driver bound
+    gen: int | None = None
+    gen_max: int | None = None
+    width: int | None = None
+    width_max: int | None = None
+    numa_node: int | None = None
+    aer_corrected: int | None = None
+    aer_nonfatal: int | None = None
+    aer_fatal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KernelEvent:
+    """One line of the kernel log that means something.
+
+    `kind`: xid, sxid, nvrm, mce, edac, aer, nvme, mlx5, oom, link, disk, hung, amdgpu.
+    `code`: the XID number, or our short word: corrected, nonfatal, fatal, ue, ce, down, up, …
+    `part`: PCI address, port or drive as the line spells it; empty where it names none.
+    """
+
+    part: str
+    kind: str
+    code: str
+    line: str
+    at: datetime | None = None
+    seconds_ago: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """Which boot this is.  Counters of different boots are not compared."""
+
+    boot_id: str
+    uptime_s: float | None = None
+    wall: datetime | None = None  # the node's own clock
+
+
+@dataclass(frozen=True, slots=True)
+class LogWindow:
+    """What part of the kernel log was looked at: no event in it means none since `since_s` ago."""
+
+    part: str  # kmsg, journal, dmesg
+    since_s: float | None
+    records: int
+    lost: bool = False  # the ring had wrapped: older records are gone
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    part: str
+    model: str
+    sockets: int | None = None
+    cores: int | None = None
+    threads: int | None = None
+    online: int | None = None
+    numa_nodes: int | None = None
+    mhz: float | None = None
+    mhz_max: float | None = None
+    governor: str | None = None
+    microcode: str | None = None
+    load1: float | None = None
+    throttle_events: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    part: str  # memory, node0, …
+    total_bytes: int
+    available_bytes: int | None = None
+    swap_total_bytes: int | None = None
+    swap_free_bytes: int | None = None
+    hardware_corrupted_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dimm:
+    """Memory errors by EDAC controller or module.  Counters since boot."""
+
+    part: str  # mc0, mc0/dimm3
+    label: str = ""
+    corrected: int | None = None
+    uncorrected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    part: str  # nvme0
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+    size_bytes: int | None = None
+    state: str | None = None  # live, dead, resetting
+    critical_warning: int | None = None
+    spare_percent: float | None = None
+    spare_threshold_percent: float | None = None
+    used_percent: float | None = None
+    media_errors: int | None = None
+    temp_c: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    part: str  # the mount point
+    device: str
+    fstype: str
+    read_only: bool
+    wanted_read_only: bool | None = None  # what fstab asks for; None: not in fstab
+    size_bytes: int | None = None
+    available_bytes: int | None = None
+    inodes: int | None = None
+    inodes_available: int | None = None
+    mounted: bool = True  # False: in fstab and not there
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    part: str  # chrony, ntp, timex
+    synchronised: bool | None
+    offset_s: float | None = None
+    uncertainty_s: float | None = None
+    stratum: int | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Something that should be the same on peers: os, kernel, driver, firmware, a sysctl."""
+
+    part: str  # kernel, driver/nvidia, firmware/mlx5_0, sysctl/vm.swappiness, …
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    part: str  # nvidia-fabricmanager
+    state: str  # active, failed, inactive, activating, …
+    enabled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """What a part did under load.  `errors`: results that were wrong; None: not checked."""
+
+    part: str  # cpu, memory, disk:/tmp, gpu3
+    engine: str
+    seconds: float
+    amount: float | None = None
+    unit: str = ""  # bytes, operations, flop
+    rate: float | None = None
+    rate_unit: str = ""  # gbyte_s, gop_s, tflop_s
+    errors: int | None = None
+    covered: float | None = None  # share of the part that was loaded, 0 to 1
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bandwidth:
+    """One directed measurement.  `part` is n017>n018 between nodes."""
+
+    part: str
+    engine: str
+    gbit_s: float
+    size_bytes: int | None = None
+    seconds: float | None = None
+    samples_gbit_s: tuple[float, ...] = ()
+    wrong: int | None = None
+    retransmits: int | None = None
+
+
+Fact = (
+    Accelerator
+    | Link
+    | DeviceProcess
+    | Port
+    | Optic
+    | PcieDevice
+    | KernelEvent
+    | Boot
+    | LogWindow
+    | Cpu
+    | Memory
+    | Dimm
+    | Drive
+    | Filesystem
+    | Clock
+    | Version
+    | Service
+    | Burn
+    | Bandwidth
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one probe learned about one node.
+
+    No field set: looked, and nothing there.  `skip`: why the probe does not apply to this node.
+    """
+
+    node: str
+    probe: str
+    at: datetime
+    facts: tuple[Fact, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    skip: str = ""
+
+
+# --------------------------------------------------------------------------- how it is asked
+
+
+@dataclass(frozen=True, slots=True)
+class Applies:
+    """What makes a probe apply.  The node's own PCI list decides; empty: it always applies.
+
+    Vendor ids are four lower-case hex digits; `kinds` as in `PcieDevice.kind`.
+    A node that has such a device and no tool is UNKNOWN; one that has none is SKIP.
+    """
+
+    pci_vendors: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    why_not: str = ""  # the SKIP reason: "no NVIDIA device on the PCI bus"
+
+
+Parse = Callable[[str], Iterable[Fact | Trouble]]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A read-only question and the pure function that reads its answer.
+
+    Probes of one `subject` see the same things; the one of lowest `rank` that works is believed,
+    and trouble with another is a finding of its own.  `optional`: the tool's absence, and nothing
+    else, is a SKIP (nobody promised that chrony is installed).
+    `failed_exit_is_fine`: exit codes with which the tool still told the truth.
+    `proven`: "hardware", "captured", "documentation".
+    """
+
+    question: Question
+    parse: Parse
+    yields: tuple[type[Fact], ...]
+    about: str
+    subject: str = ""
+    rank: int = 0
+    applies: Applies = Applies()
+    optional: bool = False
+    good_exits: tuple[int, ...] = (0,)
+    proven: str = "captured"
+
+    @property
+    def name(self) -> str:
+        return self.question.name
+
+
+class Status(StrEnum):
+    PASS = "pass"  # noqa: S105 - a status, not a secret
+    WARN = "warn"
+    FAIL = "fail"
+    UNKNOWN = "unknown"  # asked, could not see
+    SKIP = "skip"  # not applicable here; `why` says so
+
+
+class Severity(StrEnum):
+    """What a finding asks of a person, mildest first."""
+
+    NONE = "none"
+    OBSERVE = "observe"
+    RESTART_JOB = "restart-job"
+    RESET_DEVICE = "reset-device"
+    REBOOT_NODE = "reboot-node"
+    ISOLATE = "isolate"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A check's answer about one part of one node.
+
+    `source`: where the limit comes from.  `yardstick`: floor, peers or past.
+    """
+
+    node: str
+    part: str
+    status: Status
+    expected: str = ""
+    actual: str = ""
+    why: str = ""
+    remedy: str = ""
+    severity: Severity = Severity.NONE
+    source: str = ""
+    yardstick: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A verdict with the check that gave it.
+
+    `shared` names the finding that explains this one (`rack=r7`, `unreachable`); reports then show
+    only that one.
+    """
+
+    check: str
+    verdict: Verdict
+    shared: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One number or word that a check compares with, and who says so."""
+
+    value: float | int | str | bool | tuple[str, ...]
+    source: str
+    conditions: str = ""
+
+
+Limits = Mapping[str, Limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a check may know of one node.
+
+    `facts`: from the best source of each subject.  `earlier`: the same before, `seconds` ago, of
+    the same boot where `same_boot`.  `limits`: this check's, resolved for this node.
+    `reported`: (fact type, model, field) that at least one part in the run reports, so that a
+    missing value can be told from one that this model never has.
+    """
+
+    node: Node
+    facts: tuple[Fact, ...]
+    limits: Limits = field(default_factory=dict)
+    earlier: tuple[Fact, ...] = ()
+    seconds: float | None = None
+    same_boot: bool = True
+    reported: frozenset[tuple[str, str, str]] = frozenset()
+
+
+Judge = Callable[[Sequence[Evidence]], Iterable[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question about nodes.
+
+    `scope` node: judge is called with one node's evidence at a time; fleet: with all at once.
+    `limits`: every number the judge compares with, with its source; playbook and SKU override them.
+    `wants`: without a working source for these fact types, the check is UNKNOWN there.
+    `uses`: facts that sharpen the verdict and whose absence costs nothing.
+    `under_load`: the check also applies to burn-in evidence only.
+    """
+
+    name: str
+    asks: str
+    wants: tuple[type[Fact], ...]
+    judge: Judge
+    limits: Limits = field(default_factory=dict)
+    uses: tuple[type[Fact], ...] = ()
+    scope: Literal["node", "fleet"] = "node"
+
+
+# --------------------------------------------------------------------------- trials
+
+
+Group = tuple[Node, ...]
+Round = tuple[Group, ...]  # groups of one round share no node
+Params = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A question that loads hardware and knows who it runs with.
+
+    `plan` yields rounds of disjoint groups.  `ask` gives member `index` of a group its question;
+    a member that is not asked (None) takes no part.  `partners`: the least number of nodes a group
+    needs.  `params`: every knob with its default; the playbook may set these and no others.
+    """
+
+    name: str
+    about: str
+    plan: Callable[[Sequence[Node], Random], Iterable[Round]]
+    ask: Callable[[Group, int, int, Params], Question | None]  # group, index, seed, params
+    parse: Parse
+    yields: tuple[type[Fact], ...]
+    params: Params = field(default_factory=dict)
+    partners: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One trial of a playbook with its knobs set."""
+
+    trial: Trial
+    params: Params = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    at_once: int = 128
+    connect_s: float = 5.0
+    auth_s: float = 15.0
+    node_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    name: str
+    about: str = ""
+    select: str = ""
+    pace: Pace = Pace()
+    probes: tuple[Probe, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    checks: tuple[Check, ...] = ()
+    expect: Mapping[str, Limits] = field(default_factory=dict)  # check -> limit name -> Limit
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything a run knew and said.  Findings hold every verdict, PASS too: reports filter."""
+
+    id: str
+    playbook: Playbook
+    nodes: tuple[Node, ...]
+    seed: int
+    started: datetime
+    finished: datetime
+    observations: tuple[Observation, ...]
+    findings: tuple[Finding, ...]
+    earlier: tuple[Observation, ...] = ()
+    complete: bool = True

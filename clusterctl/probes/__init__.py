@@ -1,0 +1,1 @@
+"""What a node is asked, one file a tool or file system."""

@@ -1,0 +1,1 @@
+"""From a Run to something to look at; builds, never prints."""

@@ -1,0 +1,104 @@
+"""The few ways tools spell a value."""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+
+# As nvidia-smi, rocm-smi, npu-smi, cnmon and their kin spell "nothing to report here".
+NOT_REPORTED = frozenset(
+    {
+        "n/a",
+        "[n/a]",
+        "na",
+        "not supported",
+        "[not supported]",
+        "not available",
+        "requested functionality has been deprecated",
+        "[requested functionality has been deprecated]",
+        "-",
+        "--",
+        "/",
+    }
+)
+ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
+
+
+class Unreadable(ValueError):
+    """The text is not what we know how to read."""
+
+
+def reported(text: str) -> bool:
+    """Whether the tool has something to say here."""
+    return text.strip().lower() not in NOT_REPORTED
+
+
+def number(text: str) -> float | None:
+    """A number, or None where the tool says it has none to give.
+
+    nan and inf are refused: nan compares false with every limit, so it would pass them all.
+    """
+    text = text.strip()
+    if not reported(text):
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise Unreadable(f"not a number: {text!r}") from None
+    if not isfinite(value) or "_" in text:  # float("1_0") is 10: no tool writes that
+        raise Unreadable(f"not a number: {text!r}")
+    return value
+
+
+def whole(text: str) -> int | None:
+    """A whole number, or None where the tool says it has none to give."""
+    value = number(text)
+    if value is None:
+        return None
+    if value != int(value):
+        raise Unreadable(f"not a whole number: {text!r}")
+    try:  # a counter above 2**53 must not lose its last digits
+        return int(text.strip())
+    except ValueError:
+        return int(value)
+
+
+def measure(text: str, unit: str) -> float | None:
+    """A number followed by exactly this unit: measure("312.40 W", "W") is 312.4.
+
+    A missing or another unit is Unreadable: mW read as W is a thousandfold lie.
+    """
+    text = text.strip()
+    if not reported(text):
+        return None
+    digits, _, found = text.partition(" ")
+    if found.strip() != unit:
+        raise Unreadable(f"not a number of {unit}: {text!r}")
+    return number(digits)
+
+
+def plain(text: str) -> str:
+    """Without ANSI escapes; colours in a pipe are the tool's habit, not its message."""
+    return ANSI.sub("", text)
+
+
+def pci_address(text: str) -> str:
+    """One spelling for nvidia-smi's 00000000:1B:00.0, the log's 0000:1b:00 and sysfs's.
+
+    Raises Unreadable.
+    """
+    found = re.fullmatch(
+        r"(?:([0-9a-fA-F]{4,8}):)?([0-9a-fA-F]{2}):([0-9a-fA-F]{2})(?:\.([0-7]))?", text.strip()
+    )
+    if not found:
+        raise Unreadable(f"not a PCI address: {text!r}")
+    domain, bus, slot, function = found.groups()
+    return f"{int(domain or '0', 16):04x}:{bus}:{slot}.{function or '0'}".lower()
+
+
+def visible(text: str, limit: int = 400) -> str:
+    """Node text made safe to show: control characters become visible, length is bounded."""
+    shown = "".join(
+        char if char.isprintable() or char == " " else f"\\x{ord(char):02x}" for char in text[:limit]
+    )
+    return shown if len(text) <= limit else f"{shown}… ({len(text)} characters)"

@@ -1,0 +1,1 @@
+"""What loads hardware, one file a test."""

@@ -1,0 +1,1 @@
+"""Ships the playbooks beside the package in a wheel; see pyproject.toml."""
