@@ -469,7 +469,7 @@ class Probe:
     Probes of one `subject` see the same things; the one of lowest `rank` that works is believed,
     and trouble with another is a finding of its own.  `optional`: the tool's absence, and nothing
     else, is a SKIP (nobody promised that chrony is installed).
-    `failed_exit_is_fine`: exit codes with which the tool still told the truth.
+    `good_exits`: exit codes with which the tool told the whole truth.
     `proven`: "hardware", "captured", "documentation".
     """
 

@@ -64,7 +64,7 @@ def whole(text: str) -> int | None:
 
 
 def measure(text: str, unit: str) -> float | None:
-    """A number followed by exactly this unit: measure("312.40 W", "W") is 312.4.
+    """A number followed by exactly this unit: 312.4 for "312.40 W" in "W".
 
     A missing or another unit is Unreadable: mW read as W is a thousandfold lie.
     """
@@ -99,6 +99,6 @@ def pci_address(text: str) -> str:
 def visible(text: str, limit: int = 400) -> str:
     """Node text made safe to show: control characters become visible, length is bounded."""
     shown = "".join(
-        char if char.isprintable() or char == " " else f"\\x{ord(char):02x}" for char in text[:limit]
+        char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:limit]
     )
     return shown if len(text) <= limit else f"{shown}… ({len(text)} characters)"

@@ -32,7 +32,7 @@ def files(name: str, *globs: str, timeout_s: float = 20.0, cap_bytes: int = 1 <<
 
 def lines(stdout: str) -> Iterator[tuple[str, str]]:
     """(path, line) for every line of every file that could be read."""
-    for line in stdout.splitlines():
+    for line in stdout.split("\n"):
         path, tab, text = line.partition("\t")
         if tab and path.startswith("/"):
             yield path, text
@@ -40,7 +40,7 @@ def lines(stdout: str) -> Iterator[tuple[str, str]]:
 
 def unreadable(stdout: str) -> Iterator[tuple[str, str]]:
     """(path, reason) for every file that matched and could not be read."""
-    for line in stdout.splitlines():
+    for line in stdout.split("\n"):
         path, tab, reason = line.partition("\t")
         if tab and path.startswith("!/"):
             yield path[1:], reason

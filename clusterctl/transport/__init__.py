@@ -35,6 +35,6 @@ class Transport(Protocol):
     def knock(self, nodes: Iterable[Node]) -> Iterator[tuple[Node, Trouble | None]]:
         """Say early which nodes are not worth opening, in the order in which that is known.
 
-        Every node comes out once: with None if it may be opened (or cannot be told without opening).
+        Every node comes out once: with None if it may be opened, or cannot be told without.
         """
         ...
