@@ -75,6 +75,9 @@ class Answer:
     truncated: bool = False
 
 
+WHOLE_NODE = "*"
+
+
 class Kind(StrEnum):
     """Why we could not see."""
 
@@ -90,7 +93,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why something could not be observed.  `part` empty: the whole answer."""
+    """Why something could not be observed.
+
+    `part` empty: the whole answer; WHOLE_NODE: the conversation itself.
+    """
 
     kind: Kind
     detail: str
@@ -583,7 +589,7 @@ class Check:
     `limits`: every number the judge compares with, with its source; playbook and SKU override them.
     `wants`: without a working source for these fact types, the check is UNKNOWN there.
     `uses`: facts that sharpen the verdict and whose absence costs nothing.
-    `under_load`: the check also applies to burn-in evidence only.
+    `options`: limits it understands and does not set (an expected count, say).
     """
 
     name: str
@@ -592,6 +598,7 @@ class Check:
     judge: Judge
     limits: Limits = field(default_factory=dict)
     uses: tuple[type[Fact], ...] = ()
+    options: tuple[str, ...] = ()
     scope: Literal["node", "fleet"] = "node"
 
 

@@ -1,0 +1,262 @@
+"""From observations to findings.  Silence becomes UNKNOWN here, once, for every check."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from clusterctl.limits import Sku, resolve
+from clusterctl.model import (
+    WHOLE_NODE,
+    Accelerator,
+    Boot,
+    Check,
+    Evidence,
+    Fact,
+    Finding,
+    Kind,
+    Node,
+    Observation,
+    Playbook,
+    Probe,
+    Severity,
+    Status,
+    Trouble,
+    Verdict,
+)
+from clusterctl.observe import attempt
+from clusterctl.shared import explain_shared
+from clusterctl.sources import Seen, believe, lost
+
+# Built in: no playbook can leave these out, so no silence can go unsaid.
+REACHABLE, OBSERVED = "reachable", "observed"
+LOST_REMEDY = {
+    Kind.UNREACHABLE: "ask its BMC for power and console; check the management switch port",
+    Kind.DENIED: "see the reason; nothing was asked of this node",
+    Kind.TIMEOUT: "log in by console: load, memory and a hung sshd are the usual reasons",
+    Kind.CUT: "it may have rebooted in mid-answer: compare uptime, then sweep it again",
+}
+TROUBLE_REMEDY = {
+    Kind.MISSING: "install the tool, or leave the probe out of the playbook",
+    Kind.TIMEOUT: "run the tool by hand on the node; a driver that hangs wants a reboot",
+    Kind.DENIED: "give the inventory's user the right, or set become: true",
+    Kind.EXIT: "run the tool by hand on the node",
+    Kind.CUT: "run the tool by hand on the node and look at what it prints",
+    Kind.UNREADABLE: "keep the output (`clusterctl show RUN --raw`) and report it to us",
+    Kind.BUG: "our bug: the traceback is in the log; please report it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An earlier reading of the same nodes and how long before this one it was taken."""
+
+    observations: Sequence[Observation]
+    seconds: float | None
+
+
+NO_PAST = Past((), None)
+
+
+def judge(
+    playbook: Playbook,
+    nodes: Sequence[Node],
+    observations: Sequence[Observation],
+    *,
+    probes: Mapping[str, Probe],
+    skus: Sequence[Sku] = (),
+    past: Past = NO_PAST,
+) -> list[Finding]:
+    """Every check on every node: at least one finding each, whatever was seen.
+
+    `probes`: everything that may have made an observation, by name.
+    """
+    now, before = by_node(observations), by_node(past.observations)
+    seen = {node.name: believe(now.get(node.name, ()), probes) for node in nodes}
+    findings = [finding for node in nodes for finding in sight(node, now.get(node.name, ()))]
+    evidence = {
+        node.name: Evidence(
+            node,
+            seen[node.name].facts(ANY),
+            earlier=(earlier := believe(before.get(node.name, ()), probes).facts(ANY)),
+            seconds=past.seconds,
+            same_boot=same_boot(seen[node.name].facts((Boot,)), earlier),
+        )
+        for node in nodes
+    }
+    everywhere = reported(fact for one in evidence.values() for fact in one.facts)
+    for check in playbook.checks:
+        asked = {
+            name: narrow(one, check, playbook, skus, everywhere) for name, one in evidence.items()
+        }
+        findings += ask(check, asked, seen)
+    return explain_shared(findings, nodes)
+
+
+ANY = Fact.__args__
+
+
+def by_node(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
+    nodes: defaultdict[str, list[Observation]] = defaultdict(list)
+    for observation in observations:
+        nodes[observation.node].append(observation)
+    return dict(nodes)
+
+
+def same_boot(now: Iterable[Fact], before: Iterable[Fact]) -> bool:
+    """Not known to be another boot."""
+    ids = {fact.boot_id for fact in now if isinstance(fact, Boot)}
+    were = {fact.boot_id for fact in before if isinstance(fact, Boot)}
+    return not ids or not were or bool(ids & were)
+
+
+def reported(facts: Iterable[Fact]) -> frozenset[tuple[str, str, str]]:
+    """(fact type, model or driver, field) that at least one part reports."""
+    found: set[tuple[str, str, str]] = set()
+    for fact in facts:
+        kind = type(fact).__name__
+        model = str(getattr(fact, "model", None) or getattr(fact, "driver", None) or "")
+        for name in fact.__slots__:
+            key = (kind, model, name)
+            if key not in found and getattr(fact, name) is not None:
+                found.add(key)
+    return frozenset(found)
+
+
+def sight(node: Node, observations: Sequence[Observation]) -> Iterator[Finding]:
+    """Did the node answer, and could every probe see?"""
+    trouble = lost(observations)
+    if not observations:
+        trouble = Trouble(Kind.BUG, "nothing was asked of this node", WHOLE_NODE)
+    yield Finding(REACHABLE, reachable(node, observations, trouble))
+    for seen in observations:
+        for found in seen.troubles:
+            if found.part != WHOLE_NODE:
+                yield Finding(OBSERVED, troubled(seen, found))
+        if not seen.troubles:
+            status, why = (Status.SKIP, seen.skip) if seen.skip else (Status.PASS, "")
+            yield Finding(OBSERVED, Verdict(node.name, seen.probe, status, why=why))
+
+
+def reachable(node: Node, seen: Sequence[Observation], trouble: Trouble | None) -> Verdict:
+    asked = len(seen)
+    silent = sum(any(one.part == WHOLE_NODE for one in each.troubles) for each in seen)
+    if trouble is None:
+        return Verdict(node.name, "node", Status.PASS, actual=f"{asked} answers")
+    return Verdict(
+        node.name,
+        "node",
+        Status.UNKNOWN,
+        expected=f"{asked} answers",
+        actual=f"{asked - silent} answers",
+        why=str(trouble),
+        remedy=LOST_REMEDY.get(trouble.kind, TROUBLE_REMEDY[Kind.BUG]),
+        severity=Severity.OBSERVE,
+        source="every node selected must answer",
+    )
+
+
+def troubled(seen: Observation, trouble: Trouble) -> Verdict:
+    return Verdict(
+        seen.node,
+        f"{seen.probe}:{trouble.part}" if trouble.part else seen.probe,
+        Status.UNKNOWN,
+        expected="an answer",
+        actual=str(trouble.kind),
+        why=trouble.detail,
+        remedy=TROUBLE_REMEDY.get(trouble.kind, ""),
+        severity=Severity.OBSERVE,
+        source="every probe that applies must answer",
+    )
+
+
+def narrow(
+    whole: Evidence,
+    check: Check,
+    playbook: Playbook,
+    skus: Sequence[Sku],
+    everywhere: frozenset[tuple[str, str, str]],
+) -> Evidence:
+    """What this check may know of the node, and its limits there."""
+    kinds = (*check.wants, *check.uses)
+    model = next((fact.model for fact in whole.facts if isinstance(fact, Accelerator)), "")
+    return replace(
+        whole,
+        facts=tuple(fact for fact in whole.facts if isinstance(fact, kinds)),
+        earlier=tuple(fact for fact in whole.earlier if isinstance(fact, kinds)),
+        limits=resolve(check, playbook, skus, whole.node, model),
+        reported=everywhere,
+    )
+
+
+def ask(
+    check: Check, asked: Mapping[str, Evidence], seen: Mapping[str, Seen]
+) -> Iterator[Finding]:
+    """Verdicts where there is evidence, UNKNOWN or SKIP with its reason where there is none."""
+    able = []
+    for name, evidence in asked.items():
+        silence = silent(check, evidence, seen[name])
+        if silence:
+            yield from (Finding(check.name, verdict, OBSERVED) for verdict in silence)
+        else:
+            able.append(evidence)
+    groups = [[one] for one in able] if check.scope == "node" else [able] if able else []
+    for group in groups:
+        found = attempt(check.judge(group))
+        broken = [item for item in found if isinstance(item, Trouble)]
+        verdicts = [item for item in found if isinstance(item, Verdict)]
+        yield from (Finding(check.name, verdict) for verdict in verdicts)
+        for evidence in group:
+            if broken:
+                yield Finding(check.name, bug(check, evidence.node.name, broken[0]))
+            elif not any(verdict.node == evidence.node.name for verdict in verdicts):
+                yield Finding(check.name, unanswered(check, evidence))
+
+
+def silent(check: Check, evidence: Evidence, seen: Seen) -> list[Verdict]:
+    """Why this node cannot be judged; empty if it can."""
+    node = evidence.node.name
+    for kind in check.wants:
+        troubles = seen.troubles(kind)
+        if troubles:
+            probe, trouble = troubles[0]
+            return [
+                Verdict(
+                    node,
+                    check.name,
+                    Status.UNKNOWN,
+                    expected="an observation",
+                    actual=str(trouble.kind),
+                    why=trouble.detail if trouble.part == WHOLE_NODE else f"{probe}: {trouble}",
+                    severity=Severity.OBSERVE,
+                    source="what was not seen is not healthy",
+                )
+            ]
+    if not evidence.facts or not any(isinstance(fact, check.wants) for fact in evidence.facts):
+        reasons = list(filter(None, (seen.skips(kind) for kind in check.wants)))
+        if reasons and check.scope == "node":
+            return [Verdict(node, check.name, Status.SKIP, why="; ".join(dict.fromkeys(reasons)))]
+    return []
+
+
+def unanswered(check: Check, evidence: Evidence) -> Verdict:
+    """A check that says nothing where there is something to judge is our bug, never a pass."""
+    node = evidence.node.name
+    if any(isinstance(fact, check.wants) for fact in evidence.facts):
+        return bug(check, node, Trouble(Kind.BUG, "the check gave no verdict"))
+    return Verdict(node, check.name, Status.SKIP, why="nothing of this kind here")
+
+
+def bug(check: Check, node: str, trouble: Trouble) -> Verdict:
+    return Verdict(
+        node,
+        check.name,
+        Status.UNKNOWN,
+        expected="a verdict",
+        actual=str(Kind.BUG),
+        why=trouble.detail,
+        remedy=TROUBLE_REMEDY[Kind.BUG],
+        severity=Severity.OBSERVE,
+        source="a check that broke has judged nothing",
+    )

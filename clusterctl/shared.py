@@ -1,0 +1,78 @@
+"""The same fault on many nodes at once is one finding about what they share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from clusterctl.model import Finding, Node, Status, Verdict
+
+AT_LEAST_NODES = 3  # two nodes may break together by chance; a shelf or a switch takes more
+SHARE = 0.8  # of the nodes behind the shared thing
+ELSEWHERE = 0.2  # at most this share of the others fails the same check
+# Ascend's device plugin counts one fault on several chips of a job within 30 s as not the chips'
+# (peers.md 1.18); a label says what nodes share where no clock does.
+SOURCE = "one fault on ≥ 80 % of what shares a label and ≤ 20 % elsewhere is about what is shared"
+
+
+def explain_shared(findings: list[Finding], nodes: Sequence[Node]) -> list[Finding]:
+    """The findings, the explained ones marked, and one more for each thing shared."""
+    bad: defaultdict[tuple[str, Status], dict[str, Verdict]] = defaultdict(dict)
+    for finding in findings:
+        verdict = finding.verdict
+        if verdict.status in {Status.FAIL, Status.UNKNOWN} and not finding.shared:
+            bad[finding.check, verdict.status].setdefault(verdict.node, verdict)
+    groups = labelled(nodes)
+    explained: dict[tuple[str, Status, str], str] = {}
+    extra = []
+    for (check, status), verdicts in bad.items():
+        for label, members in common(groups, set(verdicts), len(nodes)):
+            hit = [name for name in members if name in verdicts]
+            fresh = [name for name in hit if (check, status, name) not in explained]
+            if len(fresh) < AT_LEAST_NODES:
+                continue
+            explained.update({(check, status, name): label for name in fresh})
+            share = f"{len(hit)} of {len(members)} nodes of {label} at once"
+            extra.append(Finding(check, about(verdicts[fresh[0]], label, hit, share)))
+    return [mark(finding, explained) for finding in findings] + extra
+
+
+def labelled(nodes: Sequence[Node]) -> dict[str, list[str]]:
+    """Node names by "key=value", for labels that part the fleet, and "all nodes"."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for node in nodes:
+        for key, value in node.labels.items():
+            groups[f"{key}={value}"].append(node.name)
+    return {"all nodes": [node.name for node in nodes]} | {
+        label: members for label, members in groups.items() if len(members) < len(nodes)
+    }
+
+
+def common(
+    groups: Mapping[str, list[str]], bad: set[str], total: int
+) -> Iterator[tuple[str, list[str]]]:
+    """The widest groups first in which nearly all are bad while nearly no others are."""
+    for label, members in sorted(groups.items(), key=lambda item: -len(item[1])):
+        inside = sum(name in bad for name in members)
+        outside, others = len(bad) - inside, total - len(members)
+        if len(members) < AT_LEAST_NODES or inside < SHARE * len(members):
+            continue
+        if outside <= ELSEWHERE * others:
+            yield label, members
+
+
+def about(sample: Verdict, label: str, hit: Sequence[str], share: str) -> Verdict:
+    return replace(
+        sample,
+        node=",".join(hit),
+        part=label,
+        why=f"{share}: {sample.why}".rstrip(": "),
+        remedy=f"look at what {label} shares (power, switch, image) first; then: {sample.remedy}",
+        source=SOURCE,
+    )
+
+
+def mark(finding: Finding, explained: Mapping[tuple[str, Status, str], str]) -> Finding:
+    label = explained.get((finding.check, finding.verdict.status, finding.verdict.node))
+    return replace(finding, shared=label) if label and not finding.shared else finding

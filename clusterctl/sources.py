@@ -1,0 +1,70 @@
+"""Which of a node's observations a check may believe."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from clusterctl.model import WHOLE_NODE, Fact, Observation, Probe, Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of one node: the believed observation of each subject."""
+
+    believed: tuple[Observation, ...]
+    yields: Mapping[str, tuple[type[Fact], ...]]
+
+    def facts(self, kinds: Iterable[type[Fact]]) -> tuple[Fact, ...]:
+        wanted = tuple(kinds)
+        return tuple(
+            fact for seen in self.believed for fact in seen.facts if isinstance(fact, wanted)
+        )
+
+    def feeding(self, kind: type[Fact]) -> list[Observation]:
+        return [seen for seen in self.believed if kind in self.yields[seen.probe]]
+
+    def troubles(self, kind: type[Fact]) -> list[tuple[str, Trouble]]:
+        """(probe, trouble) where facts of this kind should have come from and did not."""
+        feeding = self.feeding(kind)
+        if any(isinstance(fact, kind) for seen in feeding for fact in seen.facts):
+            return []
+        return [(seen.probe, trouble) for seen in feeding for trouble in seen.troubles]
+
+    def skips(self, kind: type[Fact]) -> str:
+        """Why facts of this kind do not apply here, if nothing else was said; else empty."""
+        feeding = self.feeding(kind)
+        reasons = [seen.skip for seen in feeding]
+        return "; ".join(dict.fromkeys(reasons)) if reasons and all(reasons) else ""
+
+
+def believe(observations: Sequence[Observation], probes: Mapping[str, Probe]) -> Seen:
+    """Of the sources of one subject, the best ranked that worked; failing that, the fullest."""
+    subjects: defaultdict[str, list[Observation]] = defaultdict(list)
+    for seen in observations:
+        subjects[probes[seen.probe].subject or seen.probe].append(seen)
+    believed = [
+        min(sources, key=lambda seen: worth(seen, probes[seen.probe].rank))
+        for sources in subjects.values()
+    ]
+    yields = {name: probe.yields for name, probe in probes.items()}
+    return Seen(tuple(believed), yields)
+
+
+def worth(seen: Observation, rank: int) -> tuple[int, int, int]:
+    """Sorts best first: whole answers, then partial ones by facts, then silence, then skips."""
+    if seen.skip:
+        return (3, 0, rank)
+    if not seen.troubles:
+        return (0 if seen.facts else 1, 0, rank)
+    return (1 if seen.facts else 2, -len(seen.facts), rank)
+
+
+def lost(observations: Iterable[Observation]) -> Trouble | None:
+    """What broke the conversation with this node, if anything did."""
+    for seen in observations:
+        for trouble in seen.troubles:
+            if trouble.part == WHOLE_NODE:
+                return trouble
+    return None
