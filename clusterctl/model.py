@@ -334,6 +334,7 @@ class Drive:
     firmware: str = ""
     size_bytes: int | None = None
     state: str | None = None  # live, dead, resetting
+    smart_passed: bool | None = None  # the drive's own verdict on itself
     critical_warning: int | None = None
     spare_percent: float | None = None
     spare_threshold_percent: float | None = None
@@ -379,6 +380,7 @@ class Service:
     part: str  # nvidia-fabricmanager
     state: str  # active, failed, inactive, activating, …
     enabled: bool | None = None
+    restarts: int | None = None  # by systemd, since the unit was loaded
 
 
 @dataclass(frozen=True, slots=True)

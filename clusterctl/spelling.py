@@ -63,6 +63,14 @@ def whole(text: str) -> int | None:
         return int(value)
 
 
+def count(text: str) -> int:
+    """A whole number of things, where there is always one to give: N/A is Unreadable too."""
+    text = text.strip()
+    if not re.fullmatch(r"[0-9]{1,20}", text):
+        raise Unreadable(f"not a count: {text[:80]!r}")
+    return int(text)
+
+
 def measure(text: str, unit: str) -> float | None:
     """A number followed by exactly this unit: 312.4 for "312.40 W" in "W".
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from clusterctl.model import Question
+from clusterctl.model import Kind, Question, Trouble
+from clusterctl.spelling import visible
 
 # Quoted nowhere because nothing outside this module reaches it: the patterns are ours.
 POSIX_READER = (
@@ -44,3 +45,54 @@ def unreadable(stdout: str) -> Iterator[tuple[str, str]]:
         path, tab, reason = line.partition("\t")
         if tab and path.startswith("!/"):
             yield path[1:], reason
+
+
+def contents(stdout: str) -> tuple[dict[str, str], list[Trouble]]:
+    """The text of every file by path, and a trouble for each that could not be read.
+
+    The reader ends every line, so a line without its end was cut and is left out.  Lines that are
+    not the reader's, and an answer with no file in it at all, are troubles too.
+    """
+    whole, _, rest = stdout.rpartition("\n")
+    texts: dict[str, str] = {}
+    for path, line in lines(whole):
+        texts[path] = f"{texts[path]}\n{line}" if path in texts else line
+    troubles = [
+        Trouble(kind_of(reason), f"{path}: {visible(reason)}", path)
+        for path, reason in unreadable(whole)
+    ]
+    foreign = [
+        line
+        for line in whole.split("\n")
+        if line and ("\t" not in line or not line.startswith(("/", "!/")))
+    ]
+    if foreign:
+        troubles.append(Trouble(Kind.UNREADABLE, f"not a line of a file: {visible(foreign[0])}"))
+    if rest:
+        troubles.append(Trouble(Kind.CUT, f"the answer ends within a line: {visible(rest)}"))
+    if not texts and not troubles:
+        troubles.append(Trouble(Kind.UNREADABLE, "none of the files asked for was there"))
+    return texts, troubles
+
+
+def kind_of(reason: str) -> Kind:
+    """What an errno's name, as the reader prints it, means for us."""
+    return {"EACCES": Kind.DENIED, "EPERM": Kind.DENIED, "ENOENT": Kind.MISSING}.get(
+        reason, Kind.EXIT
+    )
+
+
+def rows(stdout: str) -> Iterator[tuple[str, ...] | Trouble]:
+    """The tab-separated rows of a script of ours, which ends with the row `end`, their number.
+
+    Rows after which the end mark is missing or counts otherwise still come out, before the trouble.
+    """
+    found = [tuple(line.split("\t")) for line in stdout.split("\n") if line]
+    last = found[-1] if found else ()
+    told = found[:-1] if last[:1] == ("end",) else found
+    if told is found and not stdout.endswith("\n"):
+        told = found[:-1]  # the row itself may be cut: 1 of 15
+    yield from told
+    if last != ("end", str(len(told))) or not stdout.endswith("\n"):
+        shown = visible("\t".join(last))
+        yield Trouble(Kind.CUT, f"no end mark for {len(told)} rows; the last was {shown!r}")
