@@ -1,0 +1,183 @@
+"""Are all accelerators there, and does the driver show every card that sits on the bus?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from clusterctl.model import Accelerator, Check, Evidence, PcieDevice, Severity, Verdict
+from clusterctl.peers import majority
+from clusterctl.verdicts import (
+    facts_of,
+    failing,
+    make,
+    number_in,
+    passing,
+    skipping,
+    unknown,
+    warning,
+)
+
+PART = "accelerators"
+PASSED_THROUGH = frozenset({"vfio-pci", "pci-stub", "xen-pciback"})
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The accelerators of one node: `undriven` and `unshown` sit on the bus and nobody shows them.
+
+    `unshown`: of a vendor that shows other cards here.  `mute`: no card of that vendor is shown.
+    """
+
+    shown: int
+    on_bus: int
+    undriven: tuple[str, ...]
+    unshown: tuple[str, ...]
+    mute: tuple[PcieDevice, ...]
+    strangers: tuple[PcieDevice, ...]
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        return self.undriven + self.unshown
+
+    @property
+    def here(self) -> int:
+        """How many cards this node has, as far as anybody can see."""
+        return max(self.shown, self.on_bus)
+
+
+def seat(evidence: Evidence) -> Seat:
+    shown = facts_of(evidence, Accelerator)
+    slots = {slot(card.pci) for card in shown if card.pci}
+    vendors = {card.vendor for card in shown}
+    cards = [
+        card
+        for card in facts_of(evidence, PcieDevice)
+        if card.kind == "accelerator" and card.driver not in PASSED_THROUGH
+    ]
+    known = [card for card in cards if card.vendor]
+    hidden = [card for card in known if slot(card.part) not in slots]
+    driven = [card for card in hidden if card.driver]
+    return Seat(
+        shown=len(shown),
+        on_bus=len(known),
+        undriven=tuple(card.part for card in hidden if not card.driver),
+        # Tools that give no bus address can only be counted against.
+        unshown=tuple(
+            card.part
+            for card in driven
+            if card.vendor in vendors and (all(c.pci for c in shown) or len(shown) < len(known))
+        ),
+        mute=tuple(card for card in driven if card.vendor not in vendors),
+        strangers=tuple(card for card in cards if not card.vendor and slot(card.part) not in slots),
+    )
+
+
+def slot(pci: str) -> str:
+    """A card, whichever of its functions was named."""
+    return pci.lower().rpartition(".")[0] or pci.lower()
+
+
+def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
+    seats = [seat(evidence) for evidence in fleet]
+    kinds = [make(evidence) for evidence in fleet]
+    usual = {
+        kind: majority([s.here for s, k in zip(seats, kinds, strict=True) if k == kind])
+        for kind in set(kinds)
+        if kind
+    }
+    for evidence, seen, kind in zip(fleet, seats, kinds, strict=True):
+        yield from strangers(evidence, seen)
+        yield count(evidence, seen, usual.get(kind))
+
+
+def strangers(evidence: Evidence, seen: Seat) -> Iterator[Verdict]:
+    for card in seen.strangers:
+        name = f"{card.vendor_id}:{card.device_id}"
+        yield unknown(
+            evidence,
+            card.part,
+            f"a {name} is in this slot and nothing here can ask it",
+            actual=name,
+            remedy="ask the card's own tool by hand; a probe for this vendor is missing",
+        )
+
+
+def count(evidence: Evidence, seen: Seat, usual: int | None) -> Verdict:
+    floor = evidence.limits.get("accelerators")
+    if floor is not None:
+        wanted, source, yardstick = int(number_in(floor)), floor.source, "floor"
+    elif usual is not None and usual > seen.on_bus:
+        wanted, source, yardstick = usual, "most nodes of this kind", "peers"
+    else:
+        wanted, source, yardstick = seen.on_bus, "this node's own PCI bus", "floor"
+    if not wanted and not seen.here:
+        return skipping(evidence, PART, "no accelerator on the bus and none expected")
+    if seen.shown < wanted or seen.lost:
+        return short(evidence, seen, wanted, source, yardstick)
+    if floor is not None and seen.shown > wanted:
+        return warning(
+            evidence,
+            PART,
+            expected=str(wanted),
+            actual=str(seen.shown),
+            why="more than this kind of node has",
+            remedy="check the node's sku label in the inventory",
+            source=source,
+        )
+    if not wanted:
+        return unknown(
+            evidence,
+            PART,
+            "nothing says how many there should be",
+            actual=str(seen.shown),
+            remedy="give the node a sku label, or set the expected number in the playbook",
+        )
+    return passing(
+        evidence, PART, str(seen.shown), expected=str(wanted), source=source, yardstick=yardstick
+    )
+
+
+def short(evidence: Evidence, seen: Seat, wanted: int, source: str, yardstick: str) -> Verdict:
+    mute = ", ".join(card.part for card in seen.mute)
+    if seen.mute and not seen.lost and seen.here >= wanted:
+        return unknown(
+            evidence,
+            PART,
+            f"on the bus with a driver bound, and no tool shows it: {mute}",
+            expected=str(wanted),
+            actual=str(seen.shown),
+            remedy="see why the vendor's tool did not answer",
+            source=source,
+        )
+    if seen.lost:
+        why = f"on the bus and not shown by the driver: {', '.join(seen.lost)}"
+        remedy = "read the kernel log for these addresses, reboot; if still gone, reseat the card"
+        severity = Severity.REBOOT_NODE
+    else:
+        why = "not even on the PCI bus"
+        remedy = "power the node off and on; if still gone, reseat or return the card"
+        severity = Severity.ISOLATE
+    return failing(
+        evidence,
+        PART,
+        expected=str(max(wanted, seen.here)),
+        actual=str(seen.shown),
+        why=why,
+        remedy=remedy,
+        severity=severity,
+        source=source,
+        yardstick=yardstick,
+    )
+
+
+CHECKS = (
+    Check(
+        name="accelerator_count",
+        asks="Is every accelerator there, and does the driver show each card on the bus?",
+        wants=(PcieDevice,),
+        uses=(Accelerator,),
+        judge=judge,
+        scope="fleet",
+    ),
+)
