@@ -8,9 +8,13 @@ from clusterctl.model import Kind, Question, Trouble
 from clusterctl.spelling import visible
 
 # Quoted nowhere because nothing outside this module reaches it: the patterns are ours.
+# Not the shell's own `read`: it reads byte by byte, and /proc/sys gives only its first byte so.
+# Through $(cat): some files of sysfs end without a newline, which sed would keep.
 POSIX_READER = (
-    'for f in {globs}; do [ -r "$f" ] && [ -f "$f" ] || continue; '
-    'while IFS= read -r l || [ -n "$l" ]; do printf "%s\\t%s\\n" "$f" "$l"; done <"$f"; done; :'
+    't=$(printf \'\\t\'); for f in {globs}; do [ -e "$f" ] && [ ! -d "$f" ] || continue; '
+    'if [ ! -r "$f" ]; then echo "!$f${{t}}EACCES"; '
+    'elif x=$(cat "$f" 2>/dev/null); then printf "%s\\n" "$x" | sed "s|^|$f$t|"; '
+    'else echo "!$f${{t}}EIO"; fi; done; :'
 )
 
 
