@@ -1,0 +1,507 @@
+"""Runs all questions of one request side by side on a node and streams their answers.
+
+It arrives over stdin behind a bootstrap line (see transport/wire.py), which has said hello already;
+`converse` is called with the request.  What stays open of stdin is the lifeline: its end means that
+nobody listens any more, and everything started here is killed.  It keeps no file on the node.
+"""
+
+import errno
+import io
+import os
+import select
+import sys
+import time
+import zlib
+
+try:
+    import _signal as signal  # signal itself imports enum: 3 ms of the 7 ms an interpreter takes
+except ImportError:
+    import signal
+
+NONCE = sys.argv[1]
+MARK = ("CLUSTERCTL_TALK=" + NONCE).encode()
+EXTRA_PATH = (
+    "/usr/sbin:/sbin:/usr/local/sbin:/usr/local/bin:/usr/bin:/bin:/usr/local/cuda/bin:/opt/rocm/bin"
+    ":/usr/local/Ascend/driver/tools:/usr/local/corex/bin:/opt/mxdriver/bin:/opt/hyhal/bin"
+)
+SQUEEZE_BYTES = 4096  # below this, compressing costs more than it saves
+FLOOD_BYTES = 64 << 20  # reading on, only to throw away, takes the CPU from the node's real work
+TERM_S = 1.0  # from SIGTERM to SIGKILL
+KILL_S = 1.0  # from SIGKILL to giving up on it: a process in D state does not die
+LINGER_S = 0.25  # how long a child left in the background may hold the pipes
+ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+class Tool:
+    """One question: its process, its pipes, and when patience with it ends next."""
+
+    def __init__(self, index, question):
+        self.index = index
+        (self.argv, self.script, self.modules) = question[:3]
+        (self.timeout_s, self.cap_bytes, self.group) = question[3:]
+        self.pid = 0
+        self.pipes = {}  # file descriptor -> 0 for stdout, 1 for stderr
+        self.chunks = ([], [])
+        self.sizes = [0, 0]
+        self.started = 0.0
+        self.patience = None  # a moment, and what happens then
+        self.then = None
+        self.late = False
+        self.exit_code = None
+
+
+class Talk:
+    """Everything under way."""
+
+    def __init__(self, sources):
+        self.sources = sources
+        self.poll = select.poll()
+        self.running = []
+        self.by_pipe = {}
+        self.waiting = {}  # group -> tools that wait for their turn
+        self.outbox = []
+        self.answered = 0
+        self.lost = ""
+        self.stray = False  # something was killed: look for what got away from its process group
+
+
+# ----------------------------------------------------------------------------- in the child
+
+
+class Memory:
+    """Finds the modules that came with the request."""
+
+    def __init__(self, sources):
+        self.sources = sources
+
+    def find_spec(self, name, path=None, target=None):
+        del path, target
+        return type(sys.__spec__)(name, self) if name in self.sources else None
+
+    def create_module(self, spec):
+        del spec
+
+    def exec_module(self, module):
+        name = module.__name__
+        exec(compile(self.sources[name], name + ".py", "exec"), module.__dict__)
+
+
+class Site:
+    """Finds what is installed on the node: the interpreter was started without, to save time."""
+
+    def find_spec(self, name, path=None, target=None):
+        sys.meta_path.remove(self)
+        import site
+
+        site.main()
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                return spec
+        return None
+
+
+def open_streams():
+    """With UTF-8 whatever the locale: Python 3.6 takes LC_ALL=C for ASCII and raises."""
+    sys.stdin = io.TextIOWrapper(sys.stdin.buffer, "utf-8", "replace")
+    sys.stdout = io.TextIOWrapper(sys.stdout.buffer, "utf-8", "backslashreplace")
+    sys.stderr = io.TextIOWrapper(
+        sys.stderr.buffer, "utf-8", "backslashreplace", line_buffering=True
+    )
+
+
+def run_script(tool, sources):
+    """The script's exit code, as the interpreter would have it."""
+    name = tool.script + ".py"
+    text = sources["scripts"][tool.script]
+    sys.argv = [name, *tool.argv]
+    wanted = {module: sources["modules"][module] for module in tool.modules}
+    sys.meta_path.insert(0, Memory(wanted))
+    sys.meta_path.append(Site())
+    main = type(sys)("__main__")
+    main.__file__ = name
+    sys.modules["__main__"] = main
+    try:
+        exec(compile(text, name, "exec"), main.__dict__)
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        sys.stderr.write(str(error.code) + "\n")
+        return 1
+    except BaseException:
+        import linecache
+        import traceback
+
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def be_tool(tool, path, out, err, sources):
+    """The forked child's life.  Does not return."""
+    code = 126
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in (*ENDINGS, signal.SIGCHLD, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        if tool.script:
+            os.closerange(3, 1024)
+            open_streams()
+            code = run_script(tool, sources)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        else:
+            os.execve(path, tool.argv, os.environ)  # noqa: S606 - no shell is the point
+    except BaseException as error:
+        os.write(2, "cannot be run: {}: {}\n".format(tool.script or path, error).encode())
+        code = code or 1
+    os._exit(code)
+
+
+# ----------------------------------------------------------------------------- starting
+
+
+def which(name):
+    """(path, None), or (None, the exit code a shell would give)."""
+    places = [""] if "/" in name else [p + "/" for p in os.environ["PATH"].split(":") if p]
+    code = 127
+    for place in places:
+        path = place + name
+        if os.path.isfile(path):
+            if os.access(path, os.X_OK):
+                return path, None
+            code = 126
+    return None, code
+
+
+def start(talk, tool):
+    tool.started = time.monotonic()
+    path = None
+    if not tool.script:
+        path, code = which(tool.argv[0])
+        if path is None:
+            said = "not found: " if code == 127 else "not executable: "
+            refuse(talk, tool, code, said + tool.argv[0])
+            return
+    ends = ()
+    try:
+        ends += os.pipe()
+        ends += os.pipe()
+        tool.pid = os.fork()
+    except OSError as error:
+        for end in ends:
+            os.close(end)
+        refuse(talk, tool, 126, "cannot be started: {}".format(error))
+        return
+    out, out_end, err, err_end = ends
+    if tool.pid == 0:
+        be_tool(tool, path, out_end, err_end, talk.sources)
+    os.close(out_end)
+    os.close(err_end)
+    tool.patience, tool.then = tool.started + tool.timeout_s, stop
+    talk.running.append(tool)
+    for number, pipe in enumerate((out, err)):
+        os.set_blocking(pipe, False)
+        tool.pipes[pipe] = number
+        talk.by_pipe[pipe] = tool
+        talk.poll.register(pipe, select.POLLIN)
+
+
+def refuse(talk, tool, code, why):
+    tool.exit_code = code
+    tool.chunks[1].append((why + "\n").encode("utf-8", "replace"))
+    answer(talk, tool)
+
+
+def start_next(talk, group):
+    waiting = talk.waiting.get(group)
+    if waiting and not talk.lost:
+        start(talk, waiting.pop(0))
+
+
+# ----------------------------------------------------------------------------- ending
+
+
+def signal_group(tool, number):
+    for kill in (os.killpg, os.kill):  # the first fails where the child has not come to setsid yet
+        try:
+            kill(tool.pid, number)
+            return
+        except OSError:
+            pass
+
+
+def stop(talk, tool):
+    talk.stray = tool.late = True
+    signal_group(tool, signal.SIGTERM)
+    tool.patience, tool.then = time.monotonic() + TERM_S, kill
+
+
+def kill(talk, tool):
+    talk.stray = True
+    signal_group(tool, signal.SIGKILL)
+    tool.patience, tool.then = time.monotonic() + KILL_S, finish
+
+
+def reap(talk):
+    """Notices who has ended.  They stay zombies until `finish`: their group id stays theirs."""
+    for tool in list(talk.running):
+        ended = os.waitid(os.P_PID, tool.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            continue
+        # CLD_EXITED is 1; else it was a signal
+        tool.exit_code = ended.si_status if ended.si_code == 1 else -ended.si_status
+        if not tool.pipes:
+            finish(talk, tool)
+        elif tool.then is not finish_lingering:
+            tool.patience, tool.then = time.monotonic() + LINGER_S, finish_lingering
+
+
+def finish_lingering(talk, tool):
+    """Its children still hold the pipes: they end with it, and what they wrote until now counts."""
+    talk.stray = True
+    for pipe in list(tool.pipes):
+        while pipe in tool.pipes and read(talk, tool, pipe):
+            pass
+    finish(talk, tool)
+
+
+def finish(talk, tool):
+    talk.running.remove(tool)
+    for pipe in list(tool.pipes):
+        drop(talk, tool, pipe)
+    signal_group(tool, signal.SIGKILL)
+    try:
+        os.waitpid(tool.pid, os.WNOHANG)
+    except OSError:
+        pass
+    answer(talk, tool)
+
+
+def drop(talk, tool, pipe):
+    talk.poll.unregister(pipe)
+    os.close(pipe)
+    del tool.pipes[pipe], talk.by_pipe[pipe]
+
+
+def read(talk, tool, pipe):
+    """Whether there may be more to read now."""
+    try:
+        chunk = os.read(pipe, 65536)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            return False
+        chunk = b""
+    if not chunk:
+        drop(talk, tool, pipe)
+        return False
+    number = tool.pipes[pipe]
+    room = tool.cap_bytes - tool.sizes[number]
+    if room > 0:
+        tool.chunks[number].append(chunk[:room])
+    tool.sizes[number] += len(chunk)
+    if tool.sizes[number] > tool.cap_bytes + FLOOD_BYTES and tool.then is stop:
+        kill(talk, tool)
+    return tool.sizes[number] <= tool.cap_bytes + FLOOD_BYTES
+
+
+def packed(data):
+    if len(data) > SQUEEZE_BYTES:
+        small = zlib.compress(data, 1)
+        if len(small) < len(data):
+            return "z", small
+    return "r", data
+
+
+def answer(talk, tool):
+    """One header line, then stdout and stderr: `NONCE answer INDEX EXIT MS TRUNCATED zLEN rLEN`."""
+    code = "-" if tool.late or tool.exit_code is None else str(tool.exit_code)
+    (out_how, out), (err_how, err) = (packed(b"".join(chunks)) for chunks in tool.chunks)
+    header = "{} answer {} {} {} {} {}{} {}{}\n".format(
+        NONCE,
+        tool.index,
+        code,
+        int((time.monotonic() - tool.started) * 1000),
+        int(max(tool.sizes) > tool.cap_bytes),
+        out_how,
+        len(out),
+        err_how,
+        len(err),
+    )
+    send(talk, header.encode() + out + err)
+    tool.chunks = ([], [])
+    talk.answered += 1
+    if tool.group:
+        start_next(talk, tool.group)
+
+
+def kill_marked():
+    """Kills whatever carries our mark: tools that left their process group took it along."""
+    own = os.getpid()
+    seen = set()
+    for _ in range(5):  # a tool may fork while we look
+        before = len(seen)
+        for name in os.listdir("/proc"):
+            if not name.isdigit() or int(name) == own:
+                continue
+            try:
+                with open("/proc/" + name + "/environ", "rb") as file:
+                    if MARK in file.read():
+                        os.kill(int(name), signal.SIGKILL)
+                        seen.add(name)
+            except OSError:
+                pass
+        if len(seen) == before:
+            return
+
+
+# ----------------------------------------------------------------------------- the loop
+
+
+def send(talk, data):
+    if talk.lost:
+        return
+    if not talk.outbox:
+        talk.poll.modify(1, select.POLLOUT)
+    talk.outbox.append(data)
+
+
+def flush(talk):
+    while talk.outbox:
+        try:
+            # Pipes hold 64 kB; slicing a long answer anew for each of them would copy it often.
+            sent = os.write(1, memoryview(talk.outbox[0])[: 1 << 18])
+        except OSError as error:
+            if error.errno != errno.EAGAIN:
+                talk.lost = "stdout is closed"
+            return
+        if sent == len(talk.outbox[0]):
+            talk.outbox.pop(0)
+        else:
+            talk.outbox[0] = memoryview(talk.outbox[0])[sent:]
+    talk.poll.modify(1, 0)
+
+
+def hear(talk):
+    """The lifeline: what it says does not matter, that it ends does."""
+    try:
+        alive = os.read(0, 4096)
+    except OSError as error:
+        alive = error.errno == errno.EAGAIN
+    if not alive:
+        talk.lost = "stdin has ended"
+
+
+def listen(talk, wake, timeout_s):
+    """Waits for the next thing to happen, and sees to it."""
+    for descriptor, event in talk.poll.poll(max(0, int(timeout_s * 1000) + 1)):
+        if descriptor == 0:
+            hear(talk)
+        elif descriptor == 1:
+            if event & (select.POLLERR | select.POLLHUP):
+                talk.lost = "stdout is closed"
+            else:
+                flush(talk)
+        elif descriptor == wake:
+            os.read(wake, 4096)
+        elif descriptor in talk.by_pipe:
+            read(talk, talk.by_pipe[descriptor], descriptor)
+    reap(talk)
+
+
+def impatient(talk, now):
+    for tool in list(talk.running):
+        if tool.patience <= now:
+            tool.then(talk, tool)
+
+
+def look_for_signals(talk):
+    """The descriptor that becomes readable when a child has ended or somebody wants us gone."""
+
+    def leave(number, frame):
+        del frame
+        talk.lost = "signal {}".format(number)
+
+    wake, end = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(end, False)
+    signal.set_wakeup_fd(end)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # SIG_DFL would not write to `wake`
+    for number in ENDINGS:
+        signal.signal(number, leave)
+    return wake
+
+
+def abandon(talk, wake):
+    """Nobody listens: end everything, gently where that works at once."""
+    for tool in list(talk.running):
+        stop(talk, tool)
+    for descriptor in (0, 1):
+        try:
+            talk.poll.unregister(descriptor)
+        except (KeyError, OSError):
+            pass
+    while talk.running:
+        now = time.monotonic()
+        impatient(talk, now)
+        if talk.running:
+            listen(talk, wake, min(tool.patience for tool in talk.running) - now)
+    kill_marked()
+
+
+def converse(questions, sources):
+    """Answers every question, then says how many there were.  Does not return."""
+    node_s = float(sys.argv[4])
+    end = time.monotonic() + node_s
+    talk = Talk(sources)
+    try:
+        os.nice(int(sys.argv[5]))
+    except OSError:
+        pass
+    known = os.environ.get("PATH", "").split(":")
+    known += [place for place in EXTRA_PATH.split(":") if place not in known]
+    os.environ.update(PATH=":".join(known), LC_ALL="C", LANG="C", COLUMNS="200", TERM="dumb")
+    os.environ["CLUSTERCTL_TALK"] = NONCE
+    os.set_blocking(1, False)
+    wake = look_for_signals(talk)
+    talk.poll.register(0, select.POLLIN)
+    talk.poll.register(1, 0)
+    talk.poll.register(wake, select.POLLIN)
+    for index, question in enumerate(questions):
+        tool = Tool(index, question)
+        if tool.group in talk.waiting:
+            talk.waiting[tool.group].append(tool)
+        else:
+            if tool.group:
+                talk.waiting[tool.group] = []
+            start(talk, tool)
+    ended = False
+    while not talk.lost and (talk.outbox or not ended):
+        if talk.answered == len(questions) and not ended:
+            if talk.stray:
+                kill_marked()
+            send(talk, "{} end {}\n".format(NONCE, talk.answered).encode())
+            ended = True
+        now = time.monotonic()
+        impatient(talk, now)
+        if now > end:
+            talk.lost = "late"
+        listen(talk, wake, min([end] + [tool.patience for tool in talk.running]) - now)
+    if talk.lost:
+        abandon(talk, wake)
+    os._exit({"": 0, "late": 124}.get(talk.lost, 125))
+
+
+def guard(questions, sources):
+    """So that our own bug has an exit code of its own."""
+    try:
+        converse(questions, sources)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(70)

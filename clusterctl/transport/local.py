@@ -1,0 +1,141 @@
+"""The machine we are on as a node, asked in the very way any other is."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from clusterctl.model import Answer, Kind, Node, Question, Trouble
+from clusterctl.transport import Shell, TransportError
+from clusterctl.transport.wire import Conversation
+
+STDERR_BYTES = READ_BYTES = 1 << 16
+LEAVE_S = 4.0  # the runner gives its tools one second after SIGTERM and one after SIGKILL
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Every node is this machine; address and user of the node do not matter."""
+
+    node_s: float
+    nice: int = 10
+
+    @contextmanager
+    def open(self, node: Node) -> Iterator[Shell]:
+        shell = LocalShell(node_s=self.node_s, nice=self.nice, become=node.become)
+        try:
+            yield shell
+        finally:
+            shell.close()
+
+    def knock(self, nodes: Iterable[Node]) -> Iterator[tuple[Node, Trouble | None]]:
+        for node in nodes:
+            yield node, None
+
+
+class LocalShell:
+    """Owns one process of this machine and, through it, all that it starts."""
+
+    def __init__(self, *, node_s: float, nice: int, become: bool) -> None:
+        self.node_s = node_s
+        self.nice = nice
+        self.become = become
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        deadline = time.monotonic() + self.node_s
+        talk = Conversation(questions, node_s=self.node_s, become=self.become, nice=self.nice)
+        self.process = subprocess.Popen(
+            ["/bin/sh", "-c", talk.command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+        yield from converse(self.process, talk, deadline)
+
+    def close(self) -> None:
+        """The end of stdin makes the runner clean up; what does not leave by itself is killed."""
+        if self.process is None:
+            return
+        process, self.process = self.process, None
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            process.wait(LEAVE_S)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+def converse(
+    process: subprocess.Popen[bytes], talk: Conversation, deadline: float
+) -> Iterator[Answer]:
+    """Carries bytes both ways.  Raises TransportError."""
+    if not (process.stdin and process.stdout and process.stderr):
+        raise ValueError("a process without pipes cannot be talked to")
+    outgoing = b""
+    stderr = bytearray()
+    os.set_blocking(process.stdin.fileno(), False)
+    with selectors.DefaultSelector() as ready:
+        ready.register(process.stdout, selectors.EVENT_READ)
+        ready.register(process.stderr, selectors.EVENT_READ)
+        while not talk.done:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TransportError(Kind.TIMEOUT, "the node's deadline passed")
+            able = {key.fileobj for key, _ in ready.select(left)}
+            if process.stdin in able:
+                outgoing = push(process.stdin.fileno(), outgoing)
+                if not outgoing:
+                    ready.unregister(process.stdin)
+            if process.stderr in able and not collect(process.stderr.fileno(), stderr):
+                ready.unregister(process.stderr)
+            if process.stdout in able:
+                chunk = os.read(process.stdout.fileno(), READ_BYTES)
+                if not chunk:
+                    raise ended(process, talk, stderr)
+                yield from talk.feed(chunk)
+                outgoing = talk.to_send()
+                if outgoing:
+                    ready.register(process.stdin, selectors.EVENT_WRITE)
+
+
+def push(pipe: int, outgoing: bytes) -> bytes:
+    """What is still to be written.  Nothing when the reader is gone: stdout will tell why."""
+    try:
+        return outgoing[os.write(pipe, outgoing) :]
+    except BrokenPipeError:
+        return b""
+
+
+def collect(pipe: int, into: bytearray) -> bool:
+    """Whether there may be more.  Past its limit, what comes is read and forgotten."""
+    chunk = os.read(pipe, READ_BYTES)
+    into += chunk[: STDERR_BYTES - len(into)]
+    return bool(chunk)
+
+
+def ended(
+    process: subprocess.Popen[bytes], talk: Conversation, stderr: bytearray
+) -> TransportError:
+    """The process has closed its stdout too early."""
+    try:
+        code = process.wait(LEAVE_S)
+    except subprocess.TimeoutExpired:
+        code = None
+    if process.stderr is not None:
+        os.set_blocking(process.stderr.fileno(), False)
+        stderr += process.stderr.read(STDERR_BYTES) or b""
+    return talk.closed(code, bytes(stderr))
