@@ -33,6 +33,7 @@ class Node:
     become: bool = False
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     origin: str = ""  # inventory file and line
+    identity: str = ""  # private key file; empty: ssh's own choice
 
     @property
     def host(self) -> str:
@@ -662,7 +663,11 @@ class Playbook:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything a run knew and said.  Findings hold every verdict, PASS too: reports filter."""
+    """Everything a run knew and said.  Findings hold every verdict, PASS too: reports filter.
+
+    `earlier` were the readings before a load; `earlier_run` is the id of the run, `past_s` seconds
+    ago, whose readings counters were compared with instead.
+    """
 
     id: str
     playbook: Playbook
@@ -672,5 +677,9 @@ class Run:
     finished: datetime
     observations: tuple[Observation, ...]
     findings: tuple[Finding, ...]
+    verb: Literal["sweep", "burnin"] = "sweep"
+    forced: bool = False  # busy nodes were loaded too
     earlier: tuple[Observation, ...] = ()
+    earlier_run: str = ""
+    past_s: float | None = None
     complete: bool = True

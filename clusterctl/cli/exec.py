@@ -1,0 +1,34 @@
+"""clusterctl exec: one command on many nodes, equal outputs folded."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from clusterctl.cli import options
+
+
+def execute(
+    command: Annotated[list[str], typer.Argument(help="The command, after --.")],
+    *,
+    inventory: options.Inventory = None,
+    nodes: options.Nodes = "",
+    select: options.Select = "",
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=1, help="Seconds that the command may take.")
+    ] = 60.0,
+    form: options.OutputFormat = options.Format.TABLE,
+    at_once: options.AtOnce = None,
+    accept_new: options.AcceptNew = False,
+) -> None:
+    """Run a command on every node; nodes that say the same are shown once."""
+    from clusterctl.cli.ask import Command, ask
+    from clusterctl.cli.world import Flags
+    from clusterctl.report.gathered import as_json, as_text, exit_code, gather
+
+    flags = Flags(inventory, nodes, select, at_once, accept_new)
+    said = gather(ask(Command(command, timeout_s), flags))
+    sys.stdout.write(as_json(said) if form is options.Format.JSON else as_text(said))
+    raise typer.Exit(exit_code(said))

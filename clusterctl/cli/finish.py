@@ -1,0 +1,61 @@
+"""The end of a run: store it, print it, exit code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clusterctl.cli.options import Format
+from clusterctl.model import Run, UserError
+
+if TYPE_CHECKING:
+    from clusterctl.store import Recorder
+
+
+def finish(run: Run, recorder: Recorder) -> Path:
+    """Keep the run.  A disk that is full costs the tables, never the verdict on the screen."""
+    try:
+        return recorder.finish(run)
+    except OSError as error:
+        sys.stderr.write(
+            f"clusterctl: {recorder.path}: {error.strerror}; what was heard is kept there\n"
+        )
+        return recorder.path
+
+
+def render(run: Run, form: Format, output: Path | None, *, verbose: bool = False) -> int:
+    """Print the run, or write it to `output`; the exit code.  Raises UserError."""
+    from clusterctl.report.accounts import account
+
+    accounts = account(run)
+    if output is None:
+        write(run, form, sys.stdout, verbose=verbose)
+    else:
+        try:
+            with output.open("w", encoding="utf-8") as file:
+                write(run, form, file, verbose=verbose)
+        except OSError as error:
+            raise UserError(f"-o {output}: {error.strerror}") from None
+    return accounts.exit_code
+
+
+def write(run: Run, form: Format, file: object, *, verbose: bool) -> None:
+    from typing import TextIO, cast
+
+    from clusterctl.report import records
+    from clusterctl.report.accounts import account
+
+    text = cast("TextIO", file)
+    accounts = account(run)
+    if form is Format.JSON:
+        text.write(records.as_json(run, accounts))
+    elif form is Format.CSV:
+        text.write(records.as_csv(run))
+    else:
+        from rich.console import Console
+
+        from clusterctl.report.tables import summary
+
+        wide = None if text.isatty() else 160
+        Console(file=text, width=wide).print(summary(run, accounts, verbose=verbose))

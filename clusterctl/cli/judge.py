@@ -1,0 +1,30 @@
+"""clusterctl judge: a stored run judged again, offline, with other limits if you like."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from clusterctl.cli import options
+
+
+def judge(
+    run: Annotated[str, typer.Argument(help='Id, start of an id, directory, or "last".')],
+    *,
+    playbook: options.PlaybookName = None,
+    form: options.OutputFormat = options.Format.TABLE,
+    output: options.Output = None,
+    runs_dir: options.RunsDir = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Judge what the nodes of a stored run said again; no node is asked anything."""
+    from clusterctl import store
+    from clusterctl.cli.finish import render
+    from clusterctl.cli.world import logs, runs
+    from clusterctl.rejudge import again
+
+    logs()
+    folder = runs(runs_dir)
+    judged = again(store.find(folder, run), folder, playbook)
+    raise typer.Exit(render(judged, form, output, verbose=verbose))

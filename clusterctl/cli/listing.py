@@ -1,0 +1,39 @@
+"""clusterctl list: what there is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from clusterctl.cli import options
+
+
+class What(StrEnum):
+    PROBES = "probes"
+    CHECKS = "checks"
+    TRIALS = "trials"
+    PLAYBOOKS = "playbooks"
+
+
+def listing(
+    what: Annotated[What, typer.Argument(help="What to list.")],
+    form: options.OutputFormat = options.Format.TABLE,
+) -> None:
+    """List probes, checks, trials or playbooks."""
+    from clusterctl.report.catalogue import as_table, rows
+
+    found = rows(what)
+    if form is options.Format.JSON:
+        sys.stdout.write(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    elif form is options.Format.CSV:
+        from clusterctl.report.catalogue import as_csv
+
+        sys.stdout.write(as_csv(found))
+    else:
+        from rich.console import Console
+
+        Console(width=None if sys.stdout.isatty() else 160).print(as_table(found))

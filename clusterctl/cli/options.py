@@ -1,0 +1,53 @@
+"""The options that verbs share, spelled once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+Inventory = Annotated[
+    list[Path] | None,
+    typer.Option("-i", "--inventory", help="Inventory file or folder; may be given again."),
+]
+Nodes = Annotated[
+    str,
+    typer.Option("--nodes", help="Only these, e.g. n[001-016],!n007; without -i: just these."),
+]
+Select = Annotated[
+    str, typer.Option("--select", "-s", help='By label, e.g. "rack=r12 & !drained".')
+]
+PlaybookName = Annotated[
+    str | None, typer.Option("-p", "--playbook", help="A playbook file, or a name from `list`.")
+]
+OutputFormat = Annotated[Format, typer.Option("--format", help="How the answer is written.")]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Write the answer here, not to stdout.")
+]
+RunsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--runs-dir",
+        envvar="CLUSTERCTL_RUNS_DIR",
+        help="Where runs are kept.  [default: clusterctl/runs in the XDG state home]",
+    ),
+]
+AtOnce = Annotated[
+    int | None, typer.Option("--at-once", min=1, help="Nodes talked to side by side.")
+]
+AcceptNew = Annotated[
+    bool,
+    typer.Option(
+        "--accept-new", help="Record host keys never seen before; a changed one is still refused."
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say why everything was skipped.")]

@@ -1,0 +1,135 @@
+"""From flags to a finished run, interrupted or not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from clusterctl.cli import world as ambient
+from clusterctl.cli.finish import finish
+from clusterctl.cli.progress import Progress
+from clusterctl.cli.world import Flags
+from clusterctl.model import Node, Observation, Playbook, Run, Status, UserError
+
+if TYPE_CHECKING:
+    from clusterctl.judge import Past
+    from clusterctl.run import World
+
+PASSIVE_NICE, LOAD_NICE = 10, 0
+
+
+def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
+    """Load files, run, keep the run.  Raises UserError before anything is asked of a node."""
+    from clusterctl.playbook import load
+    from clusterctl.store import Recorder
+
+    ambient.logs()
+    playbook = ambient.paced(load(name), flags.at_once)
+    if verb == "sweep" and playbook.stages:
+        raise UserError(f"{playbook.origin}: has stages, which load hardware: use burnin")
+    chosen = ambient.targets(flags, playbook.select)
+    run_id = ambient.new_id(playbook)
+    recorder = Recorder(ambient.runs(flags.runs_dir), run_id)
+    judged = Provisional(playbook, {node.name: node for node in chosen})
+    with Progress(judged.fails, terminal=sys.stderr.isatty()) as progress:
+        world = ambient.build(
+            playbook,
+            recorder,
+            run_id,
+            accept_new=flags.accept_new,
+            seed=flags.seed,
+            tell=progress.tell,
+            nice=PASSIVE_NICE if verb == "sweep" else LOAD_NICE,
+        )
+        recorder.begin(opening(verb, playbook, chosen, world, force=flags.force))
+        try:
+            run = go(verb, playbook, chosen, world, flags)
+        except KeyboardInterrupt:
+            recorder.close()
+            sys.stderr.write(
+                f"\nclusterctl: stopped; nothing is left running.  Judge what was heard with "
+                f"`clusterctl judge {recorder.path}`, or start the same command again.\n"
+            )
+            raise
+    sys.stderr.write(f"run: {finish(run, recorder)}\n")
+    return run
+
+
+def opening(
+    verb: Literal["sweep", "burnin"],
+    playbook: Playbook,
+    nodes: Sequence[Node],
+    world: World,
+    *,
+    force: bool,
+) -> dict[str, object]:
+    """What the run's directory says before the first answer."""
+    from clusterctl.store import describe
+
+    start = world.clock()
+    return describe(
+        Run(
+            world.run_id,
+            playbook,
+            tuple(nodes),
+            world.seed,
+            start,
+            start,
+            (),
+            (),
+            verb=verb,
+            forced=force,
+        )
+    )
+
+
+def go(
+    verb: Literal["sweep", "burnin"],
+    playbook: Playbook,
+    nodes: Sequence[Node],
+    world: World,
+    flags: Flags,
+) -> Run:
+    from clusterctl import run
+    from clusterctl.judge import NO_PAST
+
+    if verb == "burnin":
+        return run.burnin(playbook, nodes, world, force=flags.force)
+    earlier_run, past = last_reading(playbook, flags, world) or ("", NO_PAST)
+    return run.sweep(playbook, nodes, world, past=past, earlier_run=earlier_run)
+
+
+def last_reading(playbook: Playbook, flags: Flags, world: World) -> tuple[str, Past] | None:
+    """The newest run of this playbook: counters are judged as rates since then."""
+    from clusterctl import store
+    from clusterctl.judge import Past
+
+    found = store.newest(ambient.runs(flags.runs_dir), playbook.name)
+    if found is None:
+        return None
+    seconds = (world.clock() - found.started).total_seconds()
+    try:
+        return found.id, Past(store.load(found).observations, seconds)
+    except UserError as error:
+        sys.stderr.write(f"clusterctl: {error}; counters start afresh\n")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Provisional:
+    """What can be said of one node before the others have answered."""
+
+    playbook: Playbook
+    nodes: Mapping[str, Node]
+
+    def fails(self, seen: list[Observation]) -> bool:
+        from clusterctl.judge import judge
+
+        checks = tuple(check for check in self.playbook.checks if check.scope == "node")
+        probes = {probe.name: probe for probe in self.playbook.probes}
+        ours = [one for one in seen if one.probe in probes]
+        alone = [self.nodes[one.node] for one in ours[:1]]
+        findings = judge(replace(self.playbook, checks=checks), alone, ours, probes=probes)
+        return any(one.verdict.status is Status.FAIL for one in findings)

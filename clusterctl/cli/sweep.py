@@ -1,0 +1,30 @@
+"""clusterctl sweep: look at every node, touch nothing."""
+
+from __future__ import annotations
+
+import typer
+
+from clusterctl.cli import options
+
+
+def sweep(
+    *,
+    inventory: options.Inventory = None,
+    playbook: options.PlaybookName = "nightly",
+    nodes: options.Nodes = "",
+    select: options.Select = "",
+    form: options.OutputFormat = options.Format.TABLE,
+    output: options.Output = None,
+    runs_dir: options.RunsDir = None,
+    at_once: options.AtOnce = None,
+    accept_new: options.AcceptNew = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Look at every node and judge it; passive probes only, so jobs are not disturbed."""
+    from clusterctl.cli.finish import render
+    from clusterctl.cli.start import carry_out
+    from clusterctl.cli.world import Flags
+
+    flags = Flags(inventory, nodes, select, at_once, accept_new, runs_dir)
+    run = carry_out("sweep", playbook or "nightly", flags)
+    raise typer.Exit(render(run, form, output, verbose=verbose))

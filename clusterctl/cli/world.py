@@ -1,0 +1,139 @@
+"""Building the real world: inventory, transports, clock, seed, run directory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clusterctl.model import Node, Pace, Playbook, UserError
+
+if TYPE_CHECKING:
+    from clusterctl.run import Tell, World
+    from clusterctl.store import Recorder
+    from clusterctl.transport import Transport
+
+EXIT_NO_NODE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the operator said about whom to talk to and how."""
+
+    inventory: Sequence[Path] | None
+    nodes: str
+    select: str
+    at_once: int | None
+    accept_new: bool
+    runs_dir: Path | None = None
+    force: bool = False
+    seed: int | None = None
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def logs() -> None:
+    """Warnings and tracebacks go to stderr; stdout is the answer."""
+    logging.basicConfig(level=logging.WARNING, format="clusterctl: %(message)s", stream=sys.stderr)
+
+
+def targets(flags: Flags, default: str = "") -> tuple[Node, ...]:
+    """The nodes selected, by `default` where no flag says; exit 3 if none.  Raises UserError."""
+    from clusterctl.inventory import load
+    from clusterctl.inventory.select import select as by_labels
+
+    if not flags.inventory and not flags.nodes:
+        raise UserError("no nodes: give -i INVENTORY, or --nodes n[001-016]")
+    known = load(flags.inventory or (), nodes=flags.nodes)
+    chosen = by_labels(known, flags.select or default)
+    if not chosen:
+        sys.stderr.write("clusterctl: no node selected; `clusterctl nodes -i …` lists them\n")
+        raise SystemExit(EXIT_NO_NODE)
+    return chosen
+
+
+def paced(playbook: Playbook, at_once: int | None) -> Playbook:
+    """With `--at-once` in force and known to fit into the open-files limit.  Raises UserError."""
+    import resource
+    from dataclasses import replace
+
+    from clusterctl.transport.ssh import check_limits
+
+    pace = replace(playbook.pace, at_once=at_once) if at_once else playbook.pace
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    check_limits(pace.at_once, hard if hard != resource.RLIM_INFINITY else 1 << 20)
+    return replace(playbook, pace=pace)
+
+
+def reach(
+    pace: Pace, *, accept_new: bool, nice: int
+) -> Callable[[float], Transport]:
+    """The transport for a node deadline: SSH, or this very machine."""
+    from dataclasses import replace
+
+    from clusterctl.transport.local import Local
+    from clusterctl.transport.route import Routed
+    from clusterctl.transport.ssh import Ssh
+
+    def with_deadline(node_s: float) -> Transport:
+        there = Ssh(replace(pace, node_s=node_s), accept_new=accept_new, nice=nice)
+        return Routed(Local(node_s, nice=nice), there, is_here)
+
+    return with_deadline
+
+
+def is_here(node: Node) -> bool:
+    return node.labels.get("transport") == "local"
+
+
+def build(
+    playbook: Playbook,
+    recorder: Recorder,
+    run_id: str,
+    *,
+    accept_new: bool,
+    seed: int | None,
+    tell: Tell,
+    nice: int,
+) -> World:
+    """Everything ambient, every answer recorded as it comes."""
+    from functools import partial
+
+    from clusterctl.playbook import skus
+    from clusterctl.run import World
+    from clusterctl.transport.replay import Recording
+
+    connect = reach(playbook.pace, accept_new=accept_new, nice=nice)
+
+    def recorded(reading: str, node_s: float) -> Transport:
+        return Recording(connect(node_s), partial(recorder.hear, reading))
+
+    return World(
+        reach=recorded,
+        clock=now,
+        seed=secrets.randbits(32) if seed is None else seed,
+        run_id=run_id,
+        skus=skus(),
+        tell=tell,
+    )
+
+
+def runs(given: Path | None) -> Path:
+    from clusterctl.store import default_runs_dir
+
+    return given or default_runs_dir(dict(os.environ))
+
+
+def new_id(playbook: Playbook) -> str:
+    """Sorts by time, reads like a name, never twice the same."""
+    return f"{now():%Y%m%dT%H%M%S}-{playbook.name}-{secrets.token_hex(2)}"

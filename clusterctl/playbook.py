@@ -1,0 +1,247 @@
+"""A file -> a Playbook, or a UserError that names file, key and the nearest valid key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, fields
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from clusterctl import catalog
+from clusterctl.limits import Sku
+from clusterctl.model import Check, Fact, Limit, Limits, Pace, Playbook, Probe, Stage, UserError
+from clusterctl.yaml_files import kind, nearest, read_mapping, refuse_unknown
+
+KEYS = ("name", "about", "select", "pace", "probes", "stages", "checks", "expect")
+
+
+def load(path_or_name: str) -> Playbook:
+    """A playbook by path, or by name from those shipped.  Raises UserError."""
+    return parse(find(path_or_name))
+
+
+def shipped() -> dict[str, Traversable]:
+    """The playbooks that came with us, by name: beside the package, or inside a wheel."""
+    beside = Path(__file__).parent.parent / "playbooks"
+    folder: Traversable = beside
+    if not (beside / "__init__.py").exists():
+        folder = resources.files("clusterctl.playbooks")
+    return {
+        entry.name.removesuffix(".yml"): entry
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".yml")
+    }
+
+
+def find(path_or_name: str) -> Path | Traversable:
+    path = Path(path_or_name)
+    if path.is_file():
+        return path
+    ours = shipped()
+    if path_or_name in ours:
+        return ours[path_or_name]
+    raise UserError(f"playbook {path_or_name!r}: no such file or name{nearest(path.stem, ours)}")
+
+
+def parse(path: Path | Traversable) -> Playbook:
+    name = str(path.name).removesuffix(".yml")
+    return build(str(path), {"name": name} | read_mapping(path))
+
+
+def build(origin: str, given: Mapping[str, Any]) -> Playbook:
+    """A playbook from its mapping; `spell` is the inverse.  Raises UserError."""
+    refuse_unknown(origin, given, KEYS)
+    probes = chosen(f"{origin}: probes", given.get("probes", "all"), catalog.all_probes())
+    stages = tuple(stage(f"{origin}: stages", entry) for entry in listed(origin, "stages", given))
+    return Playbook(
+        name=word(origin, "name", given),
+        about=word(origin, "about", given),
+        select=word(origin, "select", given),
+        pace=pace(f"{origin}: pace", given.get("pace", {})),
+        probes=probes,
+        stages=stages,
+        checks=checks(f"{origin}: checks", given.get("checks", "all"), probes, stages),
+        expect=expect(f"{origin}: expect", given.get("expect", {}), origin),
+        origin=origin,
+    )
+
+
+def spell(playbook: Playbook) -> dict[str, Any]:
+    """The mapping that `build` makes this playbook of, every limit with its source."""
+    return {
+        "name": playbook.name,
+        "about": playbook.about,
+        "select": playbook.select,
+        "pace": asdict(playbook.pace),
+        "probes": [probe.name for probe in playbook.probes],
+        "stages": [{stage.trial.name: dict(stage.params)} for stage in playbook.stages],
+        "checks": [check.name for check in playbook.checks],
+        "expect": {
+            check: {
+                name: {**asdict(limit), "value": plain_value(limit)}
+                for name, limit in limits.items()
+            }
+            for check, limits in playbook.expect.items()
+        },
+    }
+
+
+def plain_value(limit: Limit) -> object:
+    return list(limit.value) if isinstance(limit.value, tuple) else limit.value
+
+
+def word(origin: str, key: str, given: Mapping[str, Any]) -> str:
+    value = given.get(key, "")
+    if not isinstance(value, str):
+        raise UserError(f"{origin}: {key}: expected a word, found {kind(value)}")
+    return value
+
+
+def listed(origin: str, key: str, given: Mapping[str, Any]) -> list[Any]:
+    value = given.get(key, [])
+    if not isinstance(value, list):
+        raise UserError(f"{origin}: {key}: expected a list, found {kind(value)}")
+    return value
+
+
+def chosen(where: str, given: object, known: Mapping[str, Probe]) -> tuple[Probe, ...]:
+    return tuple(known[name] for name in names(where, given, known))
+
+
+def names(where: str, given: object, known: Collection[str]) -> list[str]:
+    """Names in the order given; "all" is all of them."""
+    if given == "all":
+        return list(known)
+    if not isinstance(given, list):
+        raise UserError(f'{where}: expected "all" or a list of names, found {kind(given)}')
+    for name in given:
+        if name not in known:
+            raise UserError(f"{where}: unknown {str(name)!r}{nearest(str(name), known)}")
+    return list(dict.fromkeys(given))
+
+
+def checks(
+    where: str, given: object, probes: Collection[Probe], stages: Collection[Stage]
+) -> tuple[Check, ...]:
+    """The checks asked for.  One asked for by name that nothing can feed is refused."""
+    known = catalog.all_checks()
+    yielded = {kind for source in probes for kind in source.yields}
+    yielded |= {kind for stage in stages for kind in stage.trial.yields}
+    asked = [known[name] for name in names(where, given, known)]
+    fed = tuple(check for check in asked if yielded.issuperset(check.wants))
+    for check in asked:
+        if given != "all" and check not in fed:
+            starved = ", ".join(sorted(kind.__name__ for kind in set(check.wants) - yielded))
+            raise UserError(f"{where}: {check.name} needs {starved}: add {feeders(check)}")
+    return fed
+
+
+def feeders(check: Check) -> str:
+    wants: set[type[Fact]] = set(check.wants)
+    probes = [probe.name for probe in catalog.all_probes().values() if wants & set(probe.yields)]
+    trials = [trial.name for trial in catalog.all_trials().values() if wants & set(trial.yields)]
+    return " or ".join(
+        part
+        for part in (
+            f"one of the probes {', '.join(probes)}" if probes else "",
+            f"one of the stages {', '.join(trials)}" if trials else "",
+        )
+        if part
+    )
+
+
+def pace(where: str, given: object) -> Pace:
+    if not isinstance(given, dict):
+        raise UserError(f"{where}: expected keys and values, found {kind(given)}")
+    refuse_unknown(where, given, [field.name for field in fields(Pace)])
+    for key, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+            raise UserError(f"{where}: {key}: expected a number above 0, found {value!r}")
+    if "at_once" in given:
+        given = {**given, "at_once": int(given["at_once"])}
+    return Pace(**given)
+
+
+def stage(where: str, given: object) -> Stage:
+    """`cpu_burn`, or `cpu_burn: {seconds: 60}`."""
+    known = catalog.all_trials()
+    if isinstance(given, str):
+        given = {given: {}}
+    if not isinstance(given, dict) or len(given) != 1:
+        raise UserError(f"{where}: expected a trial or one trial with its knobs, found {given!r}")
+    ((name, params),) = given.items()
+    if name not in known:
+        raise UserError(f"{where}: unknown trial {str(name)!r}{nearest(str(name), known)}")
+    trial, params = known[name], params or {}
+    if not isinstance(params, dict):
+        raise UserError(f"{where}: {name}: expected keys and values, found {kind(params)}")
+    refuse_unknown(f"{where}: {name}", params, list(trial.params))
+    for key, value in params.items():
+        default = trial.params[key]
+        fits = isinstance(value, (int, float)) if isinstance(default, float) else False
+        if not (fits or type(value) is type(default)):
+            raise UserError(
+                f"{where}: {name}: {key}: expected {kind(default)} like {default!r}, "
+                f"found {value!r}"
+            )
+    return Stage(trial, {**trial.params, **params})
+
+
+def expect(where: str, given: object, source: str) -> dict[str, Limits]:
+    """`check: {limit: value}` or `check: {limit: {value: …, source: …}}`."""
+    if not isinstance(given, dict):
+        raise UserError(f"{where}: expected keys and values, found {kind(given)}")
+    known = catalog.all_checks()
+    refuse_unknown(where, given, known)
+    return {
+        name: limits(f"{where}: {name}", entries, known[name], source)
+        for name, entries in given.items()
+    }
+
+
+def limits(where: str, given: object, check: Check, source: str) -> dict[str, Limit]:
+    if not isinstance(given, dict):
+        raise UserError(f"{where}: expected keys and values, found {kind(given)}")
+    refuse_unknown(where, given, [*check.limits, *check.options])
+    return {name: limit(f"{where}: {name}", value, source) for name, value in given.items()}
+
+
+def limit(where: str, given: object, source: str) -> Limit:
+    conditions = ""
+    if isinstance(given, dict):
+        refuse_unknown(where, given, ("value", "source", "conditions"))
+        if "value" not in given:
+            raise UserError(f"{where}: has no value")
+        source = str(given.get("source", source))
+        conditions = str(given.get("conditions", ""))
+        given = given["value"]
+    if isinstance(given, list):
+        given = tuple(str(item) for item in given)
+    if not isinstance(given, (bool, int, float, str, tuple)):
+        raise UserError(f"{where}: expected a number or a word, found {kind(given)}")
+    return Limit(given, source, conditions)
+
+
+def skus() -> tuple[Sku, ...]:
+    """The shipped `expected/*.yml`.  A limit there without its own source is refused."""
+    folder = resources.files("clusterctl.expected")
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".yml")), key=lambda f: f.name)
+    return tuple(sku(file) for file in files)
+
+
+def sku(path: Path | Traversable) -> Sku:
+    given = read_mapping(path)
+    refuse_unknown(str(path), given, ("sku", "match", "limits"))
+    match = given.get("match", {})
+    refuse_unknown(f"{path}: match", match, ("model",))
+    for name, entries in given.get("limits", {}).items():
+        for key, value in entries.items():
+            if not (isinstance(value, dict) and value.get("source")):
+                raise UserError(f"{path}: limits: {name}: {key}: has no source")
+    return Sku(
+        name=word(str(path), "sku", given),
+        models=tuple(match.get("model", ())),
+        limits=expect(f"{path}: limits", given.get("limits", {}), str(path)),
+    )

@@ -1,0 +1,49 @@
+"""A recorded run carried out again on its recording: the same code, no node, no clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clusterctl import playbook, store
+from clusterctl.judge import NO_PAST, Past
+from clusterctl.model import Run, UserError
+from clusterctl.run import World, burnin, sweep
+from clusterctl.transport import Transport
+from clusterctl.transport.replay import Replay
+
+
+def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Run:
+    """Judge with the playbook as it was, or with another one's limits.  Raises UserError.
+
+    A node or question that the recording does not hold is UNKNOWN, as when it was silent.
+    """
+    about = found.about
+    spelled = playbook.build(str(found.path / "run.json"), about["playbook"])
+    book = playbook.load(other_playbook) if other_playbook else spelled
+
+    def reach(reading: str, _node_s: float) -> Transport:
+        return Replay(found.heard(reading))
+
+    world = World(
+        reach=reach,
+        clock=lambda: found.started,
+        seed=about["seed"],
+        run_id=found.id,
+        skus=playbook.skus(),
+    )
+    if about["verb"] == "burnin":
+        return burnin(
+            book, found.nodes(), world, force=about["forced"], past_s=about["past_s"]
+        )
+    past = earlier(runs_dir, about["earlier_run"], about["past_s"])
+    return sweep(book, found.nodes(), world, past=past, earlier_run=about["earlier_run"])
+
+
+def earlier(runs_dir: Path, run_id: str, past_s: float | None) -> Past:
+    """The readings that counters were compared with; none where that run is gone."""
+    if not run_id:
+        return NO_PAST
+    try:
+        return Past(store.load(store.find(runs_dir, run_id)).observations, past_s)
+    except UserError:
+        return NO_PAST

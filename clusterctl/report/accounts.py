@@ -1,0 +1,116 @@
+"""Accounting for every node and every part: the last line, and the exit code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from clusterctl.judge import REACHABLE, by_node
+from clusterctl.limits import LABELS
+from clusterctl.model import Accelerator, Kind, Node, PcieDevice, Run, Status
+from clusterctl.sources import believe, lost
+
+WORST_FIRST = (Status.FAIL, Status.UNKNOWN, Status.WARN, Status.PASS)
+EXIT_PASS, EXIT_FAIL, EXIT_USAGE, EXIT_NO_NODE, EXIT_UNKNOWN = 0, 1, 2, 3, 4
+EXIT_BUG, EXIT_INTERRUPTED = 70, 130
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`expected`: as many as the bus, the inventory or the playbook promise; at least `seen`."""
+
+    name: str
+    seen: int
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """`nodes`: the worst status of each.  `findings`: how many of each status."""
+
+    nodes: dict[str, Status]
+    answered: int
+    findings: Counter[Status]
+    parts: tuple[Parts, ...]
+    bugs: int
+
+    def count(self, status: Status) -> int:
+        return sum(found is status for found in self.nodes.values())
+
+    @property
+    def exit_code(self) -> int:
+        """See design.md, section 3: exit codes are API."""
+        if not self.nodes:
+            return EXIT_NO_NODE
+        if self.bugs:
+            return EXIT_BUG
+        if self.count(Status.FAIL):
+            return EXIT_FAIL
+        return EXIT_UNKNOWN if self.count(Status.UNKNOWN) else EXIT_PASS
+
+    @property
+    def line(self) -> str:
+        """`1019 pass · 2 fail · 3 unknown of 1024 nodes; 8190 of 8192 accelerators seen`."""
+        counted = [
+            f"{self.count(status)} {status}"
+            for status in (Status.PASS, Status.WARN, Status.FAIL, Status.UNKNOWN)
+            if self.count(status) or status is Status.PASS
+        ]
+        seen = [f"{part.seen} of {part.expected} {part.name}" for part in self.parts]
+        nodes = "1 node" if len(self.nodes) == 1 else f"{len(self.nodes)} nodes"
+        return f"{' · '.join(counted)} of {nodes}; {', '.join(seen)} seen"
+
+
+def account(run: Run) -> Accounts:
+    names = {node.name for node in run.nodes}
+    silent = {
+        one.verdict.node
+        for one in run.findings
+        if one.check == REACHABLE and one.verdict.status is not Status.PASS
+    }
+    return Accounts(
+        nodes=worst(run),
+        answered=len(names - silent),
+        findings=Counter(one.verdict.status for one in run.findings),
+        parts=parts(run),
+        bugs=sum(one.verdict.actual == Kind.BUG for one in run.findings),
+    )
+
+
+def worst(run: Run) -> dict[str, Status]:
+    """The status of each node; one of which nothing was judged is UNKNOWN, not a pass."""
+    found: dict[str, set[Status]] = {node.name: set() for node in run.nodes}
+    for finding in run.findings:
+        if finding.verdict.node in found:
+            found[finding.verdict.node].add(finding.verdict.status)
+    return {
+        name: next((status for status in WORST_FIRST if status in had), Status.UNKNOWN)
+        for name, had in found.items()
+    }
+
+
+def parts(run: Run) -> tuple[Parts, ...]:
+    """Seen by a driver, of those promised; a silent node is promised what most others have."""
+    probes = {probe.name: probe for probe in run.playbook.probes}
+    seen = by_node(one for one in run.observations if one.probe in probes)
+    here: dict[str, int] = {}
+    there: dict[str, int] = {}
+    for node in run.nodes:
+        believed = believe(seen.get(node.name, ()), probes)
+        facts = believed.facts((Accelerator, PcieDevice))
+        slots = sum(isinstance(fact, PcieDevice) and fact.kind == "accelerator" for fact in facts)
+        here[node.name] = len({fact.part for fact in facts if isinstance(fact, Accelerator)})
+        there[node.name] = max(here[node.name], slots, promised(run, node))
+    heard = [there[name] for name in there if lost(seen.get(name, ())) is None]
+    usual = Counter(heard).most_common(1)[0][0] if heard else 0
+    silent = [name for name in there if lost(seen.get(name, ())) is not None]
+    there |= {name: max(there[name], usual) for name in silent}
+    return (Parts("accelerators", sum(here.values()), sum(there.values())),)
+
+
+def promised(run: Run, node: Node) -> int:
+    """What the playbook or the inventory says this node should have; 0: nothing says so."""
+    check, name = LABELS["accelerators"]
+    limit = run.playbook.expect.get(check, {}).get(name)
+    said = limit.value if limit else node.labels.get("accelerators", "0")
+    return int(float(str(said))) if str(said).replace(".", "", 1).isdigit() else 0

@@ -1,0 +1,103 @@
+"""Equal findings of many nodes and parts as one line."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from clusterctl.inventory.ranges import fold
+from clusterctl.model import Finding, Severity, Status, Verdict
+
+URGENT_FIRST = tuple(reversed(Severity))
+ORDER = (Status.FAIL, Status.UNKNOWN, Status.WARN, Status.SKIP, Status.PASS)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`nodes` and `parts` are folded; `count` is how many nodes; `verdict` is any one of them."""
+
+    check: str
+    nodes: str
+    parts: str
+    count: int
+    verdict: Verdict
+
+
+def to_act_on(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """What a person must look at: neither passed, nor skipped, nor explained by another line."""
+    for one in findings:
+        if one.verdict.status not in {Status.PASS, Status.SKIP} and not one.shared:
+            yield one
+
+
+def rows(findings: Iterable[Finding]) -> list[Row]:
+    """Worst first; what differs only by node or part stands on one line."""
+    alike: defaultdict[tuple[str, ...], dict[str, dict[str, Verdict]]] = defaultdict(dict)
+    for one in findings:
+        verdict = one.verdict
+        alike[key(one)].setdefault(verdict.node, {})[verdict.part] = verdict
+    found: list[Row] = []
+    for (check, *_), nodes in alike.items():
+        together: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+        for node, verdicts in nodes.items():
+            together[tuple(verdicts)].append(node)
+        for parts, names in together.items():
+            flat = [name for joined in names for name in joined.split(",")]
+            verdict = next(iter(nodes[names[0]].values()))
+            found.append(Row(check, fold(flat), fold_parts(parts), len(flat), verdict))
+    return sorted(found, key=rank)
+
+
+def key(one: Finding) -> tuple[str, ...]:
+    verdict = one.verdict
+    return (
+        one.check,
+        verdict.status,
+        verdict.severity,
+        verdict.expected,
+        verdict.actual,
+        verdict.why,
+        verdict.remedy,
+    )
+
+
+def rank(row: Row) -> tuple[int, int, str, str]:
+    verdict = row.verdict
+    return (
+        ORDER.index(verdict.status),
+        URGENT_FIRST.index(verdict.severity),
+        row.check,
+        row.nodes,
+    )
+
+
+def fold_parts(parts: Iterable[str]) -> str:
+    """gpu0, gpu1, gpu2 as gpu[0-2]; what does not count up is listed."""
+    numbered: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    other = []
+    for part in parts:
+        found = re.fullmatch(r"([a-z_]+)(\d{1,4})((?:/\d+)?)", part)
+        if found:
+            numbered[found[1], found[3]].append(int(found[2]))
+        else:
+            other.append(part)
+    folded = [
+        f"{head}{spans(sorted(set(numbers)))}{tail}"
+        for (head, tail), numbers in numbered.items()
+    ]
+    return ", ".join(folded + other)
+
+
+def spans(numbers: list[int]) -> str:
+    """[0, 1, 2, 5] as [0-2,5]; one number stays bare."""
+    if len(numbers) == 1:
+        return str(numbers[0])
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return "[" + ",".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs) + "]"

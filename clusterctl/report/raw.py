@@ -1,0 +1,30 @@
+"""What a node said, word for word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from clusterctl.model import Answer
+from clusterctl.spelling import visible
+from clusterctl.store import Stored
+
+
+def answers(stored: Stored, node: str) -> Iterator[str]:
+    """Every answer of a node in every reading; control characters made visible, lines kept."""
+    for reading in stored.readings():
+        for said in stored.heard(reading):
+            if said.node != node:
+                continue
+            if said.answer is not None:
+                yield from spelled(reading, said.answer)
+            if said.trouble is not None:
+                yield f"== {reading}: {said.trouble}\n"
+
+
+def spelled(reading: str, answer: Answer) -> Iterator[str]:
+    end = "stopped at its deadline" if answer.exit_code is None else f"exit {answer.exit_code}"
+    cut = ", cut" if answer.truncated else ""
+    yield f"== {reading} {answer.name}: {end}, {answer.seconds:.2f} s{cut}\n"
+    for name, text in (("", answer.stdout), ("stderr: ", answer.stderr)):
+        for line in text.splitlines():
+            yield f"{name}{visible(line, 10_000)}\n"

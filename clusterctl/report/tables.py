@@ -1,0 +1,107 @@
+"""Findings as tables for a terminal.
+
+Cells are `Text`, never markup: node output in a markup cell could vanish ([gpu0]) or raise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from clusterctl.model import Finding, Run, Status
+from clusterctl.report.accounts import Accounts
+from clusterctl.report.folding import Row, fold_parts, rows, to_act_on
+from clusterctl.spelling import visible
+
+STYLE = {
+    Status.PASS: "green",
+    Status.WARN: "yellow",
+    Status.FAIL: "bold red",
+    Status.UNKNOWN: "magenta",
+    Status.SKIP: "dim",
+}
+
+
+def cell(text: str, style: str = "", limit: int = 300) -> Text:
+    """Any text, made safe to show."""
+    return Text(visible(text, limit), style=style)
+
+
+def table(*headings: str, title: str = "") -> Table:
+    made = Table(title=title or None, title_justify="left", header_style="bold", expand=False)
+    for heading in headings:
+        made.add_column(heading, overflow="fold", no_wrap=heading == "status")
+    return made
+
+
+def findings_table(findings: Iterable[Finding]) -> Table:
+    """What a person must act on, worst first, equal findings folded over nodes and parts."""
+    made = table("status", "node", "check", "part", "expected", "actual", "what to do")
+    for row in rows(to_act_on(findings)):
+        add(made, row)
+    return made
+
+
+def add(made: Table, row: Row) -> None:
+    verdict = row.verdict
+    actual = verdict.actual if not verdict.why else f"{verdict.actual}: {verdict.why}"
+    made.add_row(
+        cell(verdict.status.upper(), STYLE[verdict.status]),
+        cell(row.nodes + (f" ({row.count})" if row.count > 1 else "")),
+        cell(row.check),
+        cell(row.parts),
+        cell(verdict.expected),
+        cell(actual.removeprefix(": ")),
+        cell(verdict.remedy + (f" [{verdict.severity}]" if verdict.severity != "none" else "")),
+    )
+
+
+def skips(findings: Sequence[Finding]) -> list[Text]:
+    """Why something was not asked, once for each reason and not once for each node."""
+    why: dict[str, tuple[set[str], set[str]]] = {}
+    for one in findings:
+        if one.verdict.status is Status.SKIP:
+            nodes, checks = why.setdefault(one.verdict.why, (set(), set()))
+            nodes.add(one.verdict.node)
+            checks.add(one.check if one.check != "observed" else one.verdict.part)
+    return [
+        cell(f"skipped on {plural(len(nodes), 'node')}: {fold_parts(sorted(checks))}: {reason}")
+        for reason, (nodes, checks) in sorted(why.items(), key=lambda item: -len(item[1][0]))
+    ]
+
+
+def plural(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def implied(findings: Iterable[Finding]) -> list[Text]:
+    """How many findings another line explains."""
+    counted = Counter(
+        one.shared for one in findings if one.shared and one.verdict.status is not Status.PASS
+    )
+    return [
+        cell(f"{plural(count, 'more finding')} explained by: {cause}", "dim")
+        for cause, count in counted.most_common()
+    ]
+
+
+def summary(run: Run, accounts: Accounts, *, verbose: bool = False) -> RenderableType:
+    """The table, what was skipped and why, and the line that accounts for every node and part."""
+    parts: list[RenderableType] = []
+    if any(True for _ in to_act_on(run.findings)):
+        parts.append(findings_table(run.findings))
+        parts += implied(run.findings)
+    else:
+        parts.append(Text("nothing to act on", style="green"))
+    reasons = skips(run.findings)
+    shown = reasons if verbose else reasons[:6]
+    parts += [Text.assemble((line.plain, "dim")) for line in shown]
+    if len(reasons) > len(shown):
+        parts.append(Text(f"… and {len(reasons) - len(shown)} more reasons: --verbose", "dim"))
+    line = f"{run.playbook.name} {run.id}: {accounts.line}"
+    parts.append(Text(visible(line, 1000), style="bold"))
+    return Group(*parts)

@@ -1,0 +1,234 @@
+"""The order of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from clusterctl.fanout import each
+from clusterctl.judge import NO_PAST, Past, by_node, judge
+from clusterctl.limits import Sku
+from clusterctl.model import (
+    DeviceProcess,
+    Finding,
+    Group,
+    Node,
+    Observation,
+    Playbook,
+    Probe,
+    Question,
+    Run,
+    Severity,
+    Stage,
+    Status,
+    Trial,
+    Trouble,
+    Verdict,
+)
+from clusterctl.observe import Clock, observe, unseen
+from clusterctl.sources import lost
+from clusterctl.transport import Transport
+
+Asked = tuple[Node, Sequence[Probe]]
+Tell = Callable[[str, frozenset[str], list[Observation]], None]
+BUSY = "busy"  # the finding of a node that a trial left in peace
+SLACK_S = 20.0  # for connecting, and for the node to stop what passed its deadline
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything ambient.  `reach` gives the transport of a reading, by name and node deadline.
+
+    `tell` hears the reading, the nodes still out, and what the node that just answered said.
+    """
+
+    reach: Callable[[str, float], Transport]
+    clock: Clock
+    seed: int
+    run_id: str
+    skus: Sequence[Sku] = ()
+    tell: Tell = lambda _reading, _out, _seen: None
+
+
+def sweep(
+    playbook: Playbook,
+    nodes: Sequence[Node],
+    world: World,
+    *,
+    past: Past = NO_PAST,
+    earlier_run: str = "",
+) -> Run:
+    """Ask every node everything once, and judge."""
+    started = world.clock()
+    asked = [(node, playbook.probes) for node in nodes]
+    seen = look("now", asked, playbook, playbook.pace.node_s, world)
+    probes = {probe.name: probe for probe in playbook.probes}
+    findings = judge(playbook, nodes, seen, probes=probes, skus=world.skus, past=past)
+    return Run(
+        id=world.run_id,
+        playbook=playbook,
+        nodes=tuple(nodes),
+        seed=world.seed,
+        started=started,
+        finished=world.clock(),
+        observations=tuple(seen),
+        findings=tuple(findings),
+        earlier_run=earlier_run,
+        past_s=past.seconds,
+    )
+
+
+def burnin(
+    playbook: Playbook,
+    nodes: Sequence[Node],
+    world: World,
+    *,
+    force: bool = False,
+    past_s: float | None = None,
+) -> Run:
+    """Read, load, read again; judge what the load did and what the counters did meanwhile.
+
+    Nodes that do not answer or hold foreign accelerator processes are not loaded (`force`: loaded).
+    `past_s`: what the clock said between the readings, where this is a replay.
+    """
+    started = world.clock()
+    asked = [(node, playbook.probes) for node in nodes]
+    before = look("before", asked, playbook, playbook.pace.node_s, world)
+    ready, refused = admit(nodes, before, force=force)
+    rng = Random(world.seed)  # noqa: S311 - who burns beside whom is no secret
+    trials = [one for stage in playbook.stages for one in load(stage, ready, playbook, world, rng)]
+    after = look("after", asked, playbook, playbook.pace.node_s, world)
+    probes = {probe.name: probe for probe in playbook.probes} | {
+        stage.trial.name: as_probe(stage.trial) for stage in playbook.stages
+    }
+    past = Past(before, past_s or (world.clock() - started).total_seconds())
+    seen = [*after, *trials, *(idle for node in refused for idle in unburnt(node, playbook, world))]
+    findings = judge(playbook, nodes, seen, probes=probes, skus=world.skus, past=past)
+    findings += [Finding(BUSY, verdict) for verdict in refused.values()]
+    return Run(
+        id=world.run_id,
+        playbook=playbook,
+        nodes=tuple(nodes),
+        seed=world.seed,
+        started=started,
+        finished=world.clock(),
+        observations=tuple(seen),
+        findings=tuple(findings),
+        verb="burnin",
+        forced=force,
+        earlier=tuple(before),
+        past_s=past.seconds,
+    )
+
+
+def look(
+    reading: str, asked: Sequence[Asked], playbook: Playbook, node_s: float, world: World
+) -> list[Observation]:
+    """One conversation with each node; one observation for each node and probe, in node order."""
+    transport = world.reach(reading, node_s)
+    questions = {node.name: probes for node, probes in asked}
+    out = set(questions)
+
+    def visit(knocked: tuple[Node, Trouble | None]) -> list[Observation]:
+        node, trouble = knocked
+        probes = questions[node.name]
+        if trouble is not None:
+            return unseen(node, probes, trouble, world.clock)
+        return observe(node, probes, transport, world.clock)
+
+    heard: dict[str, list[Observation]] = {}
+    knocked = transport.knock([node for node, _ in asked])
+    for seen in each(knocked, visit, at_once=playbook.pace.at_once):
+        heard[seen[0].node] = seen
+        out.discard(seen[0].node)
+        world.tell(reading, frozenset(out), seen)
+    return [one for node, _ in asked for one in heard[node.name]]
+
+
+def admit(
+    nodes: Sequence[Node], before: Sequence[Observation], *, force: bool
+) -> tuple[list[Node], dict[str, Verdict]]:
+    """Who may be loaded, and why the others may not."""
+    seen = by_node(before)
+    refused: dict[str, Verdict] = {}
+    for node in nodes:
+        trouble = lost(seen.get(node.name, ()))
+        held = [
+            fact
+            for one in seen.get(node.name, ())
+            for fact in one.facts
+            if isinstance(fact, DeviceProcess)
+        ]
+        if trouble is not None:
+            refused[node.name] = refusal(node, f"it did not answer: {trouble}")
+        elif held and not force:
+            holders = ", ".join(sorted({f"{fact.name} ({fact.pid})" for fact in held})[:3])
+            refused[node.name] = refusal(node, f"its accelerators are in use by {holders}")
+    return [node for node in nodes if node.name not in refused], refused
+
+
+def refusal(node: Node, why: str) -> Verdict:
+    return Verdict(
+        node.name,
+        "node",
+        Status.UNKNOWN,
+        expected="idle and reachable",
+        actual="not loaded",
+        why=why,
+        remedy="drain it and burn it again, or pass --force if that process may be disturbed",
+        severity=Severity.OBSERVE,
+        source="trials never disturb a job",
+    )
+
+
+def load(
+    stage: Stage, nodes: Sequence[Node], playbook: Playbook, world: World, rng: Random
+) -> list[Observation]:
+    """Every round of a trial; one observation for each node, its rounds' facts together."""
+    trial = stage.trial
+    merged: dict[str, Observation] = {}
+    for number, groups in enumerate(trial.plan(nodes, rng)):
+        asked = [member for group in groups for member in questions(stage, group, world.seed)]
+        longest = max((probe.question.timeout_s for _, (probe,) in asked), default=0.0)
+        reading = f"{trial.name}-{number}"
+        for seen in look(reading, asked, playbook, longest + SLACK_S, world):
+            old = merged.get(seen.node)
+            merged[seen.node] = seen if old is None else together(old, seen)
+    return [merged.get(node.name) or alone(node, stage, world) for node in nodes]
+
+
+def questions(stage: Stage, group: Group, seed: int) -> list[tuple[Node, tuple[Probe]]]:
+    asked = []
+    for index, node in enumerate(group):
+        question = stage.trial.ask(group, index, seed, stage.params)
+        if question is not None:
+            named = replace(question, name=stage.trial.name)
+            asked.append((node, (replace(as_probe(stage.trial), question=named),)))
+    return asked
+
+
+def together(one: Observation, other: Observation) -> Observation:
+    return replace(
+        other,
+        facts=one.facts + other.facts,
+        troubles=one.troubles + other.troubles,
+    )
+
+
+def alone(node: Node, stage: Stage, world: World) -> Observation:
+    why = f"{stage.trial.name} needs {stage.trial.partners} nodes and found no partner"
+    return Observation(node.name, stage.trial.name, world.clock(), skip=why)
+
+
+def unburnt(node: str, playbook: Playbook, world: World) -> list[Observation]:
+    """A refused node was not loaded; that is said once, as BUSY."""
+    return [
+        Observation(node, stage.trial.name, world.clock(), skip="not loaded: see busy")
+        for stage in playbook.stages
+    ]
+
+
+def as_probe(trial: Trial) -> Probe:
+    """How judge and observe see a trial."""
+    return Probe(Question(trial.name), trial.parse, trial.yields, trial.about)

@@ -1,0 +1,360 @@
+"""A run is a directory: written once, never edited, readable with pandas.
+
+    run.json               who, when, with which playbook and limits
+    observations.parquet   one row a fact, trouble, skip or empty look; a column a field
+    findings.parquet       every verdict, PASS too
+    answers-*.jsonl.gz     what the nodes said, word for word, in the order heard, a file a reading
+
+While it is written the directory is called `<id>.partial`; answers reach the disk as they are
+heard, so a run that dies keeps all it measured and can be judged again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any, TextIO
+
+from clusterctl import codec, playbook
+from clusterctl.model import (
+    Fact,
+    Finding,
+    Kind,
+    Node,
+    Observation,
+    Run,
+    Severity,
+    Status,
+    Trouble,
+    UserError,
+    Verdict,
+)
+from clusterctl.transport.replay import Heard, heard, line
+
+log = logging.getLogger(__name__)
+
+SCHEMA = 1
+PARTIAL = ".partial"
+ANSWERS = "answers-{}.jsonl.gz"
+ARROW = {"int": "int64", "float": "float64", "bool": "bool_", "str": "string", "json": "string"}
+
+
+def default_runs_dir(environ: dict[str, str]) -> Path:
+    """`runs/` under the XDG state home."""
+    state = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME", "/")) / ".local/state")
+    return Path(state) / "clusterctl" / "runs"
+
+
+class Recorder:
+    """The one writer of a run's directory.  Raises UserError where it cannot be made."""
+
+    def __init__(self, runs_dir: Path, run_id: str) -> None:
+        self.final = runs_dir / run_id
+        self.path = runs_dir / (run_id + PARTIAL)
+        self.files: dict[str, TextIO] = {}
+        self.lock = Lock()
+        self.lost = 0  # answers that could not be written: a full disk
+        try:
+            self.path.mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            raise UserError(f"{self.path}: {error.strerror}; choose another --runs-dir") from None
+
+    def begin(self, about: dict[str, Any]) -> None:
+        """What the run is, before its first answer: enough to judge it if it never ends."""
+        write_json(self.path / "run.json", {"schema": SCHEMA, **about, "complete": False})
+
+    def hear(self, reading: str, said: Heard) -> None:
+        """Keep one answer, from any thread.  Never raises: a full disk must not end a sweep."""
+        text = line(said) + "\n"
+        with self.lock:
+            try:
+                if reading not in self.files:
+                    path = self.path / ANSWERS.format(reading)
+                    self.files[reading] = gzip.open(  # noqa: SIM115 - finish() closes it
+                        path, "wt", encoding="utf-8"
+                    )
+                self.files[reading].write(text)
+                self.files[reading].flush()
+            except OSError as error:
+                if not self.lost:
+                    log.warning("%s: %s; answers are no longer kept", self.path, error.strerror)
+                self.lost += 1
+
+    def finish(self, run: Run) -> Path:
+        """Write the rest and give the directory its name.  Raises OSError; what was heard stays."""
+        self.close()
+        write_observations(self.path / "observations.parquet", run)
+        write_findings(self.path / "findings.parquet", run.findings)
+        write_json(
+            self.path / "run.json",
+            {**describe(run), "complete": run.complete and not self.lost},
+        )
+        self.path.rename(self.final)
+        sync(self.final.parent)
+        return self.final
+
+    def close(self) -> None:
+        """Leave what was heard as it is: an interrupted run stays `.partial`."""
+        for file in self.files.values():
+            file.close()
+
+
+def describe(run: Run) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "id": run.id,
+        "verb": run.verb,
+        "forced": run.forced,
+        "playbook": playbook.spell(run.playbook),
+        "nodes": [{**asdict(node), "labels": dict(node.labels)} for node in run.nodes],
+        "seed": run.seed,
+        "started": run.started.isoformat(),
+        "finished": run.finished.isoformat(),
+        "earlier_run": run.earlier_run,
+        "past_s": run.past_s,
+    }
+
+
+def write_json(path: Path, content: object) -> None:
+    """Whole or not at all."""
+    draft = path.with_suffix(".new")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(content, file, ensure_ascii=False, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# --------------------------------------------------------------------------- tables
+
+
+def write_observations(path: Path, run: Run) -> None:
+    import pyarrow as pa  # noqa: PLC0415 - half a second that only writing a run pays
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    schema = pa.schema(
+        [
+            *((name, pa.string()) for name in HEADER),
+            *((name, getattr(pa, ARROW[kind])()) for name, kind in codec.columns().items()),
+        ]
+    )
+    readings = (("now", run.observations), ("before", run.earlier))
+    rows = [row for reading, seen in readings for one in seen for row in flat(reading, one)]
+    table = pa.Table.from_pylist(rows, schema=schema)
+    pq.write_table(table, path, compression="zstd")
+
+
+HEADER = ("reading", "node", "probe", "seen_at", "what", "type", "trouble", "about")
+
+
+def flat(reading: str, seen: Observation) -> Iterator[dict[str, Any]]:
+    """One row a fact or trouble; one to say that a look found nothing or did not apply."""
+    head = {
+        "reading": reading,
+        "node": seen.node,
+        "probe": seen.probe,
+        "seen_at": seen.at.isoformat(),
+    }
+    for fact in seen.facts:
+        kind = type(fact).__name__
+        cells = {name: codec.cell(getattr(fact, name)) for name in codec.FIELDS[kind]}
+        yield {**head, "what": "fact", "type": kind, **cells}
+    for found in seen.troubles:
+        yield {
+            **head,
+            "what": "trouble",
+            "trouble": str(found.kind),
+            "about": found.detail,
+            "part": found.part,
+        }
+    if seen.skip or not (seen.facts or seen.troubles):
+        yield {**head, "what": "skip" if seen.skip else "nothing", "about": seen.skip}
+
+
+def write_findings(path: Path, findings: Iterable[Finding]) -> None:
+    import pyarrow as pa  # noqa: PLC0415 - see write_observations
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    names = ("check", *COLUMNS, "shared")
+    rows = [
+        {
+            "check": one.check,
+            **{name: str(getattr(one.verdict, name)) for name in COLUMNS},
+            "shared": one.shared,
+        }
+        for one in findings
+    ]
+    schema = pa.schema([(name, pa.string()) for name in names])
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+
+
+COLUMNS = (
+    "node",
+    "part",
+    "status",
+    "severity",
+    "expected",
+    "actual",
+    "why",
+    "remedy",
+    "source",
+    "yardstick",
+)
+
+
+# --------------------------------------------------------------------------- reading back
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A run on disk.  `about` is run.json."""
+
+    path: Path
+    about: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return str(self.about.get("id", self.path.name))
+
+    @property
+    def started(self) -> datetime:
+        return datetime.fromisoformat(self.about["started"])
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.about.get("complete"))
+
+    def nodes(self) -> tuple[Node, ...]:
+        return tuple(Node(**node) for node in self.about["nodes"])
+
+    def readings(self) -> list[str]:
+        """The names of the readings, in the order in which they were taken."""
+        head, tail = ANSWERS.split("{}")
+        files = sorted(self.path.glob(ANSWERS.format("*")), key=lambda file: file.stat().st_mtime)
+        return [file.name.removeprefix(head).removesuffix(tail) for file in files]
+
+    def heard(self, reading: str) -> Iterator[Heard]:
+        """What the nodes said; a torn end, as a killed run leaves it, ends the story."""
+        path = self.path / ANSWERS.format(reading)
+        try:
+            with gzip.open(path, "rt", encoding="utf-8") as file:
+                for text in file:
+                    yield heard(text)
+        except (EOFError, gzip.BadGzipFile, ValueError):
+            log.warning("%s: the recording ends in the middle of an answer", path)
+
+
+def find(runs_dir: Path, reference: str) -> Stored:
+    """A run by directory, id, the start of an id, or "last".  Raises UserError."""
+    given = Path(reference)
+    if (given / "run.json").is_file():
+        return stored(given)
+    folders = sorted(run.parent for run in runs_dir.glob("*/run.json"))
+    hits = folders[-1:] if reference == "last" else []
+    hits = hits or [folder for folder in folders if folder.name.startswith(reference)]
+    if len(hits) == 1:
+        return stored(hits[0])
+    known = ", ".join(folder.name for folder in folders[-3:]) or "none yet"
+    which = "several runs start like that" if hits else "no such run"
+    raise UserError(f"{reference}: {which} in {runs_dir}; the newest are {known}")
+
+
+def stored(path: Path) -> Stored:
+    try:
+        about = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}/run.json: cannot be read: {error}") from None
+    if not isinstance(about, dict) or about.get("schema") != SCHEMA:
+        raise UserError(f"{path}/run.json: not a run of schema {SCHEMA}")
+    return Stored(path, about)
+
+
+def load(found: Stored) -> Run:
+    """The run as it was recorded.  Raises UserError where it has no tables: judge it first."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - see write_observations
+
+    tables = [found.path / f"{name}.parquet" for name in ("observations", "findings")]
+    try:
+        seen, said = (pq.read_table(path).to_pylist() for path in tables)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{found.path}: was never finished ({error}); `clusterctl judge {found.id}` judges "
+            "what was heard"
+        ) from None
+    about = found.about
+    return Run(
+        id=found.id,
+        playbook=playbook.build(str(found.path / "run.json"), about["playbook"]),
+        nodes=found.nodes(),
+        seed=about["seed"],
+        started=found.started,
+        finished=datetime.fromisoformat(about["finished"]),
+        observations=tuple(observations(seen, "now")),
+        findings=tuple(finding(row) for row in said),
+        verb=about["verb"],
+        forced=about["forced"],
+        earlier=tuple(observations(seen, "before")),
+        earlier_run=about["earlier_run"],
+        past_s=about["past_s"],
+        complete=found.complete,
+    )
+
+
+def observations(rows: Iterable[dict[str, Any]], reading: str) -> Iterator[Observation]:
+    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["reading"] == reading:
+            grouped.setdefault((row["node"], row["probe"], row["seen_at"]), []).append(row)
+    for (node, probe, at), cells in grouped.items():
+        yield Observation(
+            node,
+            probe,
+            datetime.fromisoformat(at),
+            tuple(fact(row) for row in cells if row["what"] == "fact"),
+            tuple(
+                Trouble(Kind(row["trouble"]), row["about"], row["part"] or "")
+                for row in cells
+                if row["what"] == "trouble"
+            ),
+            next((row["about"] for row in cells if row["what"] == "skip"), ""),
+        )
+
+
+def fact(row: dict[str, Any]) -> Fact:
+    kind = row["type"]
+    given = {name: codec.uncell(name, row[name]) for name in codec.FIELDS[kind]}
+    return codec.read({"type": kind, **given})
+
+
+def finding(row: dict[str, str]) -> Finding:
+    cells = {name: row[name] for name in COLUMNS}
+    cells |= {"status": Status(row["status"]), "severity": Severity(row["severity"])}
+    return Finding(row["check"], Verdict(**cells), row["shared"])  # type: ignore[arg-type]
+
+
+def newest(runs_dir: Path, name: str) -> Stored | None:
+    """The newest complete run of a playbook; None if there is none that can be read."""
+    for path in sorted(runs_dir.glob("*/run.json"), reverse=True):
+        try:
+            found = stored(path.parent)
+        except UserError as error:
+            log.warning("%s", error)
+            continue
+        if found.complete and found.about["playbook"]["name"] == name:
+            return found
+    return None
