@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clusterctl.model import Evidence
+from clusterctl.verdicts import FIRST_READING
 
 # Counters of the old InfiniBand PortCounters attribute stop at their ceiling instead of wrapping
 # (InfiniBand Architecture Specification, volume 1, 16.1.3.5).
@@ -46,7 +47,7 @@ def rise(evidence: Evidence, name: str, now: int, then: int | None) -> Rise | No
     if now == CEILINGS.get(name):
         return NoRise(f"{name} stands at its ceiling of {now} and counts no more", blind=True)
     if then is None:
-        return NoRise("first reading: nothing to compare with yet")
+        return NoRise(FIRST_READING)
     if not evidence.same_boot:
         return NoRise("rebooted since the last reading: nothing to compare with")
     if now < then:
