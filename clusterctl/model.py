@@ -261,6 +261,7 @@ class KernelEvent:
     `kind`: xid, sxid, nvrm, mce, edac, aer, nvme, mlx5, oom, link, disk, hung, amdgpu.
     `code`: the XID number, or our short word: corrected, nonfatal, fatal, ue, ce, down, up, …
     `part`: PCI address, port or drive as the line spells it; empty where it names none.
+    `count`: 1 and the lines like it, just before it, that the node left out of a flood.
     """
 
     part: str
@@ -269,6 +270,7 @@ class KernelEvent:
     line: str
     at: datetime | None = None
     seconds_ago: float | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
