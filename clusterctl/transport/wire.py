@@ -78,6 +78,7 @@ REFUSALS = (
 )
 EXITS = {
     70: (Kind.BUG, "our program on the node broke"),
+    125: (Kind.CUT, "our program on the node was told to stop"),
     124: (Kind.TIMEOUT, "the node's deadline passed there"),
     137: (Kind.CUT, "our program on the node was killed (out of memory?)"),
 }
@@ -122,9 +123,10 @@ def sh_program(questions: Sequence[Question], nonce: str, node_s: float, nice: i
         for index, q in enumerate(questions)
         if (command := sh_command(q))
     ]
-    lines = (remote_file("runner.sh"), *asked, f"finish {len(asked)}", "}", "main", "")
+    # A function is read whole before it runs: nothing of the program is left in stdin by then.
+    lines = (remote_file("runner.sh"), "main() {", "prepare", *asked, f"finish {len(asked)}", "}")
     opening = f"nonce={nonce} mark={secrets.token_hex(8)} node_s={ceil(node_s)} nice={nice}\n"
-    return (opening + "\n".join(lines)).encode()
+    return (opening + "\n".join(lines) + "\nmain\n").encode()
 
 
 def sh_command(question: Question) -> tuple[str, ...]:
@@ -158,6 +160,8 @@ class Conversation:
         self.program = python_program(self.questions)
         self.outgoing = b""
         self.buffer = bytearray()
+        # No stream of one question is longer, with what `sh` adds to it.
+        self.most = max((q.cap_bytes for q in self.questions), default=0) + 2 * STDERR_SH_BYTES
         self.lines: dict[bytes, bytearray] = {b"o": bytearray(), b"e": bytearray()}
         self.hello = re.compile(rb"%s (?:(python) \S{1,40}|(sh))\r?\n" % self.nonce.encode())
         self.command = (SUDO if become else "") + COMMAND.format(
@@ -271,23 +275,18 @@ class Conversation:
                 yield self.sh_answer(self.asked(int(found[1])), *found.groups())
             elif line:  # an empty one ends a line that a killed filter left open
                 raise unreadable(line)
-        if len(self.buffer) > self.most():
+        if len(self.buffer) > self.most:
             raise TransportError(Kind.UNREADABLE, "a line longer than any answer may be")
 
     def collect(self, line: bytes) -> None:
         lines = self.lines[line[:1]]
         lines += line[1:] + b"\n"
-        if len(lines) > self.most():
+        if len(lines) > self.most:
             raise TransportError(Kind.UNREADABLE, "an answer beyond its cap")
 
-    def most(self) -> int:
-        """No stream of one question is longer, framing included, which costs a byte a line."""
-        return 2 * max((q.cap_bytes for q in self.questions), default=0) + 2 * STDERR_SH_BYTES
-
     def sh_answer(self, question: Question, index: bytes, code: bytes, ms: bytes) -> Answer:
-        # Each stream is followed by one more newline, so that a missing last one is seen.
-        stdout, stderr = (bytes(lines).removesuffix(b"\n") for lines in self.lines.values())
-        stdout = stdout.removesuffix(b"\n")
+        stdout, stderr = (bytes(lines) for lines in self.lines.values())
+        stdout = stdout.removesuffix(b"\n")  # the node adds one, so that every line has an end
         for lines in self.lines.values():
             lines.clear()
         cap = question.cap_bytes
