@@ -1,0 +1,101 @@
+"""Visit many nodes, some at once, results as they come; nobody waits for the slowest."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    result: T
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    error: BaseException
+
+
+def each(items: Iterable[S], visit: Callable[[S], T], *, at_once: int) -> Iterator[T]:
+    """Results in the order in which visits end; at most `at_once` visits run at a time.
+
+    `items` may block; an item is taken only when a visit for it can start, and results wait for
+    the consumer, so memory is bounded.  Closing the generator starts no more visits and leaves
+    the running ones to themselves: their threads are daemons, and neither they nor a blocked
+    `items` hold up Ctrl-C.  What `visit` or `items` raises is raised here.
+    """
+    visits = Visits(iter(items), visit, at_once)
+    visits.start()
+    try:
+        while (news := visits.next()) is not None:
+            if isinstance(news, Broke):
+                raise news.error
+            yield news.result
+    finally:
+        visits.stop()
+
+
+class Visits(Generic[S, T]):
+    """Owns the threads of one fan-out; a thread is only made for an item that waits for it."""
+
+    def __init__(self, source: Iterator[S], visit: Callable[[S], T], at_once: int) -> None:
+        self.source = source
+        self.visit = visit
+        self.idle = at_once  # threads that may still be made
+        self.at_once = at_once
+        self.working = 0
+        self.stopped = False
+        self.taking = threading.Lock()
+        self.room = threading.Semaphore(at_once)  # for results that wait
+        self.news: SimpleQueue[Done[T] | Broke | None] = SimpleQueue()
+
+    def start(self) -> None:
+        self.idle -= 1
+        self.working += 1
+        threading.Thread(target=self._work, name="visit", daemon=True).start()
+
+    def next(self) -> Done[T] | Broke | None:
+        """The next result; None: there are no more."""
+        news = self.news.get()
+        self.room.release()
+        return news
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.room.release(self.at_once)
+
+    def _work(self) -> None:
+        try:
+            while self._take():
+                pass
+        except BaseException as error:  # noqa: BLE001 - goes on in the consumer's thread
+            self._tell(Broke(error))
+        with self.taking:
+            self.working -= 1
+            last = self.working == 0
+        if last:
+            self._tell(None)
+
+    def _take(self) -> bool:
+        with self.taking:
+            if self.stopped:
+                return False
+            try:
+                item = next(self.source)
+            except StopIteration:
+                self.stopped = True
+                return False
+            if self.idle:
+                self.start()
+        self._tell(Done(self.visit(item)))
+        return True
+
+    def _tell(self, news: Done[T] | Broke | None) -> None:
+        self.room.acquire()
+        self.news.put(news)
