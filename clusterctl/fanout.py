@@ -30,6 +30,8 @@ def each(items: Iterable[S], visit: Callable[[S], T], *, at_once: int) -> Iterat
     the running ones to themselves: their threads are daemons, and neither they nor a blocked
     `items` hold up Ctrl-C.  What `visit` or `items` raises is raised here.
     """
+    if at_once < 1:
+        raise ValueError(f"at_once must be 1 or more, not {at_once}")
     visits = Visits(iter(items), visit, at_once)
     visits.start()
     try:
@@ -68,7 +70,7 @@ class Visits(Generic[S, T]):
 
     def stop(self) -> None:
         self.stopped = True
-        self.room.release(self.at_once)
+        self.room.release(2 * self.at_once)  # each thread may have one result and its end to tell
 
     def _work(self) -> None:
         try:

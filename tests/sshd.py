@@ -1,4 +1,4 @@
-"""Real sshds on loopback, each with its own keys and configuration, and a client's home for them."""
+"""Real sshds on loopback, each with keys and a configuration of its own."""
 
 from __future__ import annotations
 
