@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from clusterctl.model import Answer, Kind, Node, Question, Trouble
 from clusterctl.transport import Shell, TransportError
-from clusterctl.transport.wire import Conversation
+from clusterctl.transport.wire import PYTHONS, Conversation
 
 STDERR_BYTES = READ_BYTES = 1 << 16
 LEAVE_S = 4.0  # the runner gives its tools one second after SIGTERM and one after SIGKILL
@@ -25,10 +25,11 @@ class Local:
 
     node_s: float
     nice: int = 10
+    pythons: str = PYTHONS  # where to look for an interpreter, best first; empty: use sh
 
     @contextmanager
     def open(self, node: Node) -> Iterator[Shell]:
-        shell = LocalShell(node_s=self.node_s, nice=self.nice, become=node.become)
+        shell = LocalShell(self, become=node.become)
         try:
             yield shell
         finally:
@@ -42,15 +43,20 @@ class Local:
 class LocalShell:
     """Owns one process of this machine and, through it, all that it starts."""
 
-    def __init__(self, *, node_s: float, nice: int, become: bool) -> None:
-        self.node_s = node_s
-        self.nice = nice
+    def __init__(self, local: Local, *, become: bool) -> None:
+        self.local = local
         self.become = become
         self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        deadline = time.monotonic() + self.node_s
-        talk = Conversation(questions, node_s=self.node_s, become=self.become, nice=self.nice)
+        deadline = time.monotonic() + self.local.node_s
+        talk = Conversation(
+            questions,
+            node_s=self.local.node_s,
+            become=self.become,
+            nice=self.local.nice,
+            pythons=self.local.pythons,
+        )
         self.process = subprocess.Popen(
             ["/bin/sh", "-c", talk.command],
             stdin=subprocess.PIPE,

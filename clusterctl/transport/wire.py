@@ -72,7 +72,10 @@ REFUSALS = (
     (r"sudo: a (?:password|terminal) is required", "allow this user NOPASSWD in sudoers"),
     (r"sudo: (?:sorry, )?you must have a tty", "take requiretty out of sudoers for this user"),
     (r"is not in the sudoers file|is not allowed to (?:execute|run)", "allow this user in sudoers"),
-    (r"sudo: (?:command )?not found|sudo: No such file", "install sudo or log in as root"),
+    (
+        r"sudo\W{0,3}: (?:command not found|not found|No such file)",
+        "install sudo or log in as root",
+    ),
     (r"account is currently not available|nologin", "give this user a login shell"),
     (r"password has expired|[Pp]assword change required", "renew this user's password"),
 )
@@ -148,7 +151,13 @@ class Conversation:
     done: bool  # the end mark was seen and its count was right
 
     def __init__(
-        self, questions: Sequence[Question], *, node_s: float, become: bool = False, nice: int = 10
+        self,
+        questions: Sequence[Question],
+        *,
+        node_s: float,
+        become: bool = False,
+        nice: int = 10,
+        pythons: str = PYTHONS,
     ) -> None:
         self.questions = tuple(questions)
         self.node_s = node_s
@@ -166,7 +175,7 @@ class Conversation:
         self.hello = re.compile(rb"%s (?:(python) \S{1,40}|(sh))\r?\n" % self.nonce.encode())
         self.command = (SUDO if become else "") + COMMAND.format(
             nonce=self.nonce,
-            pythons=PYTHONS,
+            pythons=pythons,
             bootstrap=BOOTSTRAP,
             size=len(self.program),
             node_s=float(node_s),
