@@ -98,5 +98,5 @@ def rows(stdout: str) -> Iterator[tuple[str, ...] | Trouble]:
         told = found[:-1]  # the row itself may be cut: 1 of 15
     yield from told
     if last != ("end", str(len(told))) or not stdout.endswith("\n"):
-        shown = visible("\t".join(last))
+        shown = visible(" ".join(last), 120)
         yield Trouble(Kind.CUT, f"no end mark for {len(told)} rows; the last was {shown!r}")
