@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from clusterctl.kernel_log import before_this_boot, device, unseen, window
-from clusterctl.knowledge.kernel import ELSEWHERE, Line, line_for
+from clusterctl.knowledge.kernel import Meaning, about_hardware, meaning
 from clusterctl.model import (
     Accelerator,
     Boot,
@@ -25,8 +25,8 @@ PART = "kernel log"
 
 def judge(nodes: Sequence[Evidence]) -> Iterator[Verdict]:
     for evidence in nodes:
-        events = [e for e in facts_of(evidence, KernelEvent) if e.kind not in ELSEWHERE]
-        faults = [v for line, group in grouped(events) for v in about(evidence, line, group)]
+        events = [e for e in facts_of(evidence, KernelEvent) if about_hardware(e)]
+        faults = [v for known, group in grouped(events) for v in about(evidence, known, group)]
         yield from faults or [nothing(evidence, events)]
 
 
@@ -37,19 +37,19 @@ def nothing(evidence: Evidence, events: Sequence[KernelEvent]) -> Verdict:
     return passing(evidence, PART, f"{seen} in {window(evidence)}", expected="no fault")
 
 
-def grouped(events: Sequence[KernelEvent]) -> list[tuple[Line, list[KernelEvent]]]:
+def grouped(events: Sequence[KernelEvent]) -> list[tuple[Meaning, list[KernelEvent]]]:
     """The same trouble of the same part is one finding, however often it was logged."""
-    groups: defaultdict[tuple[Line, str], list[KernelEvent]] = defaultdict(list)
+    groups: defaultdict[tuple[Meaning, str], list[KernelEvent]] = defaultdict(list)
     for event in events:
-        groups[line_for(event), event.part].append(event)
-    return [(line, group) for (line, _), group in groups.items()]
+        groups[meaning(event), event.part].append(event)
+    return [(known, group) for (known, _), group in groups.items()]
 
 
-def about(evidence: Evidence, line: Line, group: Sequence[KernelEvent]) -> Iterator[Verdict]:
-    if line.status is Status.PASS:
+def about(evidence: Evidence, known: Meaning, group: Sequence[KernelEvent]) -> Iterator[Verdict]:
+    if known.status is Status.PASS:
         return
     event = group[-1]
-    status, severity, why = line.status, line.severity, line.why
+    status, severity, why = known.status, known.severity, known.why
     if before_this_boot(evidence, group):
         status, severity, why = Status.WARN, Severity.OBSERVE, f"{why}, before the last boot"
     times = f" ({len(group)} times)" if len(group) > 1 else ""
@@ -60,9 +60,9 @@ def about(evidence: Evidence, line: Line, group: Sequence[KernelEvent]) -> Itera
         expected="no fault",
         actual=f"{event.kind} {event.code}".strip() + times,
         why=f"{why}: {event.line[:160]}",
-        remedy=line.remedy,
+        remedy=known.remedy,
         severity=severity,
-        source=line.source,
+        source=known.source,
         yardstick="floor",
     )
 

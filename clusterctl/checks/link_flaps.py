@@ -46,7 +46,7 @@ def downs(evidence: Evidence) -> Counter[str]:
     return Counter(
         event.part
         for event in facts_of(evidence, KernelEvent)
-        if event.kind == "link" and event.code == "down" and recent([event], DAY_S)
+        if event.kind == "link" and event.code.lower() == "down" and recent([event], DAY_S)
     )
 
 
