@@ -135,26 +135,31 @@ def gather(questions):
     return said
 
 
+def follow(paths):
+    """{path: where it leads}: fstab may name a link, and that may lead to a dead server."""
+    said = gather(
+        (path, lambda path=path: os.path.realpath(plain(path)).decode("utf-8", "replace"))
+        for path in paths
+    )
+    leads = ((path, (text or "").partition("\t")) for path, text in said.items())
+    return {path: target for path, (kind, _, target) in leads if kind == "stat"}
+
+
 def show():
     mounts, asked_for = mounted(), wanted()
-    points = list(chosen(mounts, {cells[1] for cells in asked_for}))
+    links = follow(
+        {cells[1] for cells in asked_for if cells[1] not in mounts and cells[1].startswith("/")}
+    )
+    points = list(chosen(mounts, {links.get(cells[1], cells[1]) for cells in asked_for}))
     asked = [point for point in points if worth_asking(mounts[point][2])]
-    questions = [(point, lambda point=point: sizes(point)) for point in asked[:MOST]]
-    # fstab may name a link: a child follows it too, for it may lead to a dead server.
-    absent = [cells[1] for cells in asked_for if cells[1] not in mounts and cells[1][0] == "/"]
-    questions += [
-        ((point,), lambda point=point: os.path.realpath(plain(point)).decode("utf-8", "replace"))
-        for point in absent
-    ]
-    said = gather(questions)
+    said = gather((point, lambda point=point: sizes(point)) for point in asked[:MOST])
     for point in points:
         _, _, kind, source, access = mounts[point]
         row("mount", point, kind, source, access, "asked" if point in asked else "listed")
     if len(asked) > MOST:
         row("more", len(asked) - MOST)
     for cells in asked_for:
-        kind, _, resolved = (said.get((cells[1],)) or "").partition("\t")
-        row("fstab", *(cells + ([resolved] if kind == "stat" else [])))
+        row("fstab", *([*cells, links[cells[1]]] if cells[1] in links else cells))
     for point in asked[:MOST]:
         if said[point]:
             kind, _, rest = said[point].partition("\t")
