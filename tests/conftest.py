@@ -1,0 +1,39 @@
+"""The lab's nodes as fixtures: `lab` for all tests of a session, `faults` for one test."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "lab"))
+
+from faults import clear_all, inject
+from lab import Lab, missing, start, stop
+
+Inject = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Sixteen nodes n01 to n16, started when the first test asks for them."""
+    if reason := missing():
+        pytest.skip(reason)
+    running, holder = start(16)
+    yield running
+    stop(holder)
+
+
+@pytest.fixture
+def faults(lab: Lab) -> Iterator[Inject]:
+    """`faults("n03", "xid79")` or `faults("n03", "gpus", "6")`; undone after the test."""
+    broken: list[str] = []
+
+    def breaking(node: str, name: str, argument: str = "") -> None:
+        broken.append(node)
+        inject(lab, node, name, argument)
+
+    yield breaking
+    clear_all(lab, dict.fromkeys(broken))
