@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from clusterctl.cli import world as ambient
@@ -26,7 +27,9 @@ class Command:
         return Question("exec", argv, timeout_s=self.timeout_s, without_python=argv)
 
 
-def ask(command: Command, flags: Flags) -> Iterator[tuple[str, Answer | Trouble]]:
+def ask(
+    command: Command, flags: Flags, closing: ExitStack
+) -> Iterator[tuple[str, Answer | Trouble]]:
     """(node, what it said or why it said nothing), in the order in which they finish."""
     from clusterctl.fanout import each
     from clusterctl.transport import TransportError
@@ -34,7 +37,7 @@ def ask(command: Command, flags: Flags) -> Iterator[tuple[str, Answer | Trouble]
     ambient.logs()
     book = ambient.paced(Playbook("exec"), flags.at_once)
     chosen = ambient.targets(flags)
-    connect = ambient.reach(book.pace, accept_new=flags.accept_new, nice=0)
+    connect = ambient.reach(book.pace, flags, nice=0, closing=closing)
     transport = connect(command.timeout_s + SLACK_S)
     question = command.question()
 

@@ -20,6 +20,7 @@ def burnin(
     runs_dir: options.RunsDir = None,
     at_once: options.AtOnce = None,
     accept_new: options.AcceptNew = False,
+    ssh_config: options.SshConfig = None,
     force: Annotated[
         bool, typer.Option("--force", help="Load nodes whose accelerators are in use, too.")
     ] = False,
@@ -33,6 +34,16 @@ def burnin(
     from clusterctl.cli.start import carry_out
     from clusterctl.cli.world import Flags
 
-    flags = Flags(inventory, nodes, select, at_once, accept_new, runs_dir, force=force, seed=seed)
+    flags = Flags(
+        inventory,
+        nodes,
+        select,
+        at_once,
+        accept_new,
+        runs_dir=runs_dir,
+        ssh_config=ssh_config,
+        force=force,
+        seed=seed,
+    )
     run = carry_out("burnin", playbook or "burnin-quick", flags)
     raise typer.Exit(render(run, form, output, verbose=verbose))

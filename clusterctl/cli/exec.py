@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -22,13 +23,15 @@ def execute(
     form: options.OutputFormat = options.Format.TABLE,
     at_once: options.AtOnce = None,
     accept_new: options.AcceptNew = False,
+    ssh_config: options.SshConfig = None,
 ) -> None:
     """Run a command on every node; nodes that say the same are shown once."""
     from clusterctl.cli.ask import Command, ask
     from clusterctl.cli.world import Flags
     from clusterctl.report.gathered import as_json, as_text, exit_code, gather
 
-    flags = Flags(inventory, nodes, select, at_once, accept_new)
-    said = gather(ask(Command(command, timeout_s), flags))
+    flags = Flags(inventory, nodes, select, at_once, accept_new, ssh_config=ssh_config)
+    with ExitStack() as closing:
+        said = gather(ask(Command(command, timeout_s), flags, closing))
     sys.stdout.write(as_json(said) if form is options.Format.JSON else as_text(said))
     raise typer.Exit(exit_code(said))

@@ -51,3 +51,7 @@ AcceptNew = Annotated[
     ),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say why everything was skipped.")]
+SshConfig = Annotated[
+    Path | None,
+    typer.Option("--ssh-config", "-F", help="Instead of ~/.ssh/config and /etc/ssh/ssh_config."),
+]

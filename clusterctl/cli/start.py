@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -30,18 +31,17 @@ def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
     if verb == "sweep" and playbook.stages:
         raise UserError(f"{playbook.origin}: has stages, which load hardware: use burnin")
     chosen = ambient.targets(flags, playbook.select)
-    run_id = ambient.new_id(playbook)
-    recorder = Recorder(ambient.runs(flags.runs_dir), run_id)
+    recorder = Recorder(ambient.runs(flags.runs_dir), ambient.new_id(playbook))
     judged = Provisional(playbook, {node.name: node for node in chosen})
-    with Progress(judged.fails, terminal=sys.stderr.isatty()) as progress:
+    progress = Progress(judged.fails, terminal=sys.stderr.isatty())
+    with progress, ExitStack() as closing:
         world = ambient.build(
             playbook,
             recorder,
-            run_id,
-            accept_new=flags.accept_new,
-            seed=flags.seed,
+            flags,
             tell=progress.tell,
             nice=PASSIVE_NICE if verb == "sweep" else LOAD_NICE,
+            closing=closing,
         )
         recorder.begin(opening(verb, playbook, chosen, world, force=flags.force))
         try:

@@ -18,6 +18,7 @@ def sweep(
     runs_dir: options.RunsDir = None,
     at_once: options.AtOnce = None,
     accept_new: options.AcceptNew = False,
+    ssh_config: options.SshConfig = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Look at every node and judge it; passive probes only, so jobs are not disturbed."""
@@ -25,6 +26,14 @@ def sweep(
     from clusterctl.cli.start import carry_out
     from clusterctl.cli.world import Flags
 
-    flags = Flags(inventory, nodes, select, at_once, accept_new, runs_dir)
+    flags = Flags(
+        inventory,
+        nodes,
+        select,
+        at_once,
+        accept_new,
+        runs_dir=runs_dir,
+        ssh_config=ssh_config,
+    )
     run = carry_out("sweep", playbook or "nightly", flags)
     raise typer.Exit(render(run, form, output, verbose=verbose))

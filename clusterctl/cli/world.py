@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 from clusterctl.model import Node, Pace, Playbook, UserError
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     from clusterctl.run import Tell, World
     from clusterctl.store import Recorder
     from clusterctl.transport import Transport
+    from clusterctl.transport.ssh_config import Surroundings
 
 EXIT_NO_NODE = 3
 
@@ -32,6 +35,7 @@ class Flags:
     at_once: int | None
     accept_new: bool
     runs_dir: Path | None = None
+    ssh_config: Path | None = None
     force: bool = False
     seed: int | None = None
 
@@ -76,20 +80,51 @@ def paced(playbook: Playbook, at_once: int | None) -> Playbook:
 
 
 def reach(
-    pace: Pace, *, accept_new: bool, nice: int
+    pace: Pace, flags: Flags, *, nice: int, closing: ExitStack
 ) -> Callable[[float], Transport]:
-    """The transport for a node deadline: SSH, or this very machine."""
+    """The transport for a node deadline: SSH, or this very machine.  Raises UserError."""
     from dataclasses import replace
+    from random import Random
 
     from clusterctl.transport.local import Local
     from clusterctl.transport.route import Routed
     from clusterctl.transport.ssh import Ssh
 
+    around = surroundings(flags)
+
     def with_deadline(node_s: float) -> Transport:
-        there = Ssh(replace(pace, node_s=node_s), accept_new=accept_new, nice=nice)
-        return Routed(Local(node_s, nice=nice), there, is_here)
+        there = Ssh(
+            replace(pace, node_s=node_s),
+            around=around,
+            rng=Random(),  # noqa: S311 - spreads connects, hides nothing
+            accept_new=flags.accept_new,
+            passphrase=ask_passphrase,
+            nice=nice,
+        )
+        return Routed(Local(node_s, nice=nice), closing.enter_context(there), is_here)
 
     return with_deadline
+
+
+def surroundings(flags: Flags) -> Surroundings:
+    """Whose keys and which ssh configuration."""
+    import getpass
+
+    from clusterctl.transport.ssh_config import Surroundings
+
+    return Surroundings(
+        home=Path.home(),
+        environ=dict(os.environ),
+        login=getpass.getuser(),
+        config=flags.ssh_config,
+    )
+
+
+def ask_passphrase(path: str) -> str | None:
+    """Asked once for all nodes, and only where somebody is there to answer."""
+    import getpass
+
+    return getpass.getpass(f"passphrase of {path}: ") if sys.stdin.isatty() else None
 
 
 def is_here(node: Node) -> bool:
@@ -99,21 +134,20 @@ def is_here(node: Node) -> bool:
 def build(
     playbook: Playbook,
     recorder: Recorder,
-    run_id: str,
+    flags: Flags,
     *,
-    accept_new: bool,
-    seed: int | None,
     tell: Tell,
     nice: int,
+    closing: ExitStack,
 ) -> World:
-    """Everything ambient, every answer recorded as it comes."""
+    """Everything ambient, every answer recorded as it comes.  Raises UserError."""
     from functools import partial
 
     from clusterctl.playbook import skus
     from clusterctl.run import World
     from clusterctl.transport.replay import Recording
 
-    connect = reach(playbook.pace, accept_new=accept_new, nice=nice)
+    connect = reach(playbook.pace, flags, nice=nice, closing=closing)
 
     def recorded(reading: str, node_s: float) -> Transport:
         return Recording(connect(node_s), partial(recorder.hear, reading))
@@ -121,8 +155,8 @@ def build(
     return World(
         reach=recorded,
         clock=now,
-        seed=secrets.randbits(32) if seed is None else seed,
-        run_id=run_id,
+        seed=secrets.randbits(32) if flags.seed is None else flags.seed,
+        run_id=recorder.final.name,
         skus=skus(),
         tell=tell,
     )

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from clusterctl.inventory.ranges import fold
 from clusterctl.model import Finding, Run, Status
 from clusterctl.report.accounts import Accounts
 from clusterctl.report.folding import Row, fold_parts, rows, to_act_on
@@ -81,11 +82,35 @@ def plural(count: int, word: str) -> str:
 def implied(findings: Iterable[Finding]) -> list[Text]:
     """How many findings another line explains."""
     counted = Counter(
-        one.shared for one in findings if one.shared and one.verdict.status is not Status.PASS
+        one.shared
+        for one in findings
+        if one.shared and one.verdict.status not in {Status.PASS, Status.SKIP}
     )
     return [
         cell(f"{plural(count, 'more finding')} explained by: {cause}", "dim")
         for cause, count in counted.most_common()
+    ]
+
+
+# What bring-up does with a node: what was not seen is never accepted.
+ACCEPTANCE = {
+    Status.PASS: "ACCEPT",
+    Status.WARN: "ACCEPT with warnings",
+    Status.FAIL: "QUARANTINE",
+    Status.UNKNOWN: "INCOMPLETE",
+}
+
+
+def acceptance(accounts: Accounts) -> list[Text]:
+    """The verdict on each node, folded."""
+    return [
+        cell(
+            f"{word}: {fold(names)} ({plural(len(names), 'node')})",
+            STYLE[status],
+            limit=2000,
+        )
+        for status, word in ACCEPTANCE.items()
+        if (names := [name for name, found in accounts.nodes.items() if found is status])
     ]
 
 
@@ -102,6 +127,8 @@ def summary(run: Run, accounts: Accounts, *, verbose: bool = False) -> Renderabl
     parts += [Text.assemble((line.plain, "dim")) for line in shown]
     if len(reasons) > len(shown):
         parts.append(Text(f"… and {len(reasons) - len(shown)} more reasons: --verbose", "dim"))
+    if run.verb == "burnin":
+        parts += acceptance(accounts)
     line = f"{run.playbook.name} {run.id}: {accounts.line}"
     parts.append(Text(visible(line, 1000), style="bold"))
     return Group(*parts)
