@@ -103,11 +103,15 @@ class Site:
 
 def open_streams():
     """With UTF-8 whatever the locale: Python 3.6 takes LC_ALL=C for ASCII and raises."""
-    sys.stdin = io.TextIOWrapper(sys.stdin.buffer, "utf-8", "replace")
-    sys.stdout = io.TextIOWrapper(sys.stdout.buffer, "utf-8", "backslashreplace")
-    sys.stderr = io.TextIOWrapper(
-        sys.stderr.buffer, "utf-8", "backslashreplace", line_buffering=True
-    )
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        file = io.FileIO(number, "w" if number else "r", closefd=False)
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(file) if number else io.BufferedReader(file),
+            "utf-8",
+            "backslashreplace" if number else "replace",
+            line_buffering=name == "stderr",
+        )
+        setattr(sys, name, stream)
 
 
 def run_script(tool, sources):
@@ -153,12 +157,13 @@ def be_tool(tool, path, out, err, sources):
             os.closerange(3, 1024)
             open_streams()
             code = run_script(tool, sources)
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                if not stream.closed:
+                    stream.flush()
         else:
-            os.execve(path, tool.argv, os.environ)  # noqa: S606 - no shell is the point
+            os.execve(path, [raw(word) for word in tool.argv], os.environ)  # noqa: S606 - no shell is the point
     except BaseException as error:
-        os.write(2, "cannot be run: {}: {}\n".format(tool.script or path, error).encode())
+        os.write(2, raw("cannot be run: {}: {}\n".format(tool.script or tool.argv[0], error)))
         code = code or 1
     os._exit(code)
 
@@ -166,11 +171,16 @@ def be_tool(tool, path, out, err, sources):
 # ----------------------------------------------------------------------------- starting
 
 
+def raw(text):
+    """As bytes: Python 3.6 takes the C locale for ASCII, and some argument will not be."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def which(name):
     """(path, None), or (None, the exit code a shell would give)."""
-    places = [""] if "/" in name else [p + "/" for p in os.environ["PATH"].split(":") if p]
+    places = [p + b"/" for p in raw(os.environ["PATH"]).split(b":") if p]
     code = 127
-    for place in places:
+    for place in [b""] if b"/" in name else places:
         path = place + name
         if os.path.isfile(path):
             if os.access(path, os.X_OK):
@@ -183,7 +193,7 @@ def start(talk, tool):
     tool.started = time.monotonic()
     path = None
     if not tool.script:
-        path, code = which(tool.argv[0])
+        path, code = which(raw(tool.argv[0]))
         if path is None:
             said = "not found: " if code == 127 else "not executable: "
             refuse(talk, tool, code, said + tool.argv[0])
@@ -214,7 +224,7 @@ def start(talk, tool):
 
 def refuse(talk, tool, code, why):
     tool.exit_code = code
-    tool.chunks[1].append((why + "\n").encode("utf-8", "replace"))
+    tool.chunks[1].append(raw(why + "\n"))
     answer(talk, tool)
 
 

@@ -129,7 +129,7 @@ def sh_program(questions: Sequence[Question], nonce: str, node_s: float, nice: i
     # A function is read whole before it runs: nothing of the program is left in stdin by then.
     lines = (remote_file("runner.sh"), "main() {", "prepare", *asked, f"finish {len(asked)}", "}")
     opening = f"nonce={nonce} mark={secrets.token_hex(8)} node_s={ceil(node_s)} nice={nice}\n"
-    return (opening + "\n".join(lines) + "\nmain\n").encode()
+    return (opening + "\n".join(lines) + "\nmain\n").encode(errors="surrogateescape")
 
 
 def sh_command(question: Question) -> tuple[str, ...]:

@@ -1,0 +1,139 @@
+"""The machine we are on, asked as any node is: deadlines, leaving early, and being killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from clusterctl.model import Kind, Node, Question
+from clusterctl.transport import TransportError
+from clusterctl.transport.local import Local
+
+NODE = Node("here")
+GOOD = Question("good", ("echo", "fine"))
+# One tool that is deaf to SIGTERM, one that leaves its process group, one that does both.
+TOOLS = (
+    GOOD,
+    Question("deaf", ("sh", "-c", "trap '' TERM HUP INT; while :; do sleep 1; done"), 90),
+    Question("away", ("sh", "-c", "setsid sleep 91 </dev/null >/dev/null 2>&1 & wait"), 90),
+    Question("both", ("sh", "-c", "trap '' TERM; setsid sh -c 'sleep 92; :' & wait"), 90),
+)
+WAYS = pytest.mark.parametrize("pythons", [sys.executable, ""], ids=["python", "sh"])
+
+
+@pytest.fixture
+def family(monkeypatch) -> str:
+    """Marks every process started from here, whatever becomes of its other marks."""
+    name = uuid.uuid4().hex
+    monkeypatch.setenv("FAMILY", name)
+    return name
+
+
+def alive(family: str) -> list[int]:
+    found = []
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"FAMILY={family}" in place.read_text(errors="replace"):
+                found.append(int(place.parent.name))
+        except OSError:
+            continue
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def gone(family: str, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while alive(family) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not alive(family)
+
+
+def test_everyone_is_worth_opening():
+    nodes = [Node("a"), Node("b")]
+    assert list(Local(node_s=5).knock(nodes)) == [(nodes[0], None), (nodes[1], None)]
+
+
+@WAYS
+def test_nothing_is_left_when_all_is_answered(pythons, family):
+    with Local(node_s=20, pythons=pythons).open(NODE) as shell:
+        assert [answer.stdout for answer in shell.ask([GOOD])] == ["fine\n"]
+    assert gone(family, 1)
+
+
+@WAYS
+def test_the_deadline_of_the_node_ends_the_wait_and_the_tools(pythons, family):
+    answers = []
+    started = time.monotonic()
+    local = Local(node_s=1, pythons=pythons)
+    with pytest.raises(TransportError) as error, local.open(NODE) as shell:
+        answers.extend(shell.ask(TOOLS))
+    assert error.value.kind is Kind.TIMEOUT
+    assert [answer.name for answer in answers] == ["good"]
+    assert time.monotonic() - started < 1 + 5
+    assert gone(family, 5)
+
+
+@WAYS
+def test_leaving_early_ends_the_tools(pythons, family):
+    with Local(node_s=60, pythons=pythons).open(NODE) as shell:
+        assert next(shell.ask(TOOLS)).name == "good"
+        assert alive(family)
+    assert gone(family, 5)
+
+
+def test_opening_and_asking_nothing_starts_nothing(family):
+    with Local(node_s=5).open(NODE):
+        assert not alive(family)
+
+
+CONTROLLER = """
+import sys
+from clusterctl.transport.local import Local
+sys.path.insert(0, sys.argv[1])
+from test_local import NODE, TOOLS
+with Local(node_s=90, pythons=sys.argv[2]).open(NODE) as shell:
+    for answer in shell.ask(TOOLS):
+        print(answer.name, flush=True)
+"""
+
+
+@WAYS
+def test_a_killed_controller_leaves_nothing_running(pythons, family):
+    here = Path(__file__).parent
+    controller = subprocess.Popen(
+        [sys.executable, "-c", CONTROLLER, str(here), pythons],
+        stdout=subprocess.PIPE,
+        cwd=here.parent,
+        text=True,
+    )
+    assert controller.stdout.readline() == "good\n"
+    time.sleep(0.3)
+    assert len(alive(family)) > 2
+    controller.send_signal(signal.SIGKILL)
+    controller.wait()
+    controller.stdout.close()
+    assert gone(family, 10)
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0 or not shutil.which("sudo"), reason="only root may sudo without a password"
+)
+def test_becoming_root_goes_the_same_way(family):
+    asked = Question("who", ("id", "-u"))
+    with Local(node_s=20).open(Node("here", become=True)) as shell:
+        assert [answer.stdout for answer in shell.ask([asked])] == ["0\n"]
+    assert gone(family, 1)
+
+
+def test_a_tool_that_talks_on_stderr_only_is_heard_in_full():
+    asked = Question("loud", ("sh", "-c", "head -c 300000 /dev/zero >&2"))
+    with Local(node_s=20).open(NODE) as shell:
+        (answer,) = shell.ask([asked])
+    assert len(answer.stderr) == 300_000
