@@ -178,6 +178,7 @@ CHECKS = (
         wants=(PcieDevice,),
         uses=(Accelerator,),
         judge=judge,
+        options=("accelerators",),
         scope="fleet",
     ),
 )

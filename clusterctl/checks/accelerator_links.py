@@ -140,8 +140,11 @@ def alone(evidence: Evidence, part: str, links: Sequence[Link]) -> Verdict:
 
 
 def errors(evidence: Evidence) -> Iterator[Verdict]:
+    """Of links that are up: of the others `counted` speaks."""
     earlier = before(evidence, Link)
     for link in facts_of(evidence, Link):
+        if link.state != "up":
+            continue
         then = earlier.get(link.part)
         past = then.counters if then else {}
         for name in link.counters:
@@ -191,6 +194,7 @@ CHECKS = (
         wants=(Link,),
         uses=(Accelerator,),
         judge=judge,
+        options=("links_up",),
         scope="fleet",
         limits={
             "crc_per_h": Limit(100, "DCGM diag: CRC 100", "DCGM counts over a diag run"),

@@ -23,6 +23,13 @@ from clusterctl.verdicts import (
 
 ALONE = "run it once more alone; if it stays slow look at cooling, power and clocks"
 Key = tuple[str, str, str, str]
+# A floor and a ceiling for each kind of part and unit that a trial may give.
+FLOORS = tuple(
+    f"{part}_{unit}{end}"
+    for part in ("cpu", "memory", "disk", "gpu", "npu")
+    for unit in ("gop_s", "gbyte_s", "tflop_s")
+    for end in ("", "_ceiling")
+)
 
 
 def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
@@ -148,6 +155,7 @@ CHECKS = (
         wants=(Burn,),
         uses=(Accelerator, Cpu),
         judge=judge,
+        options=FLOORS,
         scope="fleet",
         limits={
             "fail_share": Limit(0.10, "gpu-fryer: more than 10 % below its peers fails"),

@@ -91,6 +91,7 @@ CHECKS = (
         wants=(Cpu,),
         uses=(Accelerator,),
         judge=judge,
+        options=("threads",),
         scope="fleet",
     ),
 )

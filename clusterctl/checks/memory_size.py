@@ -33,7 +33,7 @@ def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
     for evidence in fleet:
         for memory in facts_of(evidence, Memory):
             peers = sizes[make(evidence), memory.part]
-            yield from settled((size(evidence, memory, peers), poisoned(evidence, memory)))
+            yield from settled((size(evidence, memory, peers), *poisoned(evidence, memory)))
 
 
 def size(evidence: Evidence, memory: Memory, peers: Sequence[int]) -> Verdict:
@@ -78,14 +78,12 @@ def compared(
     )
 
 
-def poisoned(evidence: Evidence, memory: Memory) -> Verdict:
+def poisoned(evidence: Evidence, memory: Memory) -> Iterator[Verdict]:
+    """Said only where pages are broken: that none is says nothing of the size."""
     lost = memory.hardware_corrupted_bytes
-    if lost is None:
-        return skipping(evidence, memory.part, "corrupted pages are not counted here")
-    limit = threshold(evidence, "corrupted_bytes")
-    if lost <= limit:
-        return passing(evidence, memory.part, "no corrupted page")
-    return warning(
+    if lost is None or lost <= threshold(evidence, "corrupted_bytes"):
+        return
+    yield warning(
         evidence,
         memory.part,
         expected="no corrupted page",
@@ -103,6 +101,7 @@ CHECKS = (
         wants=(Memory,),
         uses=(Accelerator, Cpu),
         judge=judge,
+        options=("total_bytes",),
         scope="fleet",
         limits={
             "missing_share": Limit(

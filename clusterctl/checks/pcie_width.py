@@ -80,5 +80,6 @@ CHECKS = (
         wants=(PcieDevice,),
         uses=(Accelerator,),
         judge=judge,
+        options=tuple(f"{kind}_width" for kind in KINDS),
     ),
 )

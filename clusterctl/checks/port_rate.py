@@ -35,7 +35,7 @@ def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
     usual = {key: majority(rates) for key, rates in votes.items()}
     for evidence in fleet:
         for port in facts_of(evidence, Port):
-            yield from settled((rate(evidence, port, usual), duplex(evidence, port)))
+            yield from settled((rate(evidence, port, usual), *duplex(evidence, port)))
         yield from unmatched(evidence)
 
 
@@ -122,12 +122,11 @@ def against_itself(evidence: Evidence, port: Port, now: float, most: float) -> V
     )
 
 
-def duplex(evidence: Evidence, port: Port) -> Verdict:
-    if port.state != "active" or port.duplex is None:
-        return skipping(evidence, port.part, "no duplex to speak of")
-    if port.duplex.lower() != "half":
-        return passing(evidence, port.part, f"{port.duplex} duplex", expected="full duplex")
-    return failing(
+def duplex(evidence: Evidence, port: Port) -> Iterator[Verdict]:
+    """Said only where it is wrong: full duplex alone says nothing of the speed."""
+    if port.state != "active" or (port.duplex or "").lower() != "half":
+        return
+    yield failing(
         evidence,
         port.part,
         expected="full duplex",
@@ -146,6 +145,7 @@ CHECKS = (
         wants=(Port,),
         uses=(Accelerator, Cpu),
         judge=judge,
+        options=("port_gbit_s",),
         scope="fleet",
         limits={
             "ports": Limit(

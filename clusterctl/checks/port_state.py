@@ -158,6 +158,7 @@ CHECKS = (
         wants=(Port,),
         uses=(Accelerator, Cpu),
         judge=judge,
+        options=("rdma_ports_active",),
         scope="fleet",
     ),
 )
