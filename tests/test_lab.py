@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from faults import FAULTS
-from lab import HERE, Lab, LabError, load, missing
+from lab import HERE, PACKAGES, Lab, LabError, load, missing
 
 pytestmark = [
     pytest.mark.lab,
@@ -66,6 +66,10 @@ def test_a_node_has_hardware_that_this_machine_lacks(lab: Lab) -> None:
     assert said(lab, "n02", "cat /sys/class/infiniband/mlx5_7/device/vendor") == "0x15b3\n"
 
 
+def test_the_stub_library_shows_as_many_gpus_as_the_bus(lab: Lab) -> None:
+    assert said(lab, "n02", COUNT_GPUS) == "c_uint(8)\n"
+
+
 def test_a_node_has_its_own_disk_clock_and_boot(lab: Lab) -> None:
     assert said(lab, "n03", "echo mine >/root/here && cat /root/here") == "mine\n"
     assert lab.ssh("n04", "cat", "/root/here").returncode != 0
@@ -113,6 +117,13 @@ def seen(lab: Lab, node: str, look: str) -> str:
     return done.stdout or done.stderr
 
 
+COUNT_GPUS = """python3 -c '
+from ctypes import *
+nvml = CDLL("libnvidia-ml.so.1")
+count = c_uint()
+assert not nvml.nvmlInit_v2() and not nvml.nvmlDeviceGetCount_v2(byref(count))
+print(count)'
+"""
 SHOWN = [
     ("refuse", "true", "Connection refused"),
     ("refuse_key", "true", "Permission denied"),
@@ -121,6 +132,7 @@ SHOWN = [
     ("half_rate", "cat /sys/class/infiniband/mlx5_3/ports/1/rate", "200 Gb/sec"),
     ("port_down", "cat /sys/class/infiniband/mlx5_3/ports/1/state", "1: DOWN"),
     ("symbol_errors", "cat /sys/class/infiniband/mlx5_3/ports/1/counters/symbol_error", "50000"),
+    ("gpu_gone", "cat /etc/clusterctl-lab/nvml.conf", "count = 7"),
     ("pcie_x8", "cat /sys/bus/pci/devices/0000:c3:00.0/current_link_width", "8\n"),
     ("gpu_gone", "cat /sys/bus/pci/devices/*/vendor | grep -c 10de", "7\n"),
     ("xid79", "tail -n 1 /dev/kmsg", "NVRM: Xid (PCI:0000:43:00): 79,"),
@@ -132,7 +144,7 @@ SHOWN = [
     ("service_failed", "systemctl --state=failed list-units", "nvidia-fabricmanager.service"),
     ("driver_drift", "cat /sys/module/nvidia/version", "535.161.08"),
     ("drive_worn", "nvme smart-log -o json /dev/nvme0", '"critical_warning":1'),
-    ("gpus", "tail -n 1 /etc/clusterctl-lab/nvml.conf", "count=7"),
+    ("gpus", COUNT_GPUS, "c_uint(7)"),
     ("hostile", "chronyc tracking | head -c 4", "\x1b[2J"),
     ("slow_nic", "tc qdisc show dev eth0", "rate 20Mbit"),
     ("loss", "iptables -S INPUT", "-j DROP"),
@@ -223,6 +235,12 @@ def test_processes_shows_what_runs_on_a_node(lab: Lab) -> None:
     finally:
         running.kill()
         running.wait()
+
+
+def test_run_installs_what_the_lab_needs() -> None:
+    words = (HERE.parent / "run").read_text().split()
+
+    assert set(PACKAGES) <= {word.strip('"').removeprefix('packages="') for word in words}
 
 
 def test_every_fault_says_what_it_does() -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import cards
 import hardware
 
 STUBS = Path(__file__).parent / "stubs"
@@ -137,10 +138,9 @@ def accounts_and_config(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def place_stubs(layer: Path, gpus: int) -> None:
-    place(layer, f"{STATE}/nvml.conf", f"count={gpus}\n")
     place(layer, f"{STATE}/chrony", CHRONY)
     place(layer, f"{STATE}/services", SERVICES)
-    for index in range(len(hardware.DRIVE_BUSES)):
+    for index in range(len(cards.DRIVE_BUSES)):
         place(layer, f"{STATE}/nvme{index}.json", NVME_HEALTH)
     for path in ("usr/bin/chronyc", "usr/bin/systemctl", "usr/sbin/nvme", "usr/bin/nvidia-smi"):
         stub = STUBS / Path(path).name
@@ -157,6 +157,16 @@ def place_stubs(layer: Path, gpus: int) -> None:
         subprocess.run(command, check=True)
 
 
+def nvml_conf(number: int, present: Sequence[int]) -> str:
+    """What the stub library of node `number` shows: the GPUs `present`, by their slots."""
+    lines = [f"driver = {hardware.DRIVER_VERSION}", f"count = {len(present)}"]
+    for index, slot in enumerate(present):
+        lines.append(f"gpu.{index}.pci = 0000{cards.gpu_card(slot).address.upper()}")
+        lines.append(f"gpu.{index}.uuid = GPU-5a5a{number:04x}-0000-4000-8000-{slot:012d}")
+        lines.append(f"gpu.{index}.serial = 165{number:05d}{slot:05d}")
+    return "".join(f"{line}\n" for line in lines)
+
+
 def boot_log(name: str, gpus: int) -> str:
     """The first records of /dev/kmsg: priority, sequence number, microseconds since boot."""
     lines = [
@@ -170,7 +180,7 @@ def boot_log(name: str, gpus: int) -> str:
         (6, 6.0, "ixgbe 0000:03:00.0 eth0: NIC Link is Up 10 Gbps, Flow Control: RX/TX"),
     ]
     for index in range(8 if gpus else 0):
-        nic = hardware.nic_card(index).address
+        nic = cards.nic_card(index).address
         lines.append((6, 7.0 + index / 10, f"mlx5_core {nic}: firmware version: 28.39.1002"))
     if gpus:
         version = hardware.DRIVER_VERSION

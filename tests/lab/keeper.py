@@ -129,7 +129,7 @@ class Keeper:
 
     def description(self) -> dict[str, Any]:
         addresses = {name: plan.address for name, plan in self.plans.items()}
-        return {"pid": self.pid, "slot": self.slot, "addresses": addresses}
+        return {"pid": self.pid, "cable": f"clab{self.slot}", "addresses": addresses}
 
     def start(self) -> None:
         ns.unshare(ns.NEWNS | ns.NEWNET)
@@ -248,7 +248,7 @@ def wakeup() -> int:
 
 
 def plans(order: Order, slot: int) -> dict[str, node.Plan]:
-    share = list(ipaddress.ip_network(NETWORK).subnets(new_prefix=BITS))[slot]
+    share = list(ipaddress.IPv4Network(NETWORK).subnets(new_prefix=BITS))[slot]
     return {
         name: node.Plan(
             name,
@@ -269,7 +269,7 @@ def lay_cable(host_net: int) -> int:
     The name of our end of the cable says which shares are taken.
     """
     path = f"/proc/self/fd/{host_net}"
-    shares = list(ipaddress.ip_network(NETWORK).subnets(new_prefix=BITS))
+    shares = list(ipaddress.IPv4Network(NETWORK).subnets(new_prefix=BITS))
     Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
     for slot in range(len(shares)):
         card = f"clab{slot}"

@@ -57,6 +57,7 @@ class Lab:
     key: Path
     addresses: Mapping[str, str]
     gpus: int
+    cable: str  # our end of the cable to the switch; the one thing that shows outside the lab
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -200,15 +201,15 @@ def find(folder: Path | None) -> Lab:
 
 
 def end(lab: Lab) -> None:
-    """Stop a lab, whoever started it; returns when its folder is gone.  Raises LabError."""
+    """Stop a lab, whoever started it; returns when nothing is left of it.  Raises LabError."""
     try:
         os.kill(lab.keeper, signal.SIGKILL)
     except ProcessLookupError:
         shutil.rmtree(lab.folder)
     deadline = time.monotonic() + READY_S
-    while lab.folder.exists():
+    while lab.folder.exists() or Path("/sys/class/net", lab.cable).exists():
         if time.monotonic() > deadline:
-            raise LabError(f"{lab.folder} is still there")
+            raise LabError(f"{lab.folder} or {lab.cable} is still there")
         time.sleep(0.02)
 
 

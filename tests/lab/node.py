@@ -79,6 +79,8 @@ def furnish(build: Build, plan: Plan) -> None:
         image.place(upper, f"etc/ssh/{key}", (plan.keys / key).read_text(), 0o600)
     if build.light:
         return
+    conf = image.nvml_conf(plan.number, range(build.gpus))
+    image.place(upper, f"{image.STATE}/nvml.conf", conf)
     folder = build.fs / "sys" / plan.name
     shutil.rmtree(folder, ignore_errors=True)
     tree.clone(build.fs / "sys" / "template", folder)

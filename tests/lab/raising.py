@@ -175,6 +175,7 @@ def describe(order: keeper.Order, answer: str) -> lab.Lab:
         "key": str(folder / "key"),
         "addresses": addresses,
         "gpus": order.gpus,
+        "cable": report["cable"],
     }
     (folder / "lab.json.new").write_text(json.dumps(words, indent=1))
     (folder / "lab.json.new").rename(folder / "lab.json")
