@@ -5,7 +5,7 @@
    The file is $CLUSTERCTL_NVML_STATE or /etc/clusterctl-lab/nvml.conf, read on every nvmlInit:
 
      count = 8                     GPUs that the library sees (default 8)
-     driver = 550.54.15
+     driver = 550.90.07
      init = 9                      nvmlInit fails with this NVML error (9: driver not loaded)
      gpu.*.temp_c = 40             every GPU; the last line that names a key wins
      gpu.3.temp_c = 88             this one, before what is said of all
@@ -13,16 +13,17 @@
      gpu.3.temp_c = error 999      this NVML error
      gpu.3.lost = 1                no handle: "GPU is lost"
      gpu.3.dead = 1                a handle, and every call on it says "GPU is lost"
+     hang = 1                      nvmlInit never comes back, deaf to SIGTERM
      gpu.2.hang = temp_c           whoever asks for this never gets an answer
      gpu.2.hang_ignores_term = 1   ... and cannot be ended by SIGTERM
-     gpu.3.throttle = idle,hw_thermal
+     gpu.3.throttle = idle,hw_thermal   or NVML's mask, 0x41
      gpu.3.links = 18              NVLinks (0: none); links_down = 5,7
      gpu.3.link5.crc_flit_errors = 12
      gpu.3.processes = 4242:python3:1024;17:Xorg:12        pid:name:MiB
      gpu.3.fabric_state = completed   not_started, in_progress, none;  fabric_status = 0
      gpu.3.recovery_action = 1        NVML's number
 
-   All other keys, named as the fields of Accelerator, with their defaults: DEFAULTS below, an idle
+   `temp` is short for temp_c.  All other keys, named as the fields of Accelerator, with their defaults: DEFAULTS below, an idle
    H100.  Layouts are those of nvml.h as pynvml's ctypes have them. */
 
 #include <ctype.h>
@@ -109,7 +110,9 @@ static void read_state(void) {
     char *equals = strchr(line, '=');
     if (!equals || *trimmed(line) == '#') continue;
     *equals = 0;
-    snprintf(lines[line_count].key, TEXT, "%s", trimmed(line));
+    char *key = trimmed(line), *end = key + strlen(key);
+    int is_short = end - key > 5 && !strcmp(end - 5, ".temp");
+    snprintf(lines[line_count].key, TEXT, "%s%s", key, is_short ? "_c" : "");
     snprintf(lines[line_count++].value, TEXT, "%s", trimmed(equals + 1));
   }
   if (file) fclose(file);
@@ -150,15 +153,19 @@ static int listed(const char *list, const char *word) {
   return 0;
 }
 
+__attribute__((noreturn)) static void hang(int deaf) {
+  if (deaf) signal(SIGTERM, SIG_IGN);
+  for (;;) pause();
+}
+
 /* What this GPU says of `name`, or the error it gives instead; or never comes back. */
 static int told(device_t device, const char *name, const char **text) {
   if (!initialised) return UNINITIALIZED;
   if (!device) return INVALID_ARGUMENT;
   int gpu = device->index;
-  if (listed(value_of(gpu, "hang"), name)) {
-    if (atoi(value_of(gpu, "hang_ignores_term"))) signal(SIGTERM, SIG_IGN);
-    for (;;) pause();
-  }
+  const char *hangs = value_of(gpu, "hang");
+  if (listed(hangs, name) || (!strcmp(name, "temp_c") && listed(hangs, "temp")))
+    hang(atoi(value_of(gpu, "hang_ignores_term")));
   if (atoi(value_of(gpu, "dead"))) return GPU_IS_LOST;
   *text = value_of(gpu, name);
   if (!strcmp(*text, "none")) return NOT_SUPPORTED;
@@ -201,6 +208,7 @@ static int text_of(device_t device, const char *name, char *out, unsigned size) 
 int nvmlInitWithFlags(unsigned flags) {
   (void)flags;
   read_state();
+  if (number_of("hang", 0)) hang(1);
   for (int i = 0; i < GPUS_AT_MOST; i++) devices[i].index = i;
   int error = number_of("init", SUCCESS);
   initialised = !error;
@@ -233,10 +241,10 @@ static int system_text(const char *key, const char *otherwise, char *out, unsign
   return SUCCESS;
 }
 int nvmlSystemGetDriverVersion(char *out, unsigned size) {
-  return system_text("driver", "550.54.15", out, size);
+  return system_text("driver", "550.90.07", out, size);
 }
 int nvmlSystemGetNVMLVersion(char *out, unsigned size) {
-  return system_text("nvml", "12.550.54.15", out, size);
+  return system_text("nvml", "12.550.90.07", out, size);
 }
 
 int nvmlDeviceGetCount_v2(unsigned *count) {
@@ -320,7 +328,7 @@ int nvmlDeviceGetCurrentClocksEventReasons(device_t d, ull *out) {
   const char *text;
   int error = told(d, "throttle", &text);
   if (error) return error;
-  *out = 0;
+  *out = strtoull(text, NULL, 0);
   for (size_t i = 0; i < sizeof THROTTLE / sizeof *THROTTLE; i++)
     if (listed(text, THROTTLE[i])) *out |= 1ull << i;
   return SUCCESS;
