@@ -65,7 +65,12 @@ def hear(
         return Observation(node.name, probe.name, at, skip=f"{probe.name} is not installed")
     found: list[Fact | Trouble] = [*complaints(answer, probe)]
     if answer.stdout or not found:  # a tool that failed and printed nothing is one trouble, not two
-        found += attempt(probe.parse(answer.stdout))
+        cut = answer.truncated or answer.exit_code is None
+        found += [
+            item
+            for item in attempt(probe.parse(answer.stdout))
+            if not (cut and isinstance(item, Trouble) and item.kind is Kind.CUT)  # said already
+        ]
     facts = tuple(item for item in found if not isinstance(item, Trouble))
     troubles = tuple(item for item in found if isinstance(item, Trouble))
     return Observation(node.name, probe.name, at, facts, troubles)
@@ -90,7 +95,10 @@ def is_absent(answer: Answer) -> bool:
 def complaints(answer: Answer, probe: Probe) -> Iterator[Trouble]:
     """A failed command keeps the facts it did print, but is never taken as success."""
     said = visible((answer.stderr.strip() or answer.stdout.strip()).split("\n")[-1], 200)
-    if answer.exit_code is None:
+    if answer.truncated:  # we stopped it, so its end says nothing more
+        size = probe.question.cap_bytes
+        yield Trouble(Kind.CUT, f"printed more than {size} bytes; the rest was thrown away")
+    elif answer.exit_code is None:
         yield Trouble(Kind.TIMEOUT, f"no answer in {answer.seconds:.0f} s; it was stopped")
     elif is_absent(answer):
         yield Trouble(Kind.MISSING, said or "not installed")
@@ -98,9 +106,6 @@ def complaints(answer: Answer, probe: Probe) -> Iterator[Trouble]:
         yield Trouble(Kind.EXIT, f"ended by signal {-answer.exit_code}: {said}")
     elif answer.exit_code not in probe.good_exits:
         yield Trouble(Kind.EXIT, f"exit {answer.exit_code}: {said}")
-    if answer.truncated:
-        size = probe.question.cap_bytes
-        yield Trouble(Kind.CUT, f"printed more than {size} bytes; the rest was thrown away")
 
 
 def explain(error: Exception, part: str) -> Trouble:

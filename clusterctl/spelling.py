@@ -23,6 +23,8 @@ NOT_REPORTED = frozenset(
 )
 ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
 
+FLOOD = re.compile(r"([^\x20-\x7e\w])\1{3,}")  # a hundred NULs say no more than four
+
 
 class Unreadable(ValueError):
     """The text is not what we know how to read."""
@@ -107,6 +109,10 @@ def pci_address(text: str) -> str:
 def visible(text: str, limit: int = 400) -> str:
     """Node text made safe to show: control characters become visible, length is bounded."""
     shown = "".join(
-        char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:limit]
+        char if char.isprintable() else f"\\x{ord(char):02x}" for char in FLOOD.sub(counted, text)
     )
-    return shown if len(text) <= limit else f"{shown}… ({len(text)} characters)"
+    return shown if len(shown) <= limit else f"{shown[:limit]}… ({len(text)} characters)"
+
+
+def counted(run: re.Match[str]) -> str:
+    return f"{run[1]}{{{len(run[0])}}}"

@@ -124,13 +124,15 @@ WITHOUT_PYTHON = r"""
 {
   while read -r _ _ device root point options rest; do
     right=${rest##*- }; kind=${right%% *}; right=${right#* }; source=${right%% *}
+    asked=asked
     case $kind in
       ext[234]|xfs|btrfs|zfs|f2fs|vfat|nfs|nfs4|lustre|gpfs|ceph|beegfs*|fuse.*|9p|virtiofs) ;;
-      *) [ "$point" = / ] || [ "$point" = /dev/shm ] || continue ;;
+      *) [ "$point" = / ] || [ "$point" = /dev/shm ] || asked=listed ;;
     esac
-    [ "$root" = / ] || [ "$kind" = btrfs ] || [ "$point" = / ] || continue
+    [ "$root" = / ] || [ "$kind" = btrfs ] || [ "$point" = / ] || asked=listed
     access=rw; case ",$options,${right##* }," in *,ro,*) access=ro ;; esac
-    printf 'mount\t%s\t%s\t%s\t%s\tasked\n' "$point" "$kind" "$source" "$access"
+    printf 'mount\t%s\t%s\t%s\t%s\t%s\n' "$point" "$kind" "$source" "$access" "$asked"
+    [ "$asked" = asked ] || continue  # fstab may ask for it: it is there, and that is all
     if set -- $(timeout 4 stat -f -c '%S %b %a %c %d' "$point" 2>/dev/null) && [ $# = 5 ]; then
       printf 'stat\t%s\t%s\t%s\t%s\t%s\n' "$point" $(($1 * $2)) $(($1 * $3)) "$4" "$5"
     else
