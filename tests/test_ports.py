@@ -230,6 +230,26 @@ def test_every_port_of_this_machine_is_seen():
 
 
 @a_port
+@pytest.mark.skipif(
+    not list(Path("/sys/class/net").glob("*/device")), reason="no physical network device here"
+)
+@pytest.mark.parametrize(
+    "shell",
+    [shell for shell in (["sh"], ["bash"], ["busybox", "sh"]) if shutil.which(shell[0])],
+    ids=" ".join,
+)
+def test_a_node_without_python_shows_the_same_ports(shell):
+    command = [*shell, *ethtool.PROBES[0].question.without_python[1:]]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    found = list(ethtool.parse(done.stdout.decode()))
+    assert not done.stderr
+    assert not of(Trouble, found)
+    seen = [(port.part, port.state, port.rate_gbit_s) for port in of(Port, found)]
+    whole = [(one.part, one.state, one.rate_gbit_s) for one in of(Port, run_script("/bin"))]
+    assert seen == whole
+
+
+@a_port
 def test_the_tools_words_become_counters_optics_and_firmware(tmp_path):
     queues = "".join(f"     rx{queue}_wqe_err: 0\n" for queue in range(5000))
     path = fake_tool(

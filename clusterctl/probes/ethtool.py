@@ -54,6 +54,20 @@ STATES = {
 # SPEED_UNKNOWN is -1, and was 16 and 32 bits wide in older kernels.
 NO_SPEED = frozenset({-1, 65535, 4294967295})
 LINK_LAYERS = {"1": "ethernet", "32": "infiniband"}  # ARPHRD_* of include/uapi/linux/if_arp.h
+# For nodes without Python: the same rows, of sysfs alone.
+POSIX_READER = r"""
+n=1; printf 'clusterctl\tethtool\t1\n'
+for d in /sys/class/net/*; do
+  b=${d##*/}; [ -e "$d/device" ] && cd "$d" && read -r s <operstate || continue
+  [ -e device/physfn ] && [ "$s" != up ] && continue
+  printf 'device\t%s\n' "$b"; n=$((n+1))
+  for f in operstate carrier carrier_changes speed duplex mtu flags type statistics/*; do
+    { read -r v <"$f"; } 2>/dev/null || continue
+    printf 'sys\t%s\t%s\t%s\n' "$b" "$f" "$v"; n=$((n+1))
+  done
+done
+printf 'end\t%d\n' "$n"
+"""
 # What the tool says where a driver or a port has nothing of the kind; no trouble.
 NOTHING_THERE = re.compile(r"not supported|no stats available|No data available|undecoded")
 
@@ -237,6 +251,7 @@ PROBES = (
             # A module is read over I2C: mlx5 takes some 20 ms, a bad one its whole time-out.
             command=("20", "5", "|".join((MATTERS, *DRIVER_NAMES.values())), PER_QUEUE),
             script="ask_ethtool",
+            without_python=("sh", "-c", POSIX_READER),
             timeout_s=40.0,
         ),
         parse,
