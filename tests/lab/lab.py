@@ -190,14 +190,15 @@ def load(folder: Path) -> Lab:
 
 
 def find(folder: Path | None) -> Lab:
-    """The lab in a folder, or the one that was started last without naming one."""
+    """The lab in a folder, or the only one that runs.  Raises LabError."""
     if folder is not None:
         return load(folder.absolute())
-    places = Path(tempfile.gettempdir()).glob("clusterctl-lab-*/lab.json")
-    found = sorted(places, key=lambda path: path.stat().st_mtime)
+    found = [path.parent for path in Path(tempfile.gettempdir()).glob("clusterctl-lab-*/lab.json")]
     if not found:
         raise LabError("no lab runs; start one with tests/lab/up")
-    return load(found[-1].parent)
+    if len(found) > 1:  # one of them may belong to somebody's tests
+        raise LabError(f"several labs run, say --dir: {' '.join(map(str, found))}")
+    return load(found[0])
 
 
 def end(lab: Lab) -> None:

@@ -23,7 +23,7 @@
      gpu.3.fabric_state = completed   not_started, in_progress, none;  fabric_status = 0
      gpu.3.recovery_action = 1        NVML's number
 
-   `temp` is short for temp_c.  All other keys, named as the fields of Accelerator, with their defaults: DEFAULTS below, an idle
+   All other keys, named as the fields of Accelerator, with their defaults: DEFAULTS below, an idle
    H100.  Layouts are those of nvml.h as pynvml's ctypes have them. */
 
 #include <ctype.h>
@@ -110,9 +110,7 @@ static void read_state(void) {
     char *equals = strchr(line, '=');
     if (!equals || *trimmed(line) == '#') continue;
     *equals = 0;
-    char *key = trimmed(line), *end = key + strlen(key);
-    int is_short = end - key > 5 && !strcmp(end - 5, ".temp");
-    snprintf(lines[line_count].key, TEXT, "%s%s", key, is_short ? "_c" : "");
+    snprintf(lines[line_count].key, TEXT, "%s", trimmed(line));
     snprintf(lines[line_count++].value, TEXT, "%s", trimmed(equals + 1));
   }
   if (file) fclose(file);
@@ -163,9 +161,7 @@ static int told(device_t device, const char *name, const char **text) {
   if (!initialised) return UNINITIALIZED;
   if (!device) return INVALID_ARGUMENT;
   int gpu = device->index;
-  const char *hangs = value_of(gpu, "hang");
-  if (listed(hangs, name) || (!strcmp(name, "temp_c") && listed(hangs, "temp")))
-    hang(atoi(value_of(gpu, "hang_ignores_term")));
+  if (listed(value_of(gpu, "hang"), name)) hang(atoi(value_of(gpu, "hang_ignores_term")));
   if (atoi(value_of(gpu, "dead"))) return GPU_IS_LOST;
   *text = value_of(gpu, name);
   if (!strcmp(*text, "none")) return NOT_SUPPORTED;
