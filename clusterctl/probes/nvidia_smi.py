@@ -41,13 +41,13 @@ FAILED = re.compile(
 LINK_GPU = re.compile(r"GPU (\d{1,3}): .*\(UUID: [^)]*\)\s*")
 LINK_STATE = re.compile(r"\s+Link (\d{1,3}): (?:<inactive>|(\d+(?:\.\d+)?) GB/s)\s*", re.IGNORECASE)
 LINK_ERRORS = re.compile(r"\s+Link (\d{1,3}): (\w[\w ]*?): (\d{1,20})\s*")
-LINKS, LINKS_END = "== nvlink", "== end"
+BEGIN, LINKS, END = "== report", "== nvlink", "== end"  # marks of ours; a bare report has none
 
 # What it costs to ask three times is little beside what NVML's own absence costs.
 COMMAND = (
     "command -v nvidia-smi >/dev/null || { echo 'nvidia-smi: not found' >&2; exit 127; }; "
-    "nvidia-smi -q -x; code=$?; "
-    f"echo '{LINKS}'; nvidia-smi nvlink -s; nvidia-smi nvlink -e; echo '{LINKS_END}'; exit $code"
+    f"echo '{BEGIN}'; nvidia-smi -q -x; code=$?; "
+    f"echo '{LINKS}'; nvidia-smi nvlink -s; nvidia-smi nvlink -e; echo '{END}'; exit $code"
 )
 
 
@@ -58,6 +58,9 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     """
     text = plain(stdout)
     report, _, links = text.partition(LINKS)
+    whole = END in links or BEGIN not in report
+    if not whole:
+        yield Trouble(Kind.CUT, "nvidia-smi's answer ends early")
     before, root, rest = report.partition(ROOT)
     payload, ended, after = rest.partition(ROOT_END)
     head, *blocks = re.split(r'(?=<gpu id=")', payload)
@@ -70,7 +73,7 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     yield from complaints
     if not root:
         if not complaints:
-            yield Trouble(Kind.UNREADABLE, f"no nvidia_smi_log in {visible(text.strip(), 80)!r}")
+            yield Trouble(Kind.UNREADABLE, f"no nvidia_smi_log in {visible(report.strip(), 80)!r}")
         return
     if not ended:
         yield Trouble(Kind.CUT, f"nvidia-smi's output has no {ROOT_END}")
@@ -80,7 +83,8 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     for index, block in numbered.items():
         yield from gpu(index, block)
     yield from unseen(head, len(blocks) + len(lost), free)
-    yield from nvlinks(links)
+    if whole:  # a GPU that shows 3 of its 18 links would look broken
+        yield from nvlinks(links)
 
 
 def without_xml(*texts: str) -> Iterator[str]:
@@ -187,14 +191,9 @@ def versions(part: str, found: ET.Element) -> Iterator[Fact | Trouble]:
                 yield Version(f"{name}/{part}", version)
 
 
-def nvlinks(text: str) -> Iterator[Fact | Trouble]:
+def nvlinks(text: str) -> Iterator[Link]:
     """What `nvlink -s` says of every link, with the counters of `nvlink -e`."""
-    if not text.strip():
-        return
     states, counters = link_lines(text)
-    if LINKS_END not in text:
-        yield Trouble(Kind.CUT, "the list of NVLinks ends early")
-        return  # a GPU that shows 3 of its 18 links would look broken
     for (card, name), rate in states.items():
         state = "inactive" if rate is None else "up"
         part = f"{card}/{name}"

@@ -45,7 +45,7 @@ def cell(gpu: Element, *paths: str) -> str | None:
 
 def unspoilt(text: str) -> str:
     """Any text but an error's."""
-    if "ERR!" in text or "Error" in text:
+    if "ERR!" in text or "Error" in text or text.startswith("["):  # [Insufficient Permissions]
         raise Unreadable(f"an error: {text!r}")
     return text
 
