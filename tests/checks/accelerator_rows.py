@@ -184,6 +184,30 @@ ECC = (
         reported=silent("ecc_uncorrected_volatile"),
         expect={"gpu0": "unknown"},
     ),
+    row(
+        "as many corrected as may be",
+        replace(CLEAN, ecc_corrected_volatile=20_000_000),
+        expect={"gpu0": "pass"},
+    ),
+    row("life-time count as before", CLEAN, earlier=(CLEAN,), expect={"gpu0": "pass"}),
+    row(
+        "life-time count as before a reboot",
+        CLEAN,
+        earlier=(CLEAN,),
+        same_boot=False,
+        expect={"gpu0": "pass"},
+    ),
+    row(
+        "life-time count alone, read first",
+        replace(GPU, ecc_uncorrected_aggregate=2),
+        expect={"gpu0": "skip"},
+    ),
+    row(
+        "life-time count alone, read again",
+        replace(GPU, ecc_uncorrected_aggregate=2),
+        earlier=(CLEAN,),
+        expect={"gpu0": "pass"},
+    ),
 )
 REMAP = (
     row(
@@ -208,6 +232,7 @@ REMAP = (
     row("many retired pages", replace(GPU, retired_pages=11), expect={"gpu0": "warn"}),
     row("not a thing of this model", GPU, expect={"gpu0": "skip"}),
     row("silent among peers", GPU, reported=silent("remap_failed"), expect={"gpu0": "unknown"}),
+    row("ten retired pages may be", replace(GPU, retired_pages=10), expect={"gpu0": "pass"}),
 )
 HOT = {"temp_slowdown_c": 87.0, "utilisation_percent": 99.0}
 TEMPERATURE = (
@@ -236,6 +261,31 @@ TEMPERATURE = (
         "idle cards are not compared",
         *(gpu(i, temp_c=30.0 + (18 if i == 3 else i % 2)) for i in range(8)),
         expect={},
+    ),
+    row("84 °C may be", replace(GPU, temp_c=84.0, temp_slowdown_c=90.0), expect={"gpu0": "pass"}),
+    row(
+        "a slowdown of 0 °C is no limit",
+        replace(GPU, temp_c=60.0, temp_slowdown_c=0.0, temp_memory_c=60.0, temp_memory_max_c=0.0),
+        expect={"gpu0": "pass"},
+    ),
+    row(
+        "a dead core sensor among loaded peers",
+        *(gpu(i, temp_c=None if i == 3 else 60.0, **HOT) for i in range(8)),
+        reported=silent("temp_c"),
+        expect={"gpu3": "unknown"},
+    ),
+    row(
+        "idle, hot and busy peers",
+        *(
+            gpu(
+                i,
+                temp_c=60.0 if i else 70.0,
+                temp_slowdown_c=87.0,
+                utilisation_percent=99.0 if i else 0.0,
+            )
+            for i in range(8)
+        ),
+        expect={"gpu0": "pass"},
     ),
 )
 THROTTLE = (
@@ -271,6 +321,9 @@ THROTTLE = (
     ),
     row("not reported", GPU, expect={"gpu0": "skip"}),
     row("silent among peers", GPU, reported=silent("throttle"), expect={"gpu0": "unknown"}),
+    row(
+        "only the counter, read first", replace(GPU, throttle_thermal_us=5), expect={"gpu0": "skip"}
+    ),
 )
 NIC = PcieDevice("0000:a1:00.0", "nic", "15b3", "1021", "020700", "", "mlx5_core")
 WIDTH = (
@@ -311,6 +364,13 @@ WIDTH = (
         reported=silent("pcie_width"),
         expect={"gpu0": "unknown"},
     ),
+    row("half of its link told", replace(NIC, width=8), expect={"0000:a1:00.0": "skip"}),
+    row("a card nobody tells the width of", CARD, expect={"0000:1b:00.0": "skip"}),
+    row(
+        "a function whose most is nothing",
+        replace(NIC, width=0, width_max=0),
+        expect={"0000:a1:00.0": "skip"},
+    ),
 )
 SLOW = {"pcie_gen": 1, "pcie_gen_max": 5}
 GEN = (
@@ -339,6 +399,20 @@ GEN = (
         {"n3 0000:a1:00.0": "fail", "n1 0000:a1:00.0": "pass"},
     ),
     row("silent among peers", GPU, reported=silent("pcie_gen"), expect={"gpu0": "unknown"}),
+    row(
+        "the bus alone does not judge a card",
+        replace(CARD, gen=1, gen_max=5),
+        expect={"0000:1b:00.0": "skip"},
+    ),
+    row("no link of its own", NIC, expect={"0000:a1:00.0": "skip"}),
+    row("half of its link told", replace(NIC, gen=4), expect={"0000:a1:00.0": "skip"}),
+    row("a NIC at full speed", replace(NIC, gen=5, gen_max=5), expect={"0000:a1:00.0": "pass"}),
+    row(
+        "exactly half busy is at work",
+        replace(GPU, utilisation_percent=50.0, **SLOW),
+        expect={"gpu0": "fail"},
+    ),
+    row("half of its link told by the driver", replace(GPU, pcie_gen=4), expect={"gpu0": "skip"}),
 )
 QUIET = replace(CARD, aer_corrected=10, aer_nonfatal=0, aer_fatal=0)
 PCIE_ERRORS = (
@@ -382,6 +456,14 @@ PCIE_ERRORS = (
         expect={"gpu0": "warn"},
     ),
     row("counts nothing", CARD, GPU, expect={"gpu0": "skip"}),
+    row("a card with no counter and no place on the bus", GPU, expect={"gpu0": "skip"}),
+    row(
+        "80 replays an hour may be",
+        QUIET,
+        replace(GPU, pcie_replays=80),
+        earlier=(QUIET, replace(GPU, pcie_replays=0)),
+        expect={"gpu0": "pass"},
+    ),
 )
 
 
@@ -408,7 +490,7 @@ LINKS = (
     row(
         "inactive on all is how this box is",
         *(x for i in range(4) for x in (gpu(i), *links(i, ("inactive",) * 4))),
-        expect={},
+        expect={f"gpu{i}": "skip" for i in range(4)},
     ),
     row(
         "inactive on all where the SKU has them",
@@ -454,6 +536,43 @@ LINKS = (
         *links(0, ("up",), crc_errors=999, tx_bytes=5),
         earlier=links(0, ("up",), crc_errors=999, tx_bytes=1),
         expect={"gpu0": "pass"},
+    ),
+    row(
+        "a hundred CRC errors an hour may be",
+        gpu(),
+        *links(0, ("up",), crc_errors=100),
+        earlier=links(0, ("up",), crc_errors=0),
+        expect={"gpu0": "pass"},
+    ),
+    row(
+        "many in many hours are few",
+        gpu(),
+        *links(0, ("up",), crc_errors=101),
+        seconds=86400.0,
+        earlier=links(0, ("up",), crc_errors=0),
+        expect={"gpu0": "pass"},
+    ),
+    row(
+        "101 within the hour",
+        gpu(),
+        *links(0, ("up",), crc_errors=101),
+        earlier=links(0, ("up",), crc_errors=0),
+        expect={"gpu0": "fail"},
+    ),
+    row(
+        "many in a time nobody knows",
+        gpu(),
+        *links(0, ("up",), crc_errors=101),
+        seconds=None,
+        earlier=links(0, ("up",), crc_errors=0),
+        expect={"gpu0": "fail"},
+    ),
+    row(
+        "counters of links not in use prove nothing",
+        gpu(),
+        *links(0, ("inactive",), crc_errors=0),
+        earlier=links(0, ("inactive",), crc_errors=0),
+        expect={"gpu0": "skip"},
     ),
 )
 LOG = LogWindow("kmsg", 7200.0, 500)
@@ -553,6 +672,13 @@ XID = (
         LOG,
         xid(20034, "0000:c3:00.0", kind="sxid", text="20034, Non-fatal, x"),
         expect={"0000:c3:00.0": "warn"},
+    ),
+    row("a card on the bus alone is reason to look", CARD, LOG, expect={"kernel log": "pass"}),
+    row(
+        "another device on the bus is none",
+        replace(CARD, kind="nic"),
+        LOG,
+        expect={"kernel log": "skip"},
     ),
 )
 TABLES = {

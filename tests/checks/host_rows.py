@@ -130,6 +130,20 @@ CLOCK = (
         "synchronised, offset not told", Clock("timex", synchronised=True), expect={"timex": "pass"}
     ),
     row("does not say", Clock("ntp", None), expect={"ntp": "unknown"}),
+    row(
+        "the daemon's offset is better than the kernel's",
+        Clock("timex", synchronised=True, offset_s=0.001),
+        Clock("chrony", synchronised=True, offset_s=0.002),
+        expect={"chrony": "pass", "timex": "skip"},
+    ),
+    row(
+        "an offset is better than none",
+        Clock("chrony", synchronised=True),
+        Clock("timex", synchronised=True, offset_s=3.0),
+        expect={"timex": "fail", "chrony": "skip"},
+        says="isolate",
+    ),
+    row("128 ms may be", Clock("ntp", synchronised=True, offset_s=0.128), expect={"ntp": "pass"}),
 )
 GB = 10**9
 ROOT = Filesystem(
@@ -179,6 +193,9 @@ SPACE = (
         reported=frozenset({("Filesystem", "", "size_bytes")}),
         expect={"/": "unknown"},
     ),
+    row("ten per cent free", replace(ROOT, available_bytes=10 * GB), expect={"/": "pass"}),
+    row("exactly 1 % of inodes", replace(ROOT, inodes_available=10), expect={"/": "pass"}),
+    row("no size", replace(ROOT, size_bytes=0, inodes=None), expect={"/": "skip"}),
 )
 READ_ONLY = (
     row("writable", ROOT, expect={"/": "pass"}),
@@ -252,6 +269,19 @@ DISK = (
         reported=frozenset({("Drive", "PM9", "critical_warning")}),
         expect={"nvme0": "unknown"},
     ),
+    row(
+        "as much spare as it must have", replace(NVME, spare_percent=10.0), expect={"nvme0": "pass"}
+    ),
+    row("used up as planned", replace(NVME, used_percent=100.0), expect={"nvme0": "warn"}),
+    row("no new media error", NVME, earlier=(NVME,), expect={"nvme0": "pass"}),
+    row("media errors alone, read first", Drive("sda", media_errors=1), expect={"sda": "skip"}),
+    row("spare without its threshold", Drive("sda", spare_percent=1.0), expect={"sda": "skip"}),
+    row(
+        "a threshold without spare",
+        Drive("sda", "M", spare_threshold_percent=1.0),
+        reported=frozenset({("Drive", "M", "spare_percent")}),
+        expect={"sda": "unknown"},
+    ),
 )
 RAM = Memory("memory", 2048 << 30, hardware_corrupted_bytes=0)
 MEMORY_SIZE = (
@@ -270,6 +300,12 @@ MEMORY_SIZE = (
         fleet((RAM,), (Memory("memory", (2048 << 30) - (50 << 20)),)),
         {"n2 memory": "pass"},
     ),
+    Row(
+        "three nodes are enough to tell",
+        {"n1": (RAM,), "n2": (RAM,), "n3": (Memory("memory", 1024 << 30),)},
+        {"n3 memory": "fail", "n1 memory": "pass"},
+    ),
+    row("exactly as expected", RAM, limits={"total_bytes": 2048 << 30}, expect={"memory": "pass"}),
 )
 DIMM = Dimm("mc0/dimm3", "A1", corrected=0, uncorrected=0)
 MEMORY_ERRORS = (
@@ -295,6 +331,12 @@ MEMORY_ERRORS = (
     ),
     row("in what time nobody knows", replace(DIMM, corrected=10), expect={"mc0/dimm3": "unknown"}),
     row("not counted", Dimm("mc0"), expect={"mc0": "skip"}),
+    row(
+        "fifty a day may be",
+        replace(DIMM, corrected=50),
+        Boot("b", 86400.0),
+        expect={"mc0/dimm3": "pass"},
+    ),
 )
 CPU = Cpu("cpu", "Xeon", sockets=2, cores=96, threads=192, online=192)
 CPU_COUNT = (
@@ -413,6 +455,13 @@ REBOOT = (
         same_boot=False,
         expect={"node": "warn"},
     ),
+    row(
+        "a known boot that is not the last reading's",
+        Boot("a", 60.0),
+        earlier=(Boot("a", 1.0),),
+        same_boot=False,
+        expect={"node": "warn"},
+    ),
 )
 BURN = Burn(
     "cpu", "stress-ng", 60.0, amount=1e9, unit="operations", rate=100.0, rate_unit="gop_s", errors=0
@@ -427,6 +476,7 @@ BURN_ERRORS = (
         replace(BURN, rate=None, amount=None),
         expect={"cpu": "unknown"},
     ),
+    row("an amount is work too", replace(BURN, rate=None), expect={"cpu": "pass"}),
 )
 
 
@@ -448,6 +498,13 @@ BURN_RATE = (
     Row("one per cent slower is the same", burned(99.0), {"n2 cpu": "pass"}),
     Row("faster is no fault", burned(120.0), {"n2 cpu": "pass"}),
     Row("a hundred times faster is a broken test", burned(1e4), {"n2 cpu": "unknown"}),
+    row("exactly its floor", BURN, limits={"cpu_gop_s": 100}, expect={"cpu": "pass"}),
+    row(
+        "exactly its ceiling",
+        BURN,
+        limits={"cpu_gop_s": 90, "cpu_gop_s_ceiling": 100},
+        expect={"cpu": "pass"},
+    ),
 )
 TABLES = {
     "burn_errors": BURN_ERRORS,

@@ -67,6 +67,26 @@ STATE = (
         {"n2 mlx5_0/1": "fail"},
     ),
     Row("two nodes are no majority", {"n1": (IB,), "n2": (DOWN,)}, {"n2 mlx5_0/1": "warn"}),
+    row(
+        "as many RDMA ports as the SKU has",
+        IB,
+        ETH,
+        limits={"rdma_ports_active": 1},
+        expect={"rdma ports": "pass"},
+    ),
+    row(
+        "Ethernet and dark ports are no active RDMA ports",
+        DOWN,
+        ETH,
+        limits={"rdma_ports_active": 1},
+        expect={"rdma ports": "fail", "mlx5_0/1": "warn"},
+    ),
+    row(
+        "switched off is said so",
+        replace(ETH, part="eth1", state="down", enabled=False),
+        expect={"eth1": "warn"},
+        says="switched off",
+    ),
 )
 RATE = (
     row("as expected", IB, limits={"port_gbit_s": 400}, expect={"mlx5_0/1": "pass"}),
@@ -194,6 +214,25 @@ ERRORS = (
         says="congestion",
     ),
     row("traffic is not judged", counting(port_xmit_data=5), expect={"mlx5_0/1": "skip"}),
+    row(
+        "traffic between two readings is not judged",
+        counting(port_xmit_data=10**12),
+        earlier=(counting(port_xmit_data=0),),
+        expect={"mlx5_0/1": "skip"},
+    ),
+    row(
+        "a broken cable is isolated",
+        counting(symbol_error=9999),
+        earlier=(counting(symbol_error=0),),
+        expect={"mlx5_0/1": "fail"},
+        says="isolate",
+    ),
+    row(
+        "a thousand marks are no congestion",
+        counting(np_cnp_sent=1000),
+        earlier=(counting(np_cnp_sent=0),),
+        expect={"mlx5_0/1": "pass"},
+    ),
 )
 
 
@@ -260,6 +299,13 @@ FLAPS = (
         earlier=(counting(ETH, carrier_changes=1),),
         expect={"eth0": "pass"},
     ),
+    row("five in the log", ETH, *[down()] * 5, expect={"eth0": "warn"}),
+    row(
+        "by the name of its network device",
+        replace(IB, netdev="ib0"),
+        *[down("ib0")] * 6,
+        expect={"mlx5_0/1": "fail"},
+    ),
 )
 LIT = Optic("mlx5_0/1", temp_c=50.0, rx_mw=(1.0, 1.1, 0.9, 1.0))
 OPTICS = (
@@ -291,6 +337,21 @@ OPTICS = (
         reported=frozenset({("Optic", "", "temp_c")}),
         expect={"mlx5_0/1": "unknown"},
     ),
+    row(
+        "an alarm isolates",
+        replace(LIT, alarms=("los",)),
+        IB,
+        expect={"mlx5_0/1": "fail"},
+        says="isolate",
+    ),
+    row("70 °C may be", replace(LIT, temp_c=70.0), IB, expect={"mlx5_0/1": "pass"}),
+    row(
+        "alarms of a port that is down are port_state's",
+        replace(LIT, temp_c=None, alarms=("los",)),
+        DOWN,
+        expect={"mlx5_0/1": "skip"},
+    ),
+    row("no lane told", replace(LIT, temp_c=None, rx_mw=()), IB, expect={"mlx5_0/1": "skip"}),
 )
 
 
@@ -325,6 +386,12 @@ PAIRS = (
     Row("one slow path among peers", ring(50.0), {"n3 n3>n4": "fail", "n1 n1>n2": "pass"}),
     Row("one per cent is no fault", ring(99.0), {"n3 n3>n4": "pass"}),
     Row("ten times its peers is a broken test", ring(2000.0), {"n3 n3>n4": "unknown"}),
+    row(
+        "exactly its floor",
+        path(90.0, wrong=0),
+        limits={"gbit_s": 90, "ceiling_gbit_s": 90},
+        expect={"n1>n2": "pass"},
+    ),
 )
 TABLES = {
     "link_flaps": FLAPS,
