@@ -5,31 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rows import Row, row
+from sample_ports import DOWN, ETH, IB, NAMES
 
-from clusterctl.model import Bandwidth, KernelEvent, Optic, Port
-
-NAMES = ("n1", "n2", "n3", "n4", "n5", "n6")
-IB = Port(
-    "mlx5_0/1",
-    "mlx5_0",
-    "active",
-    "infiniband",
-    "linkup",
-    400.0,
-    driver="mlx5_core",
-    pci="0000:a1:00.0",
-)
-ETH = Port(
-    "eth0",
-    "eth0",
-    "active",
-    "ethernet",
-    rate_gbit_s=10.0,
-    duplex="full",
-    driver="ice",
-    pci="0000:02:00.0",
-)
-DOWN = replace(IB, state="down", phys_state="polling", rate_gbit_s=None)
+from clusterctl.model import Bandwidth, Optic
 
 
 def all_but(name, odd, usual=IB):
@@ -88,6 +66,8 @@ STATE = (
         says="switched off",
     ),
 )
+
+
 RATE = (
     row("as expected", IB, limits={"port_gbit_s": 400}, expect={"mlx5_0/1": "pass"}),
     row(
@@ -131,183 +111,9 @@ RATE = (
 )
 
 
-def counting(port=IB, **counters):
-    return replace(port, counters=counters)
-
-
-ERRORS = (
-    row(
-        "no rise",
-        counting(symbol_error=7),
-        earlier=(counting(symbol_error=7),),
-        expect={"mlx5_0/1": "pass"},
-    ),
-    row("first reading is not asked", counting(symbol_error=7), expect={"mlx5_0/1": "skip"}),
-    row(
-        "other boot is not asked",
-        counting(symbol_error=7),
-        same_boot=False,
-        earlier=(counting(symbol_error=0),),
-        expect={"mlx5_0/1": "skip"},
-    ),
-    row(
-        "120 symbol errors an hour may be",
-        counting(symbol_error=120),
-        earlier=(counting(symbol_error=0),),
-        expect={"mlx5_0/1": "pass"},
-    ),
-    row(
-        "121 may not",
-        counting(symbol_error=121),
-        earlier=(counting(symbol_error=0),),
-        expect={"mlx5_0/1": "fail"},
-    ),
-    row(
-        "many in many hours are few",
-        counting(symbol_error=121),
-        seconds=86400.0,
-        earlier=(counting(symbol_error=0),),
-        expect={"mlx5_0/1": "pass"},
-    ),
-    row(
-        "a counter at its ceiling is mute, not quiet",
-        counting(symbol_error=65535),
-        earlier=(counting(symbol_error=65535),),
-        expect={"mlx5_0/1": "unknown"},
-    ),
-    row(
-        "one local integrity error",
-        counting(local_link_integrity_errors=1),
-        earlier=(counting(local_link_integrity_errors=0),),
-        expect={"mlx5_0/1": "fail"},
-    ),
-    row(
-        "one after a reset",
-        counting(local_link_integrity_errors=1),
-        earlier=(counting(local_link_integrity_errors=9),),
-        expect={"mlx5_0/1": "fail"},
-    ),
-    row(
-        "reset to zero is no rise",
-        counting(local_link_integrity_errors=0),
-        earlier=(counting(local_link_integrity_errors=9),),
-        expect={"mlx5_0/1": "pass"},
-    ),
-    row(
-        "retraining",
-        counting(link_error_recovery=100),
-        seconds=60.0,
-        earlier=(counting(link_error_recovery=0),),
-        expect={"mlx5_0/1": "warn"},
-    ),
-    row(
-        "broken frames",
-        counting(ETH, rx_crc_errors_phy=1),
-        earlier=(counting(ETH, rx_crc_errors_phy=0),),
-        expect={"eth0": "warn"},
-    ),
-    row(
-        "congestion is told, never failed",
-        counting(np_cnp_sent=10**9, rx_prio3_pause=10**9),
-        earlier=(counting(np_cnp_sent=0, rx_prio3_pause=0),),
-        expect={"mlx5_0/1": "warn"},
-        says="congestion",
-    ),
-    row("traffic is not judged", counting(port_xmit_data=5), expect={"mlx5_0/1": "skip"}),
-    row(
-        "traffic between two readings is not judged",
-        counting(port_xmit_data=10**12),
-        earlier=(counting(port_xmit_data=0),),
-        expect={"mlx5_0/1": "skip"},
-    ),
-    row(
-        "a broken cable is isolated",
-        counting(symbol_error=9999),
-        earlier=(counting(symbol_error=0),),
-        expect={"mlx5_0/1": "fail"},
-        says="isolate",
-    ),
-    row(
-        "a thousand marks are no congestion",
-        counting(np_cnp_sent=1000),
-        earlier=(counting(np_cnp_sent=0),),
-        expect={"mlx5_0/1": "pass"},
-    ),
-)
-
-
-def down(port="eth0", seconds_ago=60.0):
-    return KernelEvent(port, "link", "down", f"{port}: Link is Down", seconds_ago=seconds_ago)
-
-
-FLAPS = (
-    row(
-        "no flap",
-        counting(link_downed=3),
-        earlier=(counting(link_downed=3),),
-        expect={"mlx5_0/1": "pass"},
-    ),
-    row("first reading is not asked", counting(link_downed=3), expect={"mlx5_0/1": "skip"}),
-    row("counts nothing", IB, expect={"mlx5_0/1": "skip"}),
-    row(
-        "once a day",
-        counting(link_downed=4),
-        seconds=86400.0,
-        earlier=(counting(link_downed=3),),
-        expect={"mlx5_0/1": "warn"},
-    ),
-    row(
-        "once within the hour we watched",
-        counting(link_downed=4),
-        earlier=(counting(link_downed=3),),
-        expect={"mlx5_0/1": "fail"},
-    ),
-    row(
-        "carrier changes count both ways",
-        counting(ETH, carrier_changes=14),
-        seconds=86400.0,
-        earlier=(counting(ETH, carrier_changes=4),),
-        expect={"eth0": "warn"},
-        says="5 down",
-    ),
-    row(
-        "seven flaps a day",
-        counting(ETH, carrier_changes=18),
-        seconds=86400.0,
-        earlier=(counting(ETH, carrier_changes=4),),
-        expect={"eth0": "fail"},
-    ),
-    row(
-        "at its ceiling of 255",
-        counting(link_downed=255),
-        earlier=(counting(link_downed=255),),
-        expect={"mlx5_0/1": "unknown"},
-    ),
-    row("six in the log", ETH, *[down()] * 6, expect={"eth0": "fail"}),
-    row("one in the log", ETH, down(), expect={"eth0": "warn"}),
-    row(
-        "old ones in the log",
-        counting(ETH, carrier_changes=1),
-        *[down(seconds_ago=90_000)] * 6,
-        earlier=(counting(ETH, carrier_changes=1),),
-        expect={"eth0": "pass"},
-    ),
-    row(
-        "another port's",
-        counting(ETH, carrier_changes=1),
-        *[down("eth1")] * 6,
-        earlier=(counting(ETH, carrier_changes=1),),
-        expect={"eth0": "pass"},
-    ),
-    row("five in the log", ETH, *[down()] * 5, expect={"eth0": "warn"}),
-    row(
-        "by the name of its network device",
-        replace(IB, netdev="ib0"),
-        *[down("ib0")] * 6,
-        expect={"mlx5_0/1": "fail"},
-    ),
-)
 LIT = Optic("mlx5_0/1", temp_c=50.0, rx_mw=(1.0, 1.1, 0.9, 1.0))
+
+
 OPTICS = (
     row("even light", LIT, IB, expect={"mlx5_0/1": "pass"}),
     row(
@@ -393,11 +199,10 @@ PAIRS = (
         expect={"n1>n2": "pass"},
     ),
 )
+
 TABLES = {
-    "link_flaps": FLAPS,
     "optics": OPTICS,
     "pair_bandwidth": PAIRS,
-    "port_errors": ERRORS,
     "port_rate": RATE,
     "port_state": STATE,
 }

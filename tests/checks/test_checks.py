@@ -6,9 +6,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import accelerator_rows
+import burn_rows
+import counter_rows
 import host_rows
+import link_rows
+import log_rows
 import network_rows
+import pcie_rows
 import pytest
+import storage_rows
+import xid_rows
 from rows import Row, worst
 
 from clusterctl.catalog import all_checks
@@ -30,7 +37,19 @@ from clusterctl.model import (
 from clusterctl.probes.kernel_lines import DEVICE_LINES
 from clusterctl.probes.kernel_lines_host import HOST_LINES
 
-TABLES = {**accelerator_rows.TABLES, **host_rows.TABLES, **network_rows.TABLES}
+MODULES = (
+    accelerator_rows,
+    burn_rows,
+    counter_rows,
+    host_rows,
+    link_rows,
+    log_rows,
+    network_rows,
+    pcie_rows,
+    storage_rows,
+    xid_rows,
+)
+TABLES = {name: rows for module in MODULES for name, rows in module.TABLES.items()}
 CASES = [pytest.param(n, r, id=f"{n}: {r.claim}") for n, rows in TABLES.items() for r in rows]
 ALL = pytest.mark.parametrize("check", all_checks().values(), ids=lambda check: check.name)
 BAD = (Status.FAIL, Status.WARN)

@@ -1,0 +1,62 @@
+"""Tables of the checks about burns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rows import Row, row
+
+from clusterctl.model import (
+    Burn,
+)
+
+NAMES = ("n1", "n2", "n3", "n4", "n5", "n6")
+
+BURN = Burn(
+    "cpu", "stress-ng", 60.0, amount=1e9, unit="operations", rate=100.0, rate_unit="gop_s", errors=0
+)
+
+BURN_ERRORS = (
+    row("right", BURN, expect={"cpu": "pass"}),
+    row("one wrong", replace(BURN, errors=1), expect={"cpu": "fail"}, says="isolate"),
+    row("not checked is not right", replace(BURN, errors=None), expect={"cpu": "unknown"}),
+    row("nothing computed", replace(BURN, rate=0.0), expect={"cpu": "fail"}),
+    row(
+        "says nothing of what it computed",
+        replace(BURN, rate=None, amount=None),
+        expect={"cpu": "unknown"},
+    ),
+    row("an amount is work too", replace(BURN, rate=None), expect={"cpu": "pass"}),
+)
+
+
+def burned(rate):
+    return {
+        n: (replace(BURN, rate=rate if n == "n2" else 100.0 + i / 10),) for i, n in enumerate(NAMES)
+    }
+
+
+BURN_RATE = (
+    row("above its floor", BURN, limits={"cpu_gop_s": 90}, expect={"cpu": "pass"}),
+    row("below its floor", BURN, limits={"cpu_gop_s": 110}, expect={"cpu": "fail"}),
+    row("above its ceiling", BURN, limits={"cpu_gop_s_ceiling": 99}, expect={"cpu": "unknown"}),
+    row("no rate", replace(BURN, rate=None), expect={"cpu": "unknown"}),
+    row("zero is not slow, it is nothing", replace(BURN, rate=0.0), expect={"cpu": "fail"}),
+    row("no floor and no peers", BURN, expect={"cpu": "skip"}),
+    Row("half as fast as its peers", burned(50.0), {"n2 cpu": "fail", "n1 cpu": "pass"}),
+    Row("seven per cent slower", burned(93.0), {"n2 cpu": "warn"}),
+    Row("one per cent slower is the same", burned(99.0), {"n2 cpu": "pass"}),
+    Row("faster is no fault", burned(120.0), {"n2 cpu": "pass"}),
+    Row("a hundred times faster is a broken test", burned(1e4), {"n2 cpu": "unknown"}),
+    row("exactly its floor", BURN, limits={"cpu_gop_s": 100}, expect={"cpu": "pass"}),
+    row(
+        "exactly its ceiling",
+        BURN,
+        limits={"cpu_gop_s": 90, "cpu_gop_s_ceiling": 100},
+        expect={"cpu": "pass"},
+    ),
+)
+TABLES = {
+    "burn_errors": BURN_ERRORS,
+    "burn_rate": BURN_RATE,
+}

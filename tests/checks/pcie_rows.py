@@ -1,0 +1,245 @@
+"""Tables of the checks about accelerators on the bus, and the bus."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rows import Row, row
+from sample_cards import CARD, GPU, NAMES, NIC, card, gpu, silent
+
+EIGHT = tuple(gpu(i) for i in range(8))
+
+EIGHT_CARDS = tuple(card(i) for i in range(8))
+
+COUNT = (
+    row("eight of eight", *EIGHT, *EIGHT_CARDS, expect={"accelerators": "pass"}),
+    row("none on a CPU node is not asked", expect={"accelerators": "skip"}),
+    row(
+        "a card the driver lost is named",
+        *EIGHT[:7],
+        *EIGHT_CARDS,
+        expect={"accelerators": "fail"},
+        says="0000:17:00.0",
+    ),
+    row(
+        "a card without a driver is a fault",
+        card(driver=""),
+        expect={"accelerators": "fail"},
+        says="0000:10:00.0",
+    ),
+    row(
+        "a driver is bound and no tool shows anything: not seen is not missing",
+        *EIGHT_CARDS,
+        expect={"accelerators": "unknown"},
+    ),
+    row(
+        "a vendor nobody knows is unknown, never uncounted",
+        replace(CARD, vendor="", vendor_id="1ee0", device_id="0011", driver=""),
+        expect={"accelerators": "skip", "0000:1b:00.0": "unknown"},
+        says="1ee0:0011",
+    ),
+    row(
+        "the inventory expects more than even the bus has",
+        *EIGHT[:7],
+        *EIGHT_CARDS[:7],
+        limits={"accelerators": 8},
+        expect={"accelerators": "fail"},
+    ),
+    row(
+        "an expected card is missing where none is on the bus",
+        limits={"accelerators": 8},
+        expect={"accelerators": "fail"},
+    ),
+    row(
+        "more than expected is said",
+        gpu(),
+        card(),
+        gpu(1),
+        card(1),
+        limits={"accelerators": 1},
+        expect={"accelerators": "warn"},
+    ),
+    row("shown by a tool, no bus to compare with", gpu(), expect={"accelerators": "unknown"}),
+    row(
+        "a card handed to a guest is not missing",
+        card(driver="vfio-pci"),
+        expect={"accelerators": "skip"},
+    ),
+    row(
+        "tools that give no address are compared by count",
+        replace(GPU, pci=""),
+        CARD,
+        expect={"accelerators": "pass"},
+    ),
+    Row(
+        "a card that left even the bus is missed by its peers",
+        {
+            n: (*EIGHT[: 7 if n == "n2" else 8], *EIGHT_CARDS[: 7 if n == "n2" else 8])
+            for n in NAMES
+        },
+        {"n2 accelerators": "fail", "n1 accelerators": "pass"},
+    ),
+    Row(
+        "a node that lost all its cards is found by its sku",
+        {n: () if n == "n2" else (gpu(), card()) for n in NAMES},
+        {"n2 accelerators": "fail", "n1 accelerators": "pass"},
+        sku="h100",
+    ),
+    row(
+        "exactly as expected",
+        gpu(),
+        card(),
+        limits={"accelerators": 1},
+        expect={"accelerators": "pass"},
+    ),
+)
+
+WIDTH = (
+    row("x16 of x16", replace(CARD, width=16, width_max=16), GPU, expect={"gpu0": "pass"}),
+    row(
+        "x8 of x16 by its bus",
+        replace(CARD, width=8, width_max=16),
+        GPU,
+        expect={"gpu0": "fail"},
+        says="x8",
+    ),
+    row(
+        "x8 of x16 by its driver only",
+        CARD,
+        replace(GPU, pcie_width=8, pcie_width_max=16),
+        expect={"gpu0": "fail"},
+    ),
+    row("a narrow NIC", replace(NIC, width=8, width_max=16), expect={"0000:a1:00.0": "fail"}),
+    row(
+        "a NIC made for x8 here",
+        replace(NIC, width=8, width_max=16),
+        limits={"nic_width": 8},
+        expect={"0000:a1:00.0": "pass"},
+    ),
+    row(
+        "a link that is dead", replace(NIC, width=0, width_max=16), expect={"0000:a1:00.0": "fail"}
+    ),
+    row(
+        "a switch's port is not judged",
+        replace(NIC, kind="other", width=1, width_max=16),
+        expect={"0000:a1:00.0": "skip"},
+    ),
+    row("a virtual function has no link", NIC, expect={"0000:a1:00.0": "skip"}),
+    row(
+        "silent among peers",
+        CARD,
+        replace(GPU, pcie_width_max=16),
+        reported=silent("pcie_width"),
+        expect={"gpu0": "unknown"},
+    ),
+    row("half of its link told", replace(NIC, width=8), expect={"0000:a1:00.0": "skip"}),
+    row("a card nobody tells the width of", CARD, expect={"0000:1b:00.0": "skip"}),
+    row(
+        "a function whose most is nothing",
+        replace(NIC, width=0, width_max=0),
+        expect={"0000:a1:00.0": "skip"},
+    ),
+)
+
+SLOW = {"pcie_gen": 1, "pcie_gen_max": 5}
+
+GEN = (
+    row("full speed", replace(GPU, pcie_gen=5, pcie_gen_max=5), expect={"gpu0": "pass"}),
+    row(
+        "slow and idle is sleep, not a fault",
+        replace(GPU, utilisation_percent=0.0, **SLOW),
+        expect={"gpu0": "skip"},
+    ),
+    row("slow at work", replace(GPU, utilisation_percent=90.0, **SLOW), expect={"gpu0": "fail"}),
+    row("load unknown is not load", replace(GPU, **SLOW), expect={"gpu0": "skip"}),
+    row("all idle peers slow alike", *(gpu(i, **SLOW) for i in range(8)), expect={}),
+    row(
+        "one idle card slower than idle peers",
+        *(gpu(i, pcie_gen=1 if i == 3 else 5, pcie_gen_max=5) for i in range(8)),
+        expect={"gpu3": "warn"},
+    ),
+    row(
+        "alone, a slow slot is no fault",
+        replace(NIC, gen=4, gen_max=5),
+        expect={"0000:a1:00.0": "skip"},
+    ),
+    Row(
+        "a NIC slower than its peers",
+        {n: (replace(NIC, gen=3 if n == "n3" else 4, gen_max=5),) for n in NAMES},
+        {"n3 0000:a1:00.0": "fail", "n1 0000:a1:00.0": "pass"},
+    ),
+    row("silent among peers", GPU, reported=silent("pcie_gen"), expect={"gpu0": "unknown"}),
+    row(
+        "the bus alone does not judge a card",
+        replace(CARD, gen=1, gen_max=5),
+        expect={"0000:1b:00.0": "skip"},
+    ),
+    row("no link of its own", NIC, expect={"0000:a1:00.0": "skip"}),
+    row("half of its link told", replace(NIC, gen=4), expect={"0000:a1:00.0": "skip"}),
+    row("a NIC at full speed", replace(NIC, gen=5, gen_max=5), expect={"0000:a1:00.0": "pass"}),
+    row(
+        "exactly half busy is at work",
+        replace(GPU, utilisation_percent=50.0, **SLOW),
+        expect={"gpu0": "fail"},
+    ),
+    row("half of its link told by the driver", replace(GPU, pcie_gen=4), expect={"gpu0": "skip"}),
+)
+
+QUIET = replace(CARD, aer_corrected=10, aer_nonfatal=0, aer_fatal=0)
+
+PCIE_ERRORS = (
+    row("no rise", QUIET, GPU, earlier=(QUIET,), expect={"gpu0": "pass"}),
+    row("first reading is not asked", QUIET, GPU, expect={"gpu0": "skip"}),
+    row(
+        "after a reboot is not asked",
+        QUIET,
+        GPU,
+        earlier=(QUIET,),
+        same_boot=False,
+        expect={"gpu0": "skip"},
+    ),
+    row(
+        "many corrected",
+        replace(QUIET, aer_corrected=10_010),
+        GPU,
+        earlier=(QUIET,),
+        expect={"gpu0": "warn"},
+    ),
+    row(
+        "few corrected",
+        replace(QUIET, aer_corrected=1000),
+        GPU,
+        earlier=(QUIET,),
+        expect={"gpu0": "pass"},
+    ),
+    row("one fatal", replace(QUIET, aer_fatal=1), GPU, earlier=(QUIET,), expect={"gpu0": "fail"}),
+    row(
+        "fatal after a reset of the counter",
+        replace(QUIET, aer_fatal=1),
+        GPU,
+        earlier=(replace(QUIET, aer_fatal=7),),
+        expect={"gpu0": "fail"},
+    ),
+    row(
+        "replays",
+        QUIET,
+        replace(GPU, pcie_replays=500),
+        earlier=(QUIET, replace(GPU, pcie_replays=0)),
+        expect={"gpu0": "warn"},
+    ),
+    row("counts nothing", CARD, GPU, expect={"gpu0": "skip"}),
+    row("a card with no counter and no place on the bus", GPU, expect={"gpu0": "skip"}),
+    row(
+        "80 replays an hour may be",
+        QUIET,
+        replace(GPU, pcie_replays=80),
+        earlier=(QUIET, replace(GPU, pcie_replays=0)),
+        expect={"gpu0": "pass"},
+    ),
+)
+TABLES = {
+    "accelerator_count": COUNT,
+    "pcie_errors": PCIE_ERRORS,
+    "pcie_gen": GEN,
+    "pcie_width": WIDTH,
+}
