@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -74,7 +74,8 @@ def judge(
     """
     now, before = by_node(observations), by_node(past.observations)
     seen = {node.name: believe(now.get(node.name, ()), probes) for node in nodes}
-    findings = [finding for node in nodes for finding in sight(node, now.get(node.name, ()))]
+    usual = usually_there(observations)
+    findings = [f for node in nodes for f in sight(node, now.get(node.name, ()), usual)]
     evidence = {
         node.name: Evidence(
             node,
@@ -124,7 +125,19 @@ def reported(facts: Iterable[Fact]) -> frozenset[tuple[str, str, str]]:
     return frozenset(found)
 
 
-def sight(node: Node, observations: Sequence[Observation]) -> Iterator[Finding]:
+def usually_there(observations: Iterable[Observation]) -> frozenset[str]:
+    """Probes that saw something on most of the nodes they were asked of."""
+    asked: Counter[str] = Counter()
+    saw: Counter[str] = Counter()
+    for seen in observations:
+        asked[seen.probe] += 1
+        saw[seen.probe] += bool(seen.facts)
+    return frozenset(probe for probe, count in asked.items() if saw[probe] * 2 > count)
+
+
+def sight(
+    node: Node, observations: Sequence[Observation], usual: frozenset[str]
+) -> Iterator[Finding]:
     """Did the node answer, and could every probe see?"""
     trouble = lost(observations)
     if not observations:
@@ -134,7 +147,10 @@ def sight(node: Node, observations: Sequence[Observation]) -> Iterator[Finding]:
         for found in seen.troubles:
             if found.part != WHOLE_NODE:
                 yield Finding(OBSERVED, troubled(seen, found))
-        if not seen.troubles:
+        if seen.skip and seen.probe in usual:
+            absent = Trouble(Kind.MISSING, f"{seen.skip}, and on most peers it is")
+            yield Finding(OBSERVED, troubled(seen, absent))
+        elif not seen.troubles:
             status, why = (Status.SKIP, seen.skip) if seen.skip else (Status.PASS, "")
             yield Finding(OBSERVED, Verdict(node.name, seen.probe, status, why=why))
 

@@ -94,7 +94,7 @@ def is_absent(answer: Answer) -> bool:
 
 def complaints(answer: Answer, probe: Probe) -> Iterator[Trouble]:
     """A failed command keeps the facts it did print, but is never taken as success."""
-    said = visible((answer.stderr.strip() or answer.stdout.strip()).split("\n")[-1], 200)
+    said = last_words(answer)
     if answer.truncated:  # we stopped it, so its end says nothing more
         size = probe.question.cap_bytes
         yield Trouble(Kind.CUT, f"printed more than {size} bytes; the rest was thrown away")
@@ -106,6 +106,16 @@ def complaints(answer: Answer, probe: Probe) -> Iterator[Trouble]:
         yield Trouble(Kind.EXIT, f"ended by signal {-answer.exit_code}: {said}")
     elif answer.exit_code not in probe.good_exits:
         yield Trouble(Kind.EXIT, f"exit {answer.exit_code}: {said}")
+
+
+def last_words(answer: Answer) -> str:
+    """The last line that the tool, and not a script's own end mark, said."""
+    for text in (answer.stderr, answer.stdout):
+        lines = [line.strip() for line in text.split("\n")]
+        said = [line for line in lines if line and not line.startswith(("==", "end\t"))]
+        if said:
+            return visible(said[-1], 200)
+    return ""
 
 
 def explain(error: Exception, part: str) -> Trouble:

@@ -96,13 +96,18 @@ WORST_DAY = {
 SLOWEST_S = 45.0 + 5.0  # nvidia_smi's own deadline, and the five seconds that are allowed
 
 
-def unsaid(swept: Swept, day: dict) -> dict[str, object]:
+def unsaid(swept: Swept, day: dict) -> list[str]:
     """What was not said of a node, and what was."""
-    missed = {}
-    for node, (fault, _, said, word) in day.items():
-        if said not in swept.of(node) or word not in swept.words(node):
-            missed[f"{node} {fault}"] = (said, word, swept.of(node), swept.words(node))
-    return missed
+    return [
+        f"{node} {fault}: wanted {said} and {word!r}, got {swept.of(node)} {swept.words(node)}"
+        for node, (fault, _, said, word) in day.items()
+        if not any(meets(said, one) for one in swept.of(node)) or word not in swept.words(node)
+    ]
+
+
+def meets(said: tuple[str, str, str], found: tuple[str, str, str]) -> bool:
+    """An empty part in `said` is any part."""
+    return all(want in {"", have} for want, have in zip(said, found, strict=True))
 
 
 def test_the_worst_day_names_every_fault_on_its_node(sweep, faults):
@@ -111,7 +116,7 @@ def test_the_worst_day_names_every_fault_on_its_node(sweep, faults):
 
     swept = sweep()
 
-    assert unsaid(swept, WORST_DAY) == {}
+    assert not (missed := unsaid(swept, WORST_DAY)), "\n".join(missed)
     assert {node: swept.statuses[node] for node in WORST_DAY} == {
         node: said[2] for node, (_, _, said, _) in WORST_DAY.items()
     }
@@ -123,7 +128,7 @@ def test_the_worst_day_names_every_fault_on_its_node(sweep, faults):
 
 
 MORE = {
-    "n01": ("disk_full", "", ("disk_space", "/", "fail"), "disk_space"),
+    "n01": ("disk_full", "", ("disk_space", "/", "fail"), "full"),
     "n02": ("ro_root", "", ("read_only", "/", "fail"), "read-only"),
     "n03": ("clock_off", "", ("clock_offset", "chrony", "warn"), ""),
     "n04": ("service_failed", "", ("services", "nvidia-fabricmanager", "fail"), ""),
@@ -146,7 +151,7 @@ def test_another_bad_day_names_every_fault_on_its_node(sweep, faults):
 
     swept = sweep()
 
-    assert unsaid(swept, MORE) == {}
+    assert not (missed := unsaid(swept, MORE)), "\n".join(missed)
     assert {swept.statuses["n15"], swept.statuses["n16"]} == {"pass"}
 
 
