@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,7 @@ def sshd(folder: Path, authorized: str, *options: str, host_keys: tuple[str, ...
     (folder / "config").write_text(
         "\n".join(
             [
+                "LogLevel VERBOSE" if not any("LogLevel" in o for o in options) else "",
                 *options,  # first value wins
                 f"ListenAddress 127.0.0.1:{port}",
                 *(f"HostKey {folder}/host_{kind}" for kind in host_keys),
@@ -83,8 +84,8 @@ def sshd(folder: Path, authorized: str, *options: str, host_keys: tuple[str, ...
                 "UsePAM no",
                 "StrictModes no",
                 "PrintMotd no",
+                "SetEnv SHLVL=2",  # bash then leaves out ~/.bashrc, which may take its time
                 "MaxStartups 1000",
-                "LogLevel VERBOSE",
                 f"PidFile {folder}/pid",
                 "",
             ]
@@ -92,20 +93,21 @@ def sshd(folder: Path, authorized: str, *options: str, host_keys: tuple[str, ...
     )
     process = subprocess.Popen([SSHD, "-D", "-f", folder / "config", "-E", folder / "log"])
     try:
-        wait_for(port, process)
+        wait_for(folder / "log", process)
         yield Sshd(folder, port, process)
     finally:
-        for child in (Sshd(folder, port, process)).children():
-            os.kill(child, 9)
+        for child in Sshd(folder, port, process).children():
+            with suppress(ProcessLookupError):
+                os.kill(child, 9)
         process.kill()
         process.wait()
 
 
-def wait_for(port: int, process: subprocess.Popen) -> None:
+def wait_for(log: Path, process: subprocess.Popen) -> None:
+    """Without connecting: tests count connections."""
     until = time.monotonic() + 10
     while time.monotonic() < until and process.poll() is None:
-        with socket.socket() as sock:
-            if sock.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if log.exists() and "Server listening" in log.read_text():
+            return
         time.sleep(0.02)
-    raise RuntimeError(f"sshd on port {port} does not come up, exit {process.poll()}")
+    raise RuntimeError(f"sshd does not come up, exit {process.poll()}: {log.read_text()}")

@@ -14,7 +14,8 @@ from clusterctl.transport import TransportError
 from clusterctl.transport.replay import Heard, Recording, Replay, heard, line
 
 N1, N2 = Node("n1"), Node("n2")
-UPTIME, DF = Answer("uptime", 0, "up 3 days\n", "", 0.1), Answer("df", 1, "", "no", 0.2, truncated=True)
+UPTIME = Answer("uptime", 0, "up 3 days\n", "", 0.1)
+DF = Answer("df", 1, "", "no", 0.2, truncated=True)
 GONE = Trouble(Kind.CUT, "connection lost")
 OFF = Trouble(Kind.UNREACHABLE, "no route")
 

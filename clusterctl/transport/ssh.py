@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Self
@@ -92,6 +93,7 @@ class Ssh:
         self.config = around.lines()
         self.caller = Caller(passphrase, accept_new=accept_new, auth_s=pace.auth_s)
         self.lock = threading.Lock()
+        self.targets: dict[Node, Target] = {}
         self.jumps: defaultdict[str, Jump] = defaultdict(Jump)
         self.knocked: deque[tuple[float, tuple[str, int], socket.socket]] = deque()
 
@@ -100,6 +102,12 @@ class Ssh:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def within(self, node_s: float) -> Ssh:
+        """The same with another deadline for nodes; keys, jump hosts and passphrases are shared."""
+        other = copy.copy(self)
+        other.pace = replace(self.pace, node_s=node_s)
+        return other
 
     def close(self) -> None:
         with self.lock:
@@ -149,10 +157,12 @@ class Ssh:
                 apart.append(node)
 
     def _target(self, node: Node) -> Target:
-        try:
-            return target(node, self.config, self.around)
-        except UserError as error:
-            raise TransportError(Kind.UNREACHABLE, str(error)) from error
+        if node not in self.targets:
+            try:
+                self.targets[node] = target(node, self.config, self.around)
+            except UserError as error:
+                raise TransportError(Kind.UNREACHABLE, str(error)) from error
+        return self.targets[node]
 
     def _keep(self, aim: Target, sock: socket.socket) -> None:
         now = monotonic()

@@ -7,7 +7,7 @@ import copy
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,6 +66,8 @@ class Keyring:
         self.agents: dict[str, tuple[AgentKey, ...]] = {}
         self.files: dict[Path, paramiko.PKey | None] = {}
         self.troubles: dict[Path, str] = {}
+        self.publics: dict[Path, bytes] = {}
+        self.about: dict[Path, bytes] = {}
         self.welcome: dict[str, str] = {}  # user: the origin of the key that worked last
 
     def offers(self, target: Target) -> Iterator[Credential]:
@@ -91,8 +93,8 @@ class Keyring:
         self, target: Target
     ) -> Iterator[tuple[str, Callable[[], tuple[Credential, ...]]]]:
         with self.reading:
-            held = {key.asbytes(): key for key in self._agent(target.agent)}
-            ours = {path: blob for path in target.identities if (blob := public(path))}
+            held = {key.blob: key for key in self._agent(target.agent)}
+            ours = {path: blob for path in target.identities if (blob := self._public(path))}
         mine = [(held[blob], path) for path, blob in ours.items() if blob in held]
         others = [key for blob, key in held.items() if blob not in ours.values()]
         for key, path in mine:
@@ -104,6 +106,11 @@ class Keyring:
         for path in target.identities:
             if ours.get(path) not in held:
                 yield str(path), partial(self._of_file, path, target)
+
+    def _public(self, path: Path) -> bytes:
+        if path not in self.publics:
+            self.publics[path] = public(path)
+        return self.publics[path]
 
     def _agent(self, path: str) -> tuple[AgentKey, ...]:
         if path and path not in self.agents:
@@ -117,7 +124,10 @@ class Keyring:
         self, key: AgentKey, origin: Path | str, target: Target
     ) -> tuple[Credential, ...]:
         def fresh() -> AgentKey:  # an AgentKey cannot be copied: its __getattr__ recurses
-            return AgentKey(key.agent, key.blob, key.comment)
+            again = AgentKey(key.agent, key.blob, key.comment)
+            if "-cert-" in again.name:  # else paramiko offers an RSA certificate as a bare key
+                again.public_blob = PublicBlob(again.name, again.blob)  # type: ignore[assignment]
+            return again
 
         return tuple(_variants(str(origin), fresh, self._certificates(target, origin)))
 
@@ -131,9 +141,14 @@ class Keyring:
             _variants(str(path), partial(copy.copy, key), self._certificates(target, path))
         )
 
-    def _certificates(self, target: Target, origin: Path | str) -> tuple[Path, ...]:
+    def _certificates(self, target: Target, origin: Path | str) -> dict[Path, bytes]:
+        """Certificates that this key may be offered under, and the key that each is about."""
         beside = (Path(f"{origin}-cert.pub"),) if isinstance(origin, Path) else ()
-        return (*target.certificates, *beside)
+        paths = (*target.certificates, *beside)
+        for path in paths:
+            if path not in self.about:
+                self.about[path] = certified(path)
+        return {path: self.about[path] for path in paths}
 
     def _load(self, path: Path, *, chosen: bool) -> paramiko.PKey | None:
         try:
@@ -182,12 +197,12 @@ def _private(path: Path, passphrase: bytes | None) -> paramiko.PKey:
 
 
 def _variants(
-    origin: str, fresh: Callable[[], paramiko.PKey], certificates: tuple[Path, ...]
+    origin: str, fresh: Callable[[], paramiko.PKey], certificates: Mapping[Path, bytes]
 ) -> Iterator[Credential]:
     """The key under each certificate that is its own, then the bare key."""
     bare = fresh()
-    for path in certificates:
-        if certified(path) == bare.asbytes():
+    for path, about in certificates.items():
+        if about == bare.asbytes():
             key = fresh()
             key.load_certificate(str(path))
             yield Credential(f"{origin} with {path.name}", key)

@@ -30,6 +30,7 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # what it knows, w
 
 KEEPALIVE_S = 20
 LONGEST_LINE = 8192  # before the banner; RFC 4253 allows 255 for the banner itself
+PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 CONNECT_FAILED = 2  # RFC 4254, 5.1
 # All that paramiko lets out when a peer is gone, lies or stops: read in its source, 5.1.
 BROKEN = (paramiko.SSHException, EOFError, OSError, struct.error, ValueError, IndexError)
@@ -37,6 +38,10 @@ BROKEN = (paramiko.SSHException, EOFError, OSError, struct.error, ValueError, In
 
 class Packets(Packetizer):
     heard = False  # whether the peer ever said anything
+
+    def __init__(self, sock: Any) -> None:
+        super().__init__(sock)
+        self.sock = sock
 
     def start_handshake(self, _timeout: float) -> None:
         """Our own deadline covers the handshake; paramiko's costs a timer thread a connection."""
@@ -46,10 +51,20 @@ class Packets(Packetizer):
         line = bytearray()
         while not line.endswith(b"\n"):
             if len(line) > LONGEST_LINE:
-                break
-            line += self.read_all(1)
+                raise paramiko.SSHException(f": {visible(line[:40].decode('latin-1'))}…")
+            line += self.read_all(self._up_to_newline())
             self.heard = True
         return line.decode("utf-8", "replace").rstrip("\r\n")
+
+    def _up_to_newline(self) -> int:
+        """How many bytes can be read without reading into what follows; a byte a call is slow."""
+        if not isinstance(self.sock, socket.socket):
+            return 1
+        try:
+            ahead = self.sock.recv(LONGEST_LINE, PEEK)
+        except OSError:
+            return 1
+        return ahead.find(b"\n") + 1 or len(ahead) or 1
 
 
 class Line(paramiko.Transport):
