@@ -6,20 +6,23 @@ import re
 import string
 from collections.abc import Iterator
 
-from clusterctl.inventory.draft import refuse
+from clusterctl.inventory.draft import is_address, refuse
 from clusterctl.inventory.ranges import MOST_NAMES, BadRange
 
-PORT = re.compile(
-    r"(?P<host>(?:[^:\[\]]|\[[^\]]*\])+):(?P<port>[0-9]+)|\[(?P<inner>.+)\]:(?P<inner_port>[0-9]+)"
-)
+PORT = re.compile(r"(?P<host>(?:[^:\[\]]|\[[^\]]*\])+):(?P<port>[0-9]+)")
+BRACKETED = re.compile(r"\[(?P<host>[^\[\]]+)\]:(?P<port>[0-9]+)")
 
 
 def hosts(pattern: str, origin: str) -> tuple[list[str], str]:
     """The hosts of db[01:50:2].example:2222 and the port, or ""."""
-    found = PORT.fullmatch(pattern)
-    port = ""
-    if found and not (found["inner"] and re.fullmatch(r"\w+:\w+(:\d+)?", found["inner"])):
-        pattern, port = found["host"] or found["inner"], found["port"] or found["inner_port"]
+    found, port = PORT.fullmatch(pattern), ""
+    bracketed = BRACKETED.fullmatch(pattern)
+    if bracketed and is_address(bracketed["host"]):
+        return [bracketed["host"]], bracketed["port"]
+    if found:
+        pattern, port = found["host"], found["port"]
+    elif is_address(pattern):
+        return [pattern], ""
     elif pattern.endswith(":"):
         raise refuse(origin, f"{pattern!r}: a port is missing after the colon")
     try:

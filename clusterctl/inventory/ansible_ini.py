@@ -110,8 +110,12 @@ def value_of(text: str, origin: str) -> Var:
             return Var("", origin)
         case list() | tuple() | dict() | set():
             return Var(text, origin, "a list or mapping")
+        case bool():
+            return Var(str(value).lower(), origin)
+        case int():
+            return Var(str(value), origin)
         case _:
-            return Var(str(value).lower() if isinstance(value, bool) else text, origin)
+            return Var(text, origin)
 
 
 READERS: dict[str, Callable[[File, str, str], None]] = {

@@ -36,7 +36,12 @@ def through(command: str, name: str, origin: str) -> str:
     """The jump host of `ssh -W %h:%p -q -p 2222 ops@bastion`, the usual ProxyCommand."""
     words = command.split()
     port = user = host = ""
-    index, simple = 1, bool(words) and words[0].rpartition("/")[2] == "ssh" and "-W" in command
+    index, simple = (
+        1,
+        bool(words)
+        and words[0].rpartition("/")[2] == "ssh"
+        and re.search(r"-\w*W", command) is not None,
+    )
     while simple and index < len(words):
         word = words[index]
         takes = re.match(r"-[q4TxCaknN]*([WplioF])(.*)", word)

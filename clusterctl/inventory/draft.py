@@ -116,9 +116,24 @@ def fitting(said: Mapping[str, Said], key: str, form: re.Pattern[str], what: str
     if key not in said:
         return ""
     text, origin = said[key]
-    if not form.fullmatch(text):
+    if not form.fullmatch(text) or (key == "address" and not plausible(text)):
         raise refuse(origin, f"{key}: {text!r} is not {what}")
     return text
+
+
+def plausible(address: str) -> bool:
+    """Not a slip such as 10.0.0.300 or 10.0.0.3:22: what looks like an IP address is one."""
+    looks = ":" in address or re.fullmatch(r"[0-9.]+", address)
+    return not looks or is_address(address)
+
+
+def is_address(text: str) -> bool:
+    """Whether the text is an IP address."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def port(said: Mapping[str, Said]) -> int:

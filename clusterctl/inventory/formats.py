@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from pathlib import Path
 
 from clusterctl.inventory import ansible_ini, ansible_yaml, native, plain, rack_sheet, yaml_tree
 from clusterctl.inventory.ansible import Ansible
-from clusterctl.inventory.draft import Draft, refuse
+from clusterctl.inventory.draft import Draft, is_address, refuse
 from clusterctl.inventory.files import ENCRYPTED, read_text
 from clusterctl.inventory.yaml_tree import Items, Keys, Tree, Word, kind
 
@@ -32,12 +31,12 @@ def read(path: Path, inventory: Ansible) -> list[Draft]:
 
 
 def refuse_foreign(path: Path, text: str) -> None:
-    if not any(line.strip() and line.strip()[0] not in "#;" for line in text.split("\n")):
-        raise refuse(str(path), "names no node: the file is empty; see inventories/example.yml")
     if text.startswith("#!"):
         raise refuse(
             str(path), f"is a program; run it and give its answer: {path.name} --list > i.json"
         )
+    if not any(line.strip() and line.strip()[0] not in "#;" for line in text.split("\n")):
+        raise refuse(str(path), "names no node: the file is empty; see inventories/example.yml")
     if text.startswith(ENCRYPTED):
         raise refuse(str(path), "is encrypted with ansible-vault; give a decrypted inventory")
 
@@ -85,11 +84,3 @@ def looks_ini(text: str) -> bool:
         or re.match(r"[^#;,\s]*\[\w*:\w+(:\d+)?\]", line)
         for line in text.split("\n")
     )
-
-
-def is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -77,7 +77,7 @@ def select(nodes: Sequence[Node], expression: str) -> tuple[Node, ...]:
     holds = either(reader, negated=False, depth=0)
     rest = reader.tokens[reader.at]
     if rest.kind != "end":
-        raise reader.wrong(rest, f"expected & or |, found {rest.text!r}")
+        raise reader.wrong(rest, f"expected & or |, found {named(rest)}")
     return tuple(node for node in nodes if holds(node))
 
 
@@ -106,6 +106,10 @@ def tokens(expression: str) -> list[Token]:
     return [*found, Token("end", "the end", len(expression))]
 
 
+def named(token: Token) -> str:
+    return token.text if token.kind == "end" else repr(token.text)
+
+
 def either(reader: Reader, *, negated: bool, depth: int) -> Test:
     tests = [both(reader, negated=negated, depth=depth)]
     while reader.take("|"):
@@ -132,14 +136,14 @@ def one(reader: Reader, *, negated: bool, depth: int) -> Test:
         if not reader.take(")"):
             raise reader.wrong(reader.tokens[reader.at], 'a ")" is missing')
     else:
-        test = term(reader, negated=negated ^ turned)
+        test = term(reader, negated=negated or turned)
     return (lambda node: not test(node)) if turned else test
 
 
 def term(reader: Reader, *, negated: bool) -> Test:
     token = reader.tokens[reader.at]
     if token.kind not in {"word", "quoted"}:
-        raise reader.wrong(token, f"expected a label such as rack=r12, found {token.text!r}")
+        raise reader.wrong(token, f"expected a label such as rack=r12, found {named(token)}")
     reader.at += 1
     for mark in ("=", "!="):
         if reader.take(mark):
@@ -170,7 +174,7 @@ def true(value: str) -> bool:
 def comparison(reader: Reader, key: Token, *, equal: bool) -> Test:
     word, value = key.text, reader.tokens[reader.at]
     if value.kind not in {"word", "quoted"}:
-        raise reader.wrong(value, f"expected a value for {word}, found {value.text!r}")
+        raise reader.wrong(value, f"expected a value for {word}, found {named(value)}")
     reader.at += 1
     if word not in FIELDS and word not in reader.labels and word != "group":
         hint = nearest(word, {*FIELDS, *reader.labels})
