@@ -388,7 +388,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Burn:
-    """What a part did under load.  `errors`: results that were wrong; None: not checked."""
+    """What a part did under load.  `errors`: results that were wrong; None: not checked.
+
+    `covered` and `asked` are shares of the part, 0 to 1: what was loaded and what should have been.
+    """
 
     part: str  # cpu, memory, disk:/tmp, gpu3
     engine: str
@@ -398,7 +401,8 @@ class Burn:
     rate: float | None = None
     rate_unit: str = ""  # gbyte_s, gop_s, tflop_s
     errors: int | None = None
-    covered: float | None = None  # share of the part that was loaded, 0 to 1
+    covered: float | None = None
+    asked: float | None = None
     detail: str = ""
 
 

@@ -1,6 +1,7 @@
-"""Write a share of the available memory with a pattern and read it back.
+"""Write a share of the node's memory with a pattern and read it back.
 
-Arguments: seconds, seed, share.  One pass always finishes; then passes until the time is over.
+Arguments: seconds, seed, share, seconds that filling may take.  One pass always ends; then passes
+until the time is over.
 """
 
 import mmap
@@ -9,121 +10,167 @@ import random
 import sys
 import time
 
+from trial import crew, end, tell, trouble
+
 BLOCK = 1 << 20
-SPARE = 512 << 20  # left for the node itself
+STEP = 4  # blocks between two looks at what is left: others may fill memory beside us
+WORKERS = 128
 
 
-def available():
-    """Bytes we may take: MemAvailable, or less where a cgroup says so."""
+def meminfo():
     with open("/proc/meminfo") as file:
         cells = dict(line.split(":", 1) for line in file)
-    free = int(cells["MemAvailable"].split()[0]) * 1024
-    total = int(cells["MemTotal"].split()[0]) * 1024
+    return [int(cells[name].split()[0]) << 10 for name in ("MemTotal", "MemAvailable")]
+
+
+def groups():
+    """The folders of the control groups we are in, innermost first, of either version."""
+    with open("/proc/self/cgroup") as file:
+        for line in file:
+            _, kinds, path = line.rstrip("\n").split(":", 2)
+            if kinds in ("", "memory"):
+                root = "/sys/fs/cgroup" + ("/memory" if kinds else "")
+                while path not in ("", "/"):
+                    yield root + path
+                    path = os.path.dirname(path)
+                yield root  # a container sees its own group as the root
+
+
+def left_in(group):
+    """Bytes that this group may still take; its page cache would make room."""
     for limit, used in (
         ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
     ):
         try:
-            with open("/sys/fs/cgroup/" + limit) as file, open("/sys/fs/cgroup/" + used) as now:
-                free = min(free, int(file.read()) - int(now.read()))
-        except (OSError, IOError, ValueError):
-            pass  # no such cgroup, or "max"
-    return free, total
+            with open(group + "/" + limit) as most, open(group + "/" + used) as now:
+                left = int(most.read()) - int(now.read())
+            with open(group + "/memory.stat") as file:
+                cells = dict(line.split() for line in file)
+            return left + int(cells["inactive_file"]) + int(cells["active_file"])
+        except (OSError, KeyError, ValueError):
+            pass  # no such file, or "max"
+    return None
 
 
-def blocks(seed, number):
-    """Two patterns, each other's complement, so that every bit is seen as 0 and as 1."""
+def room(limited):
+    """Bytes that may be taken now.  What stays is for the node: 256 MiB and one in 64 parts."""
+    total, free = meminfo()
+    for group in limited:
+        left = left_in(group)
+        free = free if left is None else min(free, left)
+    return free - (256 << 20) - total // 64
+
+
+def patterns(seed, number):
+    """Two blocks, each other's complement, so that every bit is seen as 0 and as 1.
+
+    Nothing in them repeats, and no two workers have the same: a stuck address line shows.
+    """
     rng = random.Random(seed * 1000003 + number)
-    block = bytes(bytearray(rng.getrandbits(8) for _ in range(4096))) * (BLOCK // 4096)
-    return block, bytes(bytearray(255 - byte for byte in bytearray(block)))
+    block = rng.getrandbits(BLOCK * 8).to_bytes(BLOCK, "little")
+    flipped = block.translate(bytes(bytearray(255 - byte for byte in range(256))))
+    return bytearray(block), bytearray(flipped)
 
 
-def work(seed, number, count, seconds, pipe):
-    """Passes over `count` blocks; writes bytes compared, wrong blocks and the first offset."""
-    area = mmap.mmap(-1, count * BLOCK)
-    patterns = blocks(seed, number)
-    wrong = passes = 0
-    first = -1
-    end = time.monotonic() + seconds
-    while passes == 0 or time.monotonic() < end:
-        pattern = patterns[passes % 2]
-        for index in range(count):
-            # The address goes into the block: a stuck address line repeats a block elsewhere.
-            stamp = index.to_bytes(8, "little")
-            area[index * BLOCK : (index + 1) * BLOCK] = stamp + pattern[8:]
-        for index in range(count):
-            stamp = index.to_bytes(8, "little")
-            if area[index * BLOCK : (index + 1) * BLOCK] != stamp + pattern[8:]:
-                wrong += 1
-                first = index * BLOCK if first < 0 else first
+def stamped(pattern, index):
+    """Each block says where it belongs."""
+    pattern[:8] = index.to_bytes(8, "little")
+    return pattern
+
+
+def fill(area, count, pattern, limited, until):
+    """Blocks written: fewer than `count` where memory or time ran out."""
+    for index in range(count):
+        if index % STEP == 0 and (time.monotonic() > until or room(limited) < 0):
+            return index
+        area[index * BLOCK : (index + 1) * BLOCK] = stamped(pattern, index)
+    return count
+
+
+def compare(area, count, pattern):
+    """(wrong bytes, offset of the first), or (0, -1)."""
+    wrong, first = 0, -1
+    for index in range(count):
+        found = area[index * BLOCK : (index + 1) * BLOCK]
+        if found != stamped(pattern, index):
+            flips = int.from_bytes(found, "little") ^ int.from_bytes(pattern, "little")
+            bad = flips.to_bytes(BLOCK, "little")
+            wrong += BLOCK - bad.count(0)
+            at = index * BLOCK + BLOCK - len(bad.lstrip(b"\0"))
+            first = at if first < 0 else first
+    return wrong, first
+
+
+def work(number, count, seed, seconds, fill_s):
+    """Blocks tested, passes, wrong bytes, the offset of the first."""
+    area = mmap.mmap(-1, count * BLOCK, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    both = patterns(seed, number)
+    limited = [group for group in groups() if left_in(group) is not None]
+    began = time.monotonic()
+    wrong, first, passes = 0, -1, 0
+    while passes == 0 or (time.monotonic() < began + seconds and count):
+        pattern = both[passes % 2]
+        if passes == 0:
+            count = fill(area, count, pattern, limited, began + fill_s)
+        else:
+            for index in range(count):
+                area[index * BLOCK : (index + 1) * BLOCK] = stamped(pattern, index)
+        bad, offset = compare(area, count, pattern)
+        wrong += bad
+        first = offset if first < 0 else first
         passes += 1
-    os.write(pipe, ("%d %d %d %d\n" % (passes * count * BLOCK, wrong, first, passes)).encode())
+    return count, passes, wrong, first
 
 
-def main(seconds, seed, share):
+def main(seconds, seed, share, fill_s):
     try:  # if anything must die for memory, it is this
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
-    except (OSError, IOError):
+    except OSError:
         pass
-    free, total = available()
-    count = int(min(free * share, free - SPARE)) // BLOCK
-    if count < 1:
-        say("trouble", "exit", "%d MiB available: too little to test" % (free >> 20))
-        return
-    workers = min(len(os.sched_getaffinity(0)), 64, count)
-    reader, writer = os.pipe()
+    total, free = meminfo()
+    wanted = int(total * share) // BLOCK
+    workers = min(len(os.sched_getaffinity(0)), WORKERS, wanted)
     began = time.monotonic()
-    children = []
-    for number in range(workers):
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                mine = count // workers + (number < count % workers)
-                work(seed, number, mine, seconds, writer)
-                code = 0
-            finally:
-                os._exit(code)
-        children.append(child)
-    os.close(writer)
-    with os.fdopen(reader) as lines:
-        told = [[int(cell) for cell in line.split()] for line in lines]
-    ends = [os.waitpid(child, 0)[1] for child in children]
+    told = crew(
+        lambda number: work(
+            number, wanted // workers + (number < wanted % workers), seed, seconds, fill_s
+        ),
+        range(workers),
+    )
     spent = time.monotonic() - began
-    died = sum(1 for end in ends if end)
-    if died:
-        say("trouble", "exit", "%d of %d workers died; out of memory?" % (died, workers))
-    amount = sum(row[0] for row in told)
-    wrong = sum(row[1] for row in told)
-    tested = count * BLOCK * len(told) // workers
-    detail = "%d MiB of %d MiB, %d workers" % (tested >> 20, total >> 20, workers)
-    if wrong:
-        detail += "; first wrong block at offset %d" % min(row[2] for row in told if row[1])
-    say(
+    if len(told) < workers:
+        lost = workers - len(told)
+        trouble("exit", "%d of %d workers gave no result; out of memory?" % (lost, workers))
+    tested = sum(count for count, _, _, _ in told.values())
+    moved = sum(2 * count * passes * BLOCK for count, passes, _, _ in told.values())
+    if not tested:
+        trouble("exit", "%d MiB available: too little to test" % (free >> 20))
+        return
+    passes = min(row[1] for row in told.values() if row[0])
+    detail = "%d MiB of %d MiB, %d workers, " % (tested * BLOCK >> 20, total >> 20, len(told))
+    # One pass has seen every bit as 0 or as 1, two as both.
+    detail += "1 pass" if passes == 1 else "%d passes" % passes
+    for number, (_, _, bad, first) in sorted(told.items()):
+        if bad:
+            detail += "; worker %d: %d wrong bytes from offset %#x" % (number, bad, first)
+    tell(
         "burn",
-        "part=memory",
-        "engine=built-in",
-        "seconds=%.3f" % spent,
-        "amount=%d" % amount,
-        "unit=bytes",
-        "rate=%.4f" % (amount / spent / 1e9),
-        "rate_unit=gbyte_s",
-        "errors=%s" % (wrong if told else "N/A"),
-        "covered=%.4f" % (tested / float(total)),
-        "detail=" + detail,
+        part="memory",
+        engine="built-in",
+        seconds=spent,
+        amount=moved,
+        unit="bytes",
+        rate=moved / spent / 1e9,
+        rate_unit="gbyte_s",
+        errors=sum(bad for _, _, bad, _ in told.values()),
+        covered=tested * BLOCK / float(total),
+        asked=share,
+        detail=detail[:1000],
     )
 
 
-said = 0
-
-
-def say(*cells):
-    global said
-    said += 1
-    print("\t".join(cells))
-    sys.stdout.flush()
-
-
-main(float(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
-print("end\t%d" % said)
+if __name__ == "__main__":
+    main(float(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))
+    end()

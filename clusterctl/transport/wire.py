@@ -97,7 +97,9 @@ def remote_file(name: str) -> str:
 
 @cache
 def module_source(name: str) -> str:
-    """The one file of a module installed here.  Raises ModuleNotFoundError."""
+    """The one file of a module: of `remote/`, else installed here.  Raises ModuleNotFoundError."""
+    if (files("clusterctl") / "remote" / f"{name}.py").is_file():
+        return remote_file(f"{name}.py")
     spec = find_spec(name)
     if spec is None or not spec.origin or spec.submodule_search_locations:
         raise ModuleNotFoundError(f"no module of one file here to send to nodes: {name}", name=name)

@@ -11,7 +11,7 @@ from random import Random
 from clusterctl.model import Burn, Group, Node, Params, Question, Round, Trial
 from clusterctl.trials.rows import parse
 
-ABOUT = "all cores: stress-ng --verify where present, else a deterministic kernel checked by digest"
+ABOUT = "every core, results checked: stress-ng --verify where present, else built in"
 SLACK_S = 30.0
 
 
@@ -41,6 +41,7 @@ def ask(_group: Group, _index: int, seed: int, params: Params) -> Question:
         "cpu_burn",
         (str(seconds), str(seed), digest(seed), str(params["engine"])),
         script="burn_cpu",
+        modules=("trial",),
         timeout_s=seconds + SLACK_S,
     )
 

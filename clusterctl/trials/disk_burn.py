@@ -21,6 +21,7 @@ def ask(_group: Group, _index: int, seed: int, params: Params) -> Question:
             str(params["engine"]),
         ),
         script="burn_disk",
+        modules=("trial",),
         timeout_s=seconds * 3 + SLACK_S * 2,
     )
 

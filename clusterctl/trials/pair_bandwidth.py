@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from clusterctl.model import Bandwidth, Group, Node, Params, Question, Round, Trial
+from clusterctl.trials.cpu_burn import SLACK_S
 from clusterctl.trials.rows import parse
 
 FIRST_PORT, PORTS = 20000, 10000  # below Linux's ephemeral range, so no client socket is in the way
-MEETING_S = 30.0  # partners start when their own conversation does
+# As in remote/pair_tcp.py: to find each other, then without a byte; one a direction.
+MEETING_S, STALL_S = 30.0, 20.0
 
 
 def plan(nodes: Sequence[Node], rng: Random) -> Iterator[Round]:
@@ -33,21 +35,22 @@ def ask(group: Group, index: int, seed: int, params: Params) -> Question:
     """Member 0 listens; member 1 calls, then each sends in turn."""
     me, peer = group[index], group[1 - index]
     secret = hashlib.sha256(f"{seed} {group[0].name} {group[1].name}".encode()).hexdigest()
-    port = FIRST_PORT + int(secret[:8], 16) % PORTS
+    ports = [FIRST_PORT + int(secret[at : at + 8], 16) % PORTS for at in (0, 8, 16)]
     seconds = float(str(params["seconds"]))
     return Question(
         "pair_bandwidth",
         (
             "listen" if index == 0 else "call",
             data_address(group[0]),
-            str(port),
+            ",".join(map(str, ports)),  # the first that is free where member 0 listens
             secret,
             str(seconds),
             str(params["streams"]),
             f"{peer.name}>{me.name}",
         ),
         script="pair_tcp",
-        timeout_s=2 * seconds + 2 * MEETING_S,
+        modules=("trial",),
+        timeout_s=2 * seconds + MEETING_S + 2 * STALL_S + SLACK_S,
     )
 
 

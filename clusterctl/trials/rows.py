@@ -6,30 +6,70 @@ from collections.abc import Iterator
 from typing import Any
 
 from clusterctl.model import Bandwidth, Burn, Fact, Kind, Trouble
-from clusterctl.spelling import number, whole
+from clusterctl.spelling import Unreadable, number, visible, whole
 from clusterctl.sysfs import rows
 
+
+def word(text: str) -> str:
+    return visible(text, 1000)
+
+
+def name(text: str) -> str:
+    if not text:
+        raise Unreadable("an empty name")
+    return word(text)
+
+
+def amount(text: str) -> float | None:
+    """Never below zero: no rate, share or time is."""
+    value = number(text)
+    if value is not None and value < 0:
+        raise Unreadable(f"below zero: {text!r}")
+    return value
+
+
+def tally(text: str) -> int | None:
+    value = whole(text)
+    if value is not None and not 0 <= value < 1 << 63:
+        raise Unreadable(f"no count: {text!r}")
+    return value
+
+
+def measured(text: str) -> float:
+    value = amount(text)
+    if value is None:
+        raise Unreadable(f"not measured: {text!r}")
+    return value
+
+
+def share(text: str) -> float | None:
+    value = amount(text)
+    if value is not None and value > 1:
+        raise Unreadable(f"more than the whole: {text!r}")
+    return value
+
+
 BURN = {
-    "part": str,
-    "engine": str,
-    "seconds": number,
-    "amount": number,
-    "unit": str,
-    "rate": number,
-    "rate_unit": str,
-    "errors": whole,
-    "covered": number,
-    "detail": str,
+    "part": name,
+    "engine": name,
+    "seconds": measured,
+    "amount": amount,
+    "unit": word,
+    "rate": amount,
+    "rate_unit": word,
+    "errors": tally,
+    "covered": share,
+    "asked": share,
+    "detail": word,
 }
 BANDWIDTH = {
-    "part": str,
-    "engine": str,
-    "gbit_s": number,
-    "size_bytes": whole,
-    "seconds": number,
-    "samples_gbit_s": lambda text: tuple(number(cell) or 0.0 for cell in text.split()),
-    "wrong": whole,
-    "retransmits": whole,
+    "part": name,
+    "engine": name,
+    "gbit_s": measured,
+    "size_bytes": tally,
+    "seconds": measured,
+    "samples_gbit_s": lambda text: tuple(measured(cell) for cell in text.split()),
+    "retransmits": tally,
 }
 KINDS: dict[str, tuple[type[Fact], dict[str, Any]]] = {
     "burn": (Burn, BURN),
@@ -43,15 +83,21 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
         if isinstance(row, Trouble):
             yield row
         elif row[0] == "trouble" and len(row) == 3:
-            yield Trouble(Kind.MISSING if row[1] == "missing" else Kind.EXIT, row[2])
+            yield Trouble(Kind.MISSING if row[1] == "missing" else Kind.EXIT, visible(row[2]))
         else:
             yield fact(row)
 
 
 def fact(row: tuple[str, ...]) -> Fact | Trouble:
+    """A row says all it should, once: a cell that is not there is not one without a value."""
+    shown = visible(" ".join(row), 200)
+    if row[0] not in KINDS:
+        return Trouble(Kind.UNREADABLE, f"not a row of ours: {shown!r}")
+    kind, readers = KINDS[row[0]]
+    cells = [cell.partition("=") for cell in row[1:]]
+    if sorted(key for key, _, _ in cells) != sorted(readers):
+        return Trouble(Kind.UNREADABLE, f"other cells than a row {row[0]} has: {shown!r}")
     try:
-        kind, readers = KINDS[row[0]]
-        cells = dict(cell.split("=", 1) for cell in row[1:])
-        return kind(**{name: readers[name](text) for name, text in cells.items()})
-    except (KeyError, ValueError, TypeError) as problem:
-        return Trouble(Kind.UNREADABLE, f"{problem} in the row {' '.join(row)[:200]!r}")
+        return kind(**{key: readers[key](text) for key, _, text in cells})
+    except Unreadable as problem:
+        return Trouble(Kind.UNREADABLE, f"{visible(str(problem))} in the row {shown!r}")
