@@ -206,9 +206,7 @@ def narrow(
     )
 
 
-def ask(
-    check: Check, asked: Mapping[str, Evidence], seen: Mapping[str, Seen]
-) -> Iterator[Finding]:
+def ask(check: Check, asked: Mapping[str, Evidence], seen: Mapping[str, Seen]) -> Iterator[Finding]:
     """Verdicts where there is evidence, UNKNOWN or SKIP with its reason where there is none."""
     able = []
     for name, evidence in asked.items():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from clusterctl.model import Check, Limit, Limits, Node, Playbook
+from clusterctl.model import Check, Limit, Limits, Node, Playbook, UserError
 
 # Inventory labels that say what a node should have; anything else belongs in a playbook.
 LABELS = {
@@ -16,11 +16,15 @@ LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Sku:
-    """One file of `expected/`: `match` lists the model names that its devices report."""
+    """One file of `expected/`: `models` are the names that its devices report.
+
+    `only_when_named` ("check.limit"): hold only where the inventory's `sku` label names this file.
+    """
 
     name: str
     models: tuple[str, ...] = ()
     limits: Mapping[str, Limits] = field(default_factory=dict)
+    only_when_named: tuple[str, ...] = ()
 
 
 def resolve(
@@ -29,13 +33,26 @@ def resolve(
     """The limits of a check on a node; later ones win: check, SKU, inventory, playbook."""
     found = dict(check.limits)
     for sku in skus:
-        if node.labels.get("sku") == sku.name or (model and model in sku.models):
-            found.update(sku.limits.get(check.name, {}))
+        limits = sku.limits.get(check.name, {})
+        if node.labels.get("sku") == sku.name:
+            found.update(limits)
+        elif model and model in sku.models:
+            kept = sku.only_when_named
+            found.update({k: v for k, v in limits.items() if f"{check.name}.{k}" not in kept})
     for label, (name, limit) in LABELS.items():
         if name == check.name and label in node.labels:
             found[limit] = Limit(amount(node.labels[label]), f"inventory {node.origin}")
     found.update(playbook.expect.get(check.name, {}))
     return found
+
+
+def check_labels(nodes: Iterable[Node]) -> None:
+    """Raises UserError where a label that is a limit spells no number."""
+    for node in nodes:
+        for label in LABELS.keys() & node.labels.keys():
+            if isinstance(amount(node.labels[label]), str):
+                given = node.labels[label]
+                raise UserError(f"{node.origin}: {label}: expected a number, found {given!r}")
 
 
 def amount(text: str) -> float | str:

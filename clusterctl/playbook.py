@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
 from importlib import resources
 from importlib.resources.abc import Traversable
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,16 @@ def limits(where: str, given: object, check: Check, source: str) -> dict[str, Li
     if not isinstance(given, dict):
         raise UserError(f"{where}: expected keys and values, found {kind(given)}")
     refuse_unknown(where, given, [*check.limits, *check.options])
-    return {name: limit(f"{where}: {name}", value, source) for name, value in given.items()}
+    found = {name: limit(f"{where}: {name}", value, source) for name, value in given.items()}
+    for name, one in found.items():
+        ours = check.limits[name].value if name in check.limits else 0
+        if is_number(ours) and not is_number(one.value):
+            raise UserError(f"{where}: {name}: expected a number, found {one.value!r}")
+    return found
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
 
 
 def limit(where: str, given: object, source: str) -> Limit:
@@ -233,7 +243,7 @@ def skus() -> tuple[Sku, ...]:
 
 def sku(path: Path | Traversable) -> Sku:
     given = read_mapping(path)
-    refuse_unknown(str(path), given, ("sku", "match", "limits"))
+    refuse_unknown(str(path), given, ("sku", "match", "only_when_named", "limits"))
     match = given.get("match", {})
     refuse_unknown(f"{path}: match", match, ("model",))
     for name, entries in given.get("limits", {}).items():
@@ -244,4 +254,5 @@ def sku(path: Path | Traversable) -> Sku:
         name=word(str(path), "sku", given),
         models=tuple(match.get("model", ())),
         limits=expect(f"{path}: limits", given.get("limits", {}), str(path)),
+        only_when_named=tuple(given.get("only_when_named", ())),
     )

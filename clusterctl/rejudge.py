@@ -32,9 +32,7 @@ def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Ru
         skus=playbook.skus(),
     )
     if about["verb"] == "burnin":
-        return burnin(
-            book, found.nodes(), world, force=about["forced"], past_s=about["past_s"]
-        )
+        return burnin(book, found.nodes(), world, force=about["forced"], past_s=about["past_s"])
     past = earlier(runs_dir, about["earlier_run"], about["past_s"])
     return sweep(book, found.nodes(), world, past=past, earlier_run=about["earlier_run"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from math import isfinite
 from typing import TypeVar
 
@@ -108,6 +109,9 @@ def skipping(evidence: Evidence, part: str, why: str) -> Verdict:
     return Verdict(evidence.node.name, part, Status.SKIP, why=why)
 
 
+PEERS_REPORT = "peers of this model report it"
+
+
 def absent(evidence: Evidence, fact: Fact, field: str) -> Verdict:
     """The verdict on a field that is None.
 
@@ -118,7 +122,9 @@ def absent(evidence: Evidence, fact: Fact, field: str) -> Verdict:
         return unknown(
             evidence,
             part_of(fact),
-            f"peers report {words}, this one does not",
+            PEERS_REPORT,
+            expected=words,
+            actual="not reported",
             remedy="ask the tool by hand; a sensor that went silent is a finding of its own",
         )
     return skipping(evidence, part_of(fact), f"{words} is not reported by this model")
@@ -153,7 +159,16 @@ def settled(aspects: Iterable[Verdict]) -> Iterator[Verdict]:
     for verdicts in by_part.values():
         open_ones = [v for v in verdicts if v.status not in (Status.PASS, Status.SKIP)]
         passes = [v for v in verdicts if v.status is Status.PASS]
-        yield from dict.fromkeys(open_ones) or passes[:1] or verdicts[:1]
+        yield from dict.fromkeys(one_gap(open_ones)) or passes[:1] or verdicts[:1]
+
+
+def one_gap(verdicts: list[Verdict]) -> list[Verdict]:
+    """Several values that a part does not report are one gap, not a line each."""
+    gaps = [verdict for verdict in verdicts if verdict.why == PEERS_REPORT]
+    if len(gaps) < 2:
+        return verdicts
+    others = [verdict for verdict in verdicts if verdict.why != PEERS_REPORT]
+    return [*others, replace(gaps[0], expected=", ".join(gap.expected for gap in gaps))]
 
 
 def number_in(limit: Limit) -> float:

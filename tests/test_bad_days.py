@@ -10,9 +10,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,10 +131,10 @@ MORE = {
     "n01": ("disk_full", "", ("disk_space", "/", "fail"), "full"),
     "n02": ("ro_root", "", ("read_only", "/", "fail"), "read-only"),
     "n03": ("clock_off", "", ("clock_offset", "chrony", "warn"), ""),
-    "n04": ("service_failed", "", ("services", "nvidia-fabricmanager", "fail"), ""),
+    "n04": ("service_failed", "", ("services", "nvidia-fabricmanager", "warn"), ""),
     "n05": ("remap", "", ("row_remap", "gpu3", "fail"), ""),
     "n06": ("port_down", "", ("port_state", "mlx5_3/1", "fail"), ""),
-    "n07": ("gpu_lost", "", ("accelerator_count", "accelerators", "fail"), "gpu3"),
+    "n07": ("gpu_lost", "", ("accelerator_count", "accelerators", "fail"), "0000:61:00.0"),
     "n08": ("driver_drift", "", ("drift", "driver/nvidia", "warn"), "535.161.08"),
     "n09": ("drive_worn", "", ("disk_health", "nvme0", "fail"), ""),
     "n10": ("nvml_hangs", "", ("observed", "nvml", "unknown"), "no answer in"),
@@ -157,17 +157,10 @@ def test_another_bad_day_names_every_fault_on_its_node(sweep, faults):
 
 def test_a_node_that_reboots_in_mid_answer_is_cut_and_named(lab, sweep, faults):
     faults("n05", "smi_hangs")  # so that its conversation is still going on
-    watch = subprocess.Popen(
-        [
-            sys.executable, "-c",
-            "import time, sys; sys.path.insert(0, sys.argv[1]); time.sleep(4)\n"
-            "from pathlib import Path; import faults, lab\n"
-            "faults.inject(lab.load(Path(sys.argv[2])), 'n05', 'reboot', '1')",
-            str(Path(__file__).parent / "lab"), str(lab.folder),
-        ],
-    )  # fmt: skip
+    later = threading.Timer(4, faults, ("n05", "reboot", "1"))
+    later.start()
     swept = sweep()
-    watch.wait()
+    later.join()
 
     assert ("reachable", "node", "unknown") in swept.of("n05")
     assert "cut" in swept.words("n05")

@@ -9,7 +9,7 @@ import pytest
 from scripted import NOON, Scripted, answers, nodes, probe, said
 
 from clusterctl.judge import judge
-from clusterctl.limits import Sku
+from clusterctl.limits import Sku, check_labels
 from clusterctl.model import (
     Accelerator,
     Applies,
@@ -23,6 +23,7 @@ from clusterctl.model import (
     Port,
     Probe,
     Status,
+    UserError,
     Verdict,
 )
 from clusterctl.observe import observe
@@ -130,8 +131,9 @@ def test_nothing_of_the_kind_is_a_skip_with_its_reason():
 def test_a_node_without_the_card_is_skipped_for_that_reason():
     cards = probe("pci", PcieDevice)
     vendor = probe("first", applies=Applies(pci_vendors=("10de",), why_not="no such card"))
-    found = findings({"n000": answers(said("pci"), said("first", exit_code=127))},
-                     probes=(cards, vendor))
+    found = findings(
+        {"n000": answers(said("pci"), said("first", exit_code=127))}, probes=(cards, vendor)
+    )
 
     (one,) = [one for one in found if one.check == "cool"]
     assert (one.verdict.status, one.verdict.why) == (Status.SKIP, "no such card")
@@ -148,6 +150,10 @@ def test_a_node_without_the_card_is_skipped_for_that_reason():
         pytest.param(
             {}, {}, (Sku("x", ("toy",), {"cool": {"max_c": Limit(95, "datasheet")}}),),
             Status.PASS, "datasheet", id="the SKU's by model",
+        ),
+        pytest.param(
+            {}, {}, (Sku("x", ("toy",), {"cool": {"max_c": Limit(95, "d")}}, ("cool.max_c",)),),
+            Status.FAIL, "a book", id="not the SKU's by model, where only a name may say so",
         ),
         pytest.param(
             {"cool": {"max_c": Limit(99, "us")}}, {"sku": "x"},
@@ -210,3 +216,8 @@ def test_every_check_answers_for_every_node():
     found = findings(scripts, fleet)
 
     assert {one.verdict.node for one in found if one.check == "cool"} >= {n.name for n in fleet}
+
+
+def test_a_label_that_is_a_limit_must_be_a_number():
+    with pytest.raises(UserError, match=r"rack\.csv:3: accelerators: expected a number"):
+        check_labels([Node("n1", labels={"accelerators": "eight"}, origin="rack.csv:3")])

@@ -13,7 +13,17 @@ FILES = sorted(path for path in HOUSE.rglob("*.py"))
 # A leaf may import these and its own siblings' types, nothing else of ours.
 PURE = ("model", "spelling", "sysfs", "verdicts", "peers", "counters", "kernel_log", "knowledge")
 LEAVES = ("probes", "trials", "checks", "expected", "localise")
-WORLD = ("os", "subprocess", "socket", "time", "random", "secrets", "threading", "shutil", "tempfile")
+WORLD = (
+    "os",
+    "subprocess",
+    "socket",
+    "time",
+    "random",
+    "secrets",
+    "threading",
+    "shutil",
+    "tempfile",
+)
 # design.md 5: where the world enters.
 MAY = {
     "subprocess": ("transport/",),
@@ -58,9 +68,7 @@ def test_only_the_edges_touch_the_world(path):
         assert where.startswith(MAY[name]), f"{where} must not import {name}"
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in FILES if place(p).split("/")[0] in LEAVES], ids=place
-)
+@pytest.mark.parametrize("path", [p for p in FILES if place(p).split("/")[0] in LEAVES], ids=place)
 def test_a_leaf_knows_only_the_nouns(path):
     own = place(path).split("/")[0]
     assert ours(path) <= {*PURE, own}

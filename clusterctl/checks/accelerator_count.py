@@ -133,6 +133,17 @@ def count(evidence: Evidence, seen: Seat, usual: int | None) -> Verdict:
             actual=str(seen.shown),
             remedy="give the node a sku label, or set the expected number in the playbook",
         )
+    board = evidence.limits.get("usual_accelerators")
+    if floor is None and board and number_in(board) / 2 < seen.here < number_in(board):
+        return warning(
+            evidence,
+            PART,
+            expected=f"{number_in(board):.0f} on a whole board",
+            actual=str(seen.shown),
+            why="more than half a board and not all of it",
+            remedy="look for the rest, or set the inventory's accelerators label if that is right",
+            source=board.source,
+        )
     return passing(
         evidence, PART, str(seen.shown), expected=str(wanted), source=source, yardstick=yardstick
     )
@@ -178,7 +189,7 @@ CHECKS = (
         wants=(PcieDevice,),
         uses=(Accelerator,),
         judge=judge,
-        options=("accelerators",),
+        options=("accelerators", "usual_accelerators"),
         scope="fleet",
     ),
 )

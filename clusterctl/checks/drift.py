@@ -13,6 +13,8 @@ from clusterctl.verdicts import facts_of, make, passing, skipping, warning
 PART = "versions"
 PEERS = "what most nodes of this kind run"
 NOT_THERE = "not there"
+# Told by a device: where the device is missing, the checks that count devices say so.
+OF_A_DEVICE = ("vbios/", "inforom/", "firmware/", "board/")
 # What is a node's own and no difference: disk and network identities.
 OWN = re.compile(
     r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
@@ -69,6 +71,8 @@ def differences(
     for part, counted in votes.items():
         value, wanted = mine.get(part, NOT_THERE), usual[part]
         if len(counted) == 1 or value == wanted:
+            continue
+        if value == NOT_THERE and part.startswith(OF_A_DEVICE):
             continue
         shares = " · ".join(f"{count}x {text[:60]}" for text, count in counted.most_common(4))
         yield warning(

@@ -23,6 +23,7 @@ PASSIVE_NICE, LOAD_NICE = 10, 0
 
 def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
     """Load files, run, keep the run.  Raises UserError before anything is asked of a node."""
+    from clusterctl.limits import check_labels
     from clusterctl.playbook import load
     from clusterctl.store import Recorder
 
@@ -31,6 +32,7 @@ def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
     if verb == "sweep" and playbook.stages:
         raise UserError(f"{playbook.origin}: has stages, which load hardware: use burnin")
     chosen = ambient.targets(flags, playbook.select)
+    check_labels(chosen)
     recorder = Recorder(ambient.runs(flags.runs_dir), ambient.new_id(playbook))
     judged = Provisional(playbook, {node.name: node for node in chosen})
     progress = Progress(judged.fails, terminal=sys.stderr.isatty())

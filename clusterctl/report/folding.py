@@ -84,8 +84,7 @@ def fold_parts(parts: Iterable[str]) -> str:
         else:
             other.append(part)
     folded = [
-        f"{head}{spans(sorted(set(numbers)))}{tail}"
-        for (head, tail), numbers in numbered.items()
+        f"{head}{spans(sorted(set(numbers)))}{tail}" for (head, tail), numbers in numbered.items()
     ]
     return ", ".join(folded + other)
 

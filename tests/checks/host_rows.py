@@ -125,6 +125,11 @@ DRIFT = (
     ),
     Row("one lacks a part", fleet(V, V[:1]), {"n2 driver": "warn", "n1 versions": "pass"}),
     Row(
+        "what a missing card does not say is no drift",
+        fleet((*V, Version("vbios/gpu7", "96.00")), V),
+        {"n2 versions": "pass"},
+    ),
+    Row(
         "own names and disks are no drift",
         {
             n: versions(

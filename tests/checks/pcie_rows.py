@@ -15,6 +15,27 @@ COUNT = (
     row("eight of eight", *EIGHT, *EIGHT_CARDS, expect={"accelerators": "pass"}),
     row("none on a CPU node is not asked", expect={"accelerators": "skip"}),
     row(
+        "seven where a whole board has eight",
+        *EIGHT[:7],
+        *EIGHT_CARDS[:7],
+        limits={"usual_accelerators": 8},
+        expect={"accelerators": "warn"},
+    ),
+    row(
+        "a virtual machine with one of eight is no fault",
+        *EIGHT[:1],
+        *EIGHT_CARDS[:1],
+        limits={"usual_accelerators": 8},
+        expect={"accelerators": "pass"},
+    ),
+    row(
+        "the inventory's word ends all guessing",
+        *EIGHT[:6],
+        *EIGHT_CARDS[:6],
+        limits={"usual_accelerators": 8, "accelerators": 6},
+        expect={"accelerators": "pass"},
+    ),
+    row(
         "a card the driver lost is named",
         *EIGHT[:7],
         *EIGHT_CARDS,

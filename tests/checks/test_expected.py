@@ -18,7 +18,7 @@ SKUS = sorted(
 @pytest.mark.parametrize("path", SKUS, ids=lambda path: path.name)
 def test_every_number_of_a_sku_has_a_source_and_a_check_that_asks_for_it(path) -> None:
     sku = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert sku.keys() == {"sku", "match", "limits"}
+    assert sku.keys() == {"sku", "match", "only_when_named", "limits"}
     assert f"{sku['sku']}.yml" == path.name
     assert sku["match"]["model"]
     for check_name, limits in sku["limits"].items():

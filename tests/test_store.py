@@ -1,0 +1,197 @@
+"""A run is written once, keeps what was heard whatever happens, and reads back the same."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pandas as pd
+import pytest
+from scripted import NOON, Scripted, answers, nodes, probe, said
+
+from clusterctl import codec, store
+from clusterctl.model import (
+    Accelerator,
+    Finding,
+    Observation,
+    Playbook,
+    Port,
+    Run,
+    Status,
+    UserError,
+    Verdict,
+)
+from clusterctl.transport.replay import Heard
+
+BOOK = Playbook("p")
+SEEN = (
+    Observation("n000", "toy", NOON, (Accelerator("gpu0", model="x", temp_c=41.5),)),
+    Observation("n000", "ports", NOON, (Port("mlx5_0/1", "mlx5_0", "active", counters={"a": 2}),)),
+    Observation("n001", "toy", NOON, skip="no such card"),
+    Observation("n001", "ports", NOON),
+)
+RUN = Run(
+    id="20260101T120000-p-ab12",
+    playbook=BOOK,
+    nodes=nodes(2, rack="r1"),
+    seed=7,
+    started=NOON,
+    finished=NOON + timedelta(seconds=3),
+    observations=SEEN,
+    findings=(Finding("cool", Verdict("n000", "gpu0", Status.PASS, "≤ 80 °C", "41.5 °C")),),
+    earlier=SEEN[:1],
+)
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    return store.Recorder(tmp_path, RUN.id)
+
+
+def test_a_run_reads_back_as_it_was(recorder, tmp_path):
+    recorder.begin(store.describe(RUN))
+    path = recorder.finish(RUN)
+
+    loaded = store.load(store.find(tmp_path, "last"))
+    assert replace(loaded, playbook=replace(loaded.playbook, origin="")) == RUN
+    assert path.name == RUN.id
+    assert oct(path.stat().st_mode & 0o777) == "0o700"
+
+
+def test_pandas_reads_it_in_one_line(recorder):
+    path = recorder.finish(RUN)
+
+    frame = pd.read_parquet(path / "observations.parquet").query("type == 'Accelerator'")
+
+    assert frame[frame.reading == "now"][["node", "part", "temp_c"]].to_numpy().tolist() == [
+        ["n000", "gpu0", 41.5]
+    ]
+
+
+def test_a_run_that_dies_keeps_what_was_heard(recorder, tmp_path):
+    recorder.begin(store.describe(RUN))
+    recorder.hear("now", Heard("n000", said("toy", "gpu0 41"), None))
+
+    found = store.find(tmp_path, RUN.id)  # nobody called finish or close
+
+    assert not found.complete
+    assert [one.node for one in found.heard("now")] == ["n000"]
+    assert found.nodes() == RUN.nodes
+    with pytest.raises(UserError, match="never finished"):
+        store.load(found)
+
+
+@pytest.mark.parametrize("lost", [1, 5, 20])
+def test_a_torn_recording_gives_what_is_whole(recorder, tmp_path, lost):
+    recorder.begin(store.describe(RUN))
+    for number in range(50):
+        recorder.hear("now", Heard(f"n{number}", said("toy", f"gpu0 {number}"), None))
+    recorder.close()
+    file = recorder.path / "answers-now.jsonl.gz"
+    file.write_bytes(file.read_bytes()[:-lost])
+
+    heard = list(store.find(tmp_path, RUN.id).heard("now"))
+
+    assert 45 <= len(heard) <= 50
+    assert heard[0].answer.stdout == "gpu0 0"
+
+
+class FullDisk:
+    def write(self, _text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self):
+        """Nothing to lose."""
+
+
+def test_a_full_disk_ends_no_sweep_and_is_not_called_complete(recorder, tmp_path, caplog):
+    recorder.begin(store.describe(RUN))
+    recorder.files["now"] = FullDisk()
+
+    recorder.hear("now", Heard("n000", said("toy"), None))
+    recorder.hear("now", Heard("n001", said("toy"), None))
+    recorder.finish(RUN)
+
+    assert caplog.text.count("No space left") == 1
+    assert not store.find(tmp_path, "last").complete
+
+
+def test_the_newest_run_of_a_playbook_is_complete_and_of_that_name(recorder, tmp_path):
+    recorder.finish(RUN)
+    other = store.Recorder(tmp_path, "20260102T120000-p-ffff")
+    other.begin({**store.describe(RUN), "id": "20260102T120000-p-ffff"})
+
+    assert store.newest(tmp_path, "p").id == RUN.id
+    assert store.newest(tmp_path, "q") is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 99}'])
+def test_a_broken_run_is_one_line_for_the_operator(tmp_path, content):
+    (tmp_path / "r1").mkdir()
+    (tmp_path / "r1/run.json").write_text(content)
+
+    with pytest.raises(UserError, match=r"run\.json"):
+        store.find(tmp_path, "r1")
+
+
+def test_an_unknown_run_names_the_newest(recorder, tmp_path):
+    recorder.finish(RUN)
+
+    with pytest.raises(UserError, match=RUN.id):
+        store.find(tmp_path, "nonsense")
+
+
+def test_a_place_that_cannot_hold_runs_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(UserError, match="--runs-dir"):
+        store.Recorder(tmp_path / "file", "x")
+
+
+def test_every_field_of_every_fact_has_a_column():
+    assert set(codec.columns()) == {name for names in codec.FIELDS.values() for name in names}
+
+
+def test_facts_survive_json():
+    for seen in SEEN:
+        for fact in seen.facts:
+            assert codec.read(json.loads(json.dumps(codec.spell(fact)))) == fact
+
+
+@pytest.mark.parametrize("bad", [{}, {"type": "Nothing"}, {"type": "Port"}])
+def test_what_is_no_fact_is_refused(bad):
+    with pytest.raises(ValueError, match=r".+"):
+        codec.read(bad)
+
+
+def test_a_recorded_sweep_judged_again_says_the_same(tmp_path):
+    """The whole flow on a scripted transport, recorded, replayed: equal findings."""
+    from clusterctl import catalog
+    from clusterctl.rejudge import again
+    from clusterctl.run import World, sweep
+    from clusterctl.transport.replay import Recording
+
+    clock = probe("clock").question
+    book = replace(
+        Playbook("nightly"),
+        probes=(catalog.all_probes()["clock"],),
+        checks=(catalog.all_checks()["clock_offset"],),
+    )
+    fleet = nodes(3)
+    script = {
+        "n000": answers(said(clock.name, exit_code=127)),
+        "n001": answers(said(clock.name, "rubbish")),
+    }
+    recorder = store.Recorder(tmp_path, "r")
+
+    def reach(reading, _node_s):
+        return Recording(Scripted(script), lambda said: recorder.hear(reading, said))
+
+    run = sweep(book, fleet, World(reach=reach, clock=lambda: NOON, seed=1, run_id="r"))
+    recorder.finish(run)
+
+    replayed = again(store.find(tmp_path, "r"), tmp_path, None)
+
+    assert set(replayed.findings) == set(run.findings)
