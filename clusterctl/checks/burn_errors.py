@@ -10,6 +10,7 @@ from clusterctl.verdicts import (
     failing,
     passing,
     settled,
+    skipping,
     source_of,
     threshold,
     unknown,
@@ -21,7 +22,7 @@ def judge(nodes: Sequence[Evidence]) -> Iterator[Verdict]:
         yield from settled(
             verdict
             for burn in facts_of(evidence, Burn)
-            for verdict in (results(evidence, burn), worked(evidence, burn))
+            for verdict in (results(evidence, burn), worked(evidence, burn), loaded(evidence, burn))
         )
 
 
@@ -75,12 +76,43 @@ def worked(evidence: Evidence, burn: Burn) -> Verdict:
     return passing(evidence, burn.part, "it worked")
 
 
+def loaded(evidence: Evidence, burn: Burn) -> Verdict:
+    """What was not loaded was not tested, however well the rest did."""
+    if burn.asked is None:
+        return skipping(evidence, burn.part, f"{burn.engine} was not told how much to load")
+    expected = f"{100 * burn.asked:.3g} % loaded"
+    if burn.covered is None:
+        return unknown(
+            evidence,
+            burn.part,
+            f"{burn.engine} does not say how much it loaded",
+            expected=expected,
+            actual="not said",
+            remedy="burn it again with the built-in engine",
+        )
+    if burn.covered < burn.asked * threshold(evidence, "covered"):
+        return unknown(
+            evidence,
+            burn.part,
+            f"the rest was not tested ({burn.detail})",
+            expected=expected,
+            actual=f"{100 * burn.covered:.3g} % loaded",
+            remedy="see what holds it (jobs, huge pages, offline cores, a full disk), free it and "
+            "burn again, or ask for less",
+            source=source_of(evidence, "covered"),
+        )
+    return passing(evidence, burn.part, "all that was asked was loaded", expected=expected)
+
+
 CHECKS = (
     Check(
         name="burn_errors",
-        asks="Did a part compute wrong results, or nothing, under load?",
+        asks="Did a part compute wrong results, or nothing, or only in part, under load?",
         wants=(Burn,),
         judge=judge,
-        limits={"errors": Limit(0, "a computer computes the same every time")},
+        limits={
+            "errors": Limit(0, "a computer computes the same every time"),
+            "covered": Limit(0.95, "clusterctl: of what was asked, but for rounding"),
+        },
     ),
 )

@@ -27,6 +27,31 @@ BURN_ERRORS = (
         expect={"cpu": "unknown"},
     ),
     row("an amount is work too", replace(BURN, rate=None), expect={"cpu": "pass"}),
+    row("all that was asked", replace(BURN, covered=0.25, asked=0.25), expect={"cpu": "pass"}),
+    row("but for rounding", replace(BURN, covered=0.2499, asked=0.25), expect={"cpu": "pass"}),
+    row(
+        "half of what was asked is not tested",
+        replace(BURN, covered=0.125, asked=0.25),
+        expect={"cpu": "unknown"},
+        says="12.5 % loaded",
+    ),
+    row(
+        "six cores of a hundred gave no result",
+        replace(BURN, covered=0.94, asked=1.0, detail="94 of 100 cores"),
+        expect={"cpu": "unknown"},
+        says="94 of 100 cores",
+    ),
+    row(
+        "how much was loaded is not said",
+        replace(BURN, covered=None, asked=1.0),
+        expect={"cpu": "unknown"},
+    ),
+    row(
+        "a wrong result counts however little was loaded",
+        replace(BURN, errors=1, covered=0.01, asked=1.0),
+        expect={"cpu": "fail"},
+    ),
+    row("nothing was loaded", replace(BURN, covered=0.0, asked=1.0), expect={"cpu": "fail"}),
 )
 
 
