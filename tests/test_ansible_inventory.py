@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from inventory_files import nodes_of, refusal
 
 from clusterctl.inventory import load
@@ -313,3 +315,48 @@ def test_a_mistake_in_an_ansible_inventory_is_one_line(tmp_path, name, text, sai
 def test_variables_that_we_do_not_need_may_be_templates_or_secret(tmp_path):
     text = "all:\n  hosts: {n1: {x: '{{ y }}', z: !vault abc, rack: r1, deep: {a: 1}}}\n"
     assert nodes_of(tmp_path, "i.yml", text)["n1"].labels == {"rack": "r1"}
+
+
+GROUPS, HOSTS = ("a", "b", "c", "d"), ("h1", "h2", "h[1:3]", "x:7")
+SETTINGS = st.sampled_from(
+    ("ansible_user=u1", "ansible_user=u2", "ansible_port=1", "ansible_port=2", "ansible_host=q")
+)
+SECTIONS = st.one_of(
+    st.tuples(st.sampled_from(GROUPS), st.lists(st.tuples(st.sampled_from(HOSTS), SETTINGS))).map(
+        lambda part: f"[{part[0]}]\n" + "".join(f"{host} {said}\n" for host, said in part[1])
+    ),
+    st.tuples(st.sampled_from(GROUPS), st.lists(SETTINGS, min_size=1)).map(
+        lambda part: f"[{part[0]}:vars]\n" + "\n".join(part[1]) + "\n"
+    ),
+    st.tuples(st.sampled_from(GROUPS), st.integers(-3, 12)).map(
+        lambda part: f"[{part[0]}:vars]\nansible_group_priority={part[1]}\n"
+    ),
+    # Only towards later letters, so that no group is its own child.
+    st.tuples(st.sampled_from("abc"), st.sampled_from("bcd"))
+    .filter(lambda pair: pair[0] < pair[1])
+    .map(lambda pair: f"[{pair[0]}:children]\n{pair[1]}\n"),
+)
+
+
+@pytest.mark.skipif(not ANSIBLE, reason="ansible-core is not installed")
+@given(sections=st.lists(SECTIONS, max_size=9))
+@settings(max_examples=150, deadline=None)
+def test_whose_variable_wins_is_ansibles_answer(tmp_path_factory, sections):
+    from ansible.inventory.manager import InventoryManager
+    from ansible.parsing.dataloader import DataLoader
+    from ansible.vars.manager import VariableManager
+
+    source = tmp_path_factory.getbasetemp() / "random.ini"
+    source.write_text("".join(f"[{group}]\n" for group in GROUPS) + "lone\n" + "".join(sections))
+    loader = DataLoader()
+    theirs = InventoryManager(loader=loader, sources=[str(source)])
+    variables = VariableManager(loader=loader, inventory=theirs)
+    ours = {node.name: node for node in load([source])}
+    assert set(ours) == {host.name for host in theirs.get_hosts()}
+    for host in theirs.get_hosts():
+        said, node = variables.get_vars(host=host, include_hostvars=False), ours[host.name]
+        assert node.user == said.get("ansible_user", "")
+        assert node.port == said.get("ansible_port", 0)
+        assert node.address == said.get("ansible_host", "")
+        groups = {group.name for group in host.get_groups()} - {"all", "ungrouped"}
+        assert set(filter(None, node.labels.get("group", "").split(","))) == groups

@@ -183,8 +183,8 @@ def test_no_bytes_end_in_a_traceback(tmp_path_factory, data, name):
 
 FRAGMENTS = (
     "nodes groups defaults labels all hosts children vars _meta n[1-3] n[1:3] a name address n1 22 "
-    "[a:children] [a] [a:vars] : - { } [ ] , = ' \" # &x *x << !vault {{x}} @ 10.0.0.1 ansible_host "
-    "主机名; % ! (((( -J -W"
+    "[a:children] [a] [a:vars] : - { } [ ] , = ' \" # &x *x << !vault {{x}} @ 10.0.0.1 "
+    "ansible_host 主机名; % ! (((( -J"
 )
 BREAKS = (" ", ": ", "\n", "\n  ", "\n    ", "- ", "\t", "hostname,ip\n", "ansible_port=")
 WORDS = st.sampled_from((*FRAGMENTS.split(), *BREAKS))

@@ -15,6 +15,9 @@ from clusterctl.inventory.draft import refuse
 from clusterctl.yaml_files import nearest
 
 SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
+QUOTING = re.compile(r"[\"'\\#]")
+# A name or an IP address, which Python's parser would refuse at length.
+NO_LITERAL = re.compile(r"(?!(?:True|False|None)$)[A-Za-z_]\w*|[0-9]+(?:\.[0-9]+){2,}", re.ASCII)
 LONGEST_LITERAL = (
     2000  # Python's own parser gives up on deep nesting; no host variable is that long
 )
@@ -78,10 +81,7 @@ def vars_line(file: File, line: str, origin: str) -> None:
 
 
 def host_line(file: File, line: str, origin: str) -> None:
-    try:
-        first, *rest = shlex.split(line, comments=True)
-    except ValueError as error:
-        raise refuse(origin, f"{error} in {line!r}") from None
+    first, *rest = words(line, origin)
     names, port = hosts(first, origin)
     variables: dict[str, Var] = {}
     for token in rest:
@@ -93,10 +93,19 @@ def host_line(file: File, line: str, origin: str) -> None:
         file.inventory.host(name, file.group, origin, port).vars.update(variables)
 
 
+def words(line: str, origin: str) -> list[str]:
+    if not QUOTING.search(line):  # shlex costs 50 µs a line, and most lines need none of it
+        return line.split()
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError as error:
+        raise refuse(origin, f"{error} in {line!r}") from None
+
+
 def value_of(text: str, origin: str) -> Var:
     """Ansible reads the right side as a Python literal, and as plain text where it is none."""
     value: object = text
-    if len(text) <= LONGEST_LITERAL:
+    if len(text) <= LONGEST_LITERAL and not NO_LITERAL.fullmatch(text):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

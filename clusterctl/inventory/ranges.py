@@ -15,6 +15,7 @@ from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 from ClusterShell.RangeSet import RangeSet, RangeSetException
 
 MOST_NAMES = 1_000_000  # n[1-9999999999] is a slip of the hand, and would fill the memory
+SINGLE = re.compile(r"[\w.:-]+")
 BRACKET = re.compile(r"\[([^\[\]]*)\]")
 # What NodeSet folds and unfolds without change.  It reads other scripts' digits as ours.
 FOLDABLE = re.compile(r"[^\W\d][A-Za-z0-9_.:+-]*|[0-9][A-Za-z0-9_.:+-]*", re.ASCII)
@@ -29,6 +30,8 @@ def expand(text: str) -> tuple[str, ...]:
 
     Raises BadRange: also for a name given twice and for more than a million names.
     """
+    if SINGLE.fullmatch(text):
+        return (text,)
     wanted, unwanted = split(text)
     names = tuple(name for item in wanted for name in item_names(item))
     out = {name for item in unwanted for name in item_names(item)}

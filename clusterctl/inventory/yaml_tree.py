@@ -83,6 +83,9 @@ def build(path: str, text: str) -> Tree | None:
     anchors: dict[str, Tree] = {}
     for event in yaml.parse(text, Loader=LOADER):
         origin = f"{path}:{event.start_mark.line + 1}" if event.start_mark else path
+        if isinstance(event, yaml.ScalarEvent) and stack and event.anchor is None:
+            put(stack[-1], word(event, origin))
+            continue
         if isinstance(event, yaml.DocumentStartEvent) and root is not None:
             raise refuse(origin, "a second document starts here; one a file")
         if isinstance(event, yaml.CollectionStartEvent):
