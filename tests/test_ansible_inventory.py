@@ -317,29 +317,35 @@ def test_variables_that_we_do_not_need_may_be_templates_or_secret(tmp_path):
     assert nodes_of(tmp_path, "i.yml", text)["n1"].labels == {"rack": "r1"}
 
 
-GROUPS, HOSTS = ("a", "b", "c", "d"), ("h1", "h2", "h[1:3]", "x:7")
-SETTINGS = st.sampled_from(
-    ("ansible_user=u1", "ansible_user=u2", "ansible_port=1", "ansible_port=2", "ansible_host=q")
-)
-SECTIONS = st.one_of(
-    st.tuples(st.sampled_from(GROUPS), st.lists(st.tuples(st.sampled_from(HOSTS), SETTINGS))).map(
-        lambda part: f"[{part[0]}]\n" + "".join(f"{host} {said}\n" for host, said in part[1])
-    ),
-    st.tuples(st.sampled_from(GROUPS), st.lists(SETTINGS, min_size=1)).map(
-        lambda part: f"[{part[0]}:vars]\n" + "\n".join(part[1]) + "\n"
-    ),
-    st.tuples(st.sampled_from(GROUPS), st.integers(-3, 12)).map(
-        lambda part: f"[{part[0]}:vars]\nansible_group_priority={part[1]}\n"
-    ),
-    # Only towards later letters, so that no group is its own child.
-    st.tuples(st.sampled_from("abc"), st.sampled_from("bcd"))
-    .filter(lambda pair: pair[0] < pair[1])
-    .map(lambda pair: f"[{pair[0]}:children]\n{pair[1]}\n"),
-)
+GROUPS = "abcd"
+
+
+def section(name: str) -> st.SearchStrategy[str]:
+    """One group: members, variables that say who set them, a priority; children of later letters,
+    so that no group is among its own.
+    """
+    later = [group for group in GROUPS if group > name]
+    return st.builds(
+        lambda hosts, said, priority, children: (
+            f"[{name}]\n"
+            + "".join(f"{host}\n" for host in sorted(hosts))
+            + f"[{name}:vars]\n"
+            + "".join(f"{key}={value}\n" for key, value in sorted(said.items()))
+            + (f"ansible_group_priority={priority}\n" if priority else "")
+            + f"[{name}:children]\n"
+            + "".join(f"{child}\n" for child in sorted(children))
+        ),
+        st.sets(st.sampled_from(["h1", "h2 ansible_port=9", "h[1:3]", "x:7"])),
+        st.fixed_dictionaries(
+            {"ansible_user": st.just(name)}, optional={"ansible_host": st.just(name)}
+        ),
+        st.sampled_from([0, 0, -3, 2, 12]),
+        st.sets(st.sampled_from(later)) if later else st.just(set()),
+    )
 
 
 @pytest.mark.skipif(not ANSIBLE, reason="ansible-core is not installed")
-@given(sections=st.lists(SECTIONS, max_size=9))
+@given(sections=st.tuples(*map(section, GROUPS)).flatmap(st.permutations))
 @settings(max_examples=150, deadline=None)
 def test_whose_variable_wins_is_ansibles_answer(tmp_path_factory, sections):
     from ansible.inventory.manager import InventoryManager
@@ -347,7 +353,7 @@ def test_whose_variable_wins_is_ansibles_answer(tmp_path_factory, sections):
     from ansible.vars.manager import VariableManager
 
     source = tmp_path_factory.getbasetemp() / "random.ini"
-    source.write_text("".join(f"[{group}]\n" for group in GROUPS) + "lone\n" + "".join(sections))
+    source.write_text("lone\n" + "".join(sections))
     loader = DataLoader()
     theirs = InventoryManager(loader=loader, sources=[str(source)])
     variables = VariableManager(loader=loader, inventory=theirs)

@@ -144,6 +144,34 @@ def test_two_files_are_put_together_unless_they_disagree(tmp_path):
         load([tmp_path])
 
 
+def test_a_kept_answer_of_slurm_is_an_inventory(tmp_path):
+    text = (
+        "NodeName=n1 Arch=x86_64 Gres=gpu:h100:8(S:0-1) NodeAddr=10.0.0.1 NodeHostName=n1 OS=Linux "
+        "5.15.0 #98-Ubuntu SMP State=IDLE Partitions=gpu,all BootTime=2026-01-02T03:04:05\n"
+        "NodeName=n2 Gres=(null) NodeAddr=n2 State=DOWN*+DRAIN Partitions=all "
+        "BootTime=None Reason=fan speed=0 [root@2026-01-02T03:04:05]\n"
+        "NodeName=n3 NodeAddr=n3 State=DRAINING* Partitions=all\n"
+    )
+    nodes = nodes_of(tmp_path, "scontrol.txt", text)
+    assert nodes["n1"].address == "10.0.0.1"
+    assert nodes["n1"].labels == {
+        "slurm_state": "idle",
+        "gres": "gpu:h100:8(S:0-1)",
+        "group": "gpu,all",
+    }
+    assert nodes["n2"].address == ""
+    assert nodes["n2"].labels["drained"] == "fan speed=0 [root@2026-01-02T03:04:05]"
+    assert nodes["n3"].labels["drained"] == "yes"
+    assert "scontrol show node -o" in refusal(
+        tmp_path, "s.txt", "NodeName=n1 Arch=x\n   CPUAlloc=0\n"
+    )
+
+
+def test_a_group_may_be_called_hosts(tmp_path):
+    text = "groups:\n  hosts: {nodes: n1}\n  train: {nodes: n1}\nnodes: [n1]\n"
+    assert nodes_of(tmp_path, "i.yml", text)["n1"].labels["group"] == "hosts,train"
+
+
 def test_plain_lists_take_users_ports_ranges_and_comments(tmp_path):
     text = "# who\nops@n[1-2]:2222  # rack 1\n[fe80::1%eth0]:23\nfd00::[7-8]\n10.0.0.1\n\ngpu-1.x\n"
     nodes = nodes_of(tmp_path, "hosts.txt", text)

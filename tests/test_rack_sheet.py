@@ -92,6 +92,7 @@ def test_secrets_never_become_labels(tmp_path):
         ("hostname,ip,hostname\nn1,10.0.0.1,x", "i.csv:1: two columns are headed 'hostname'"),
         ("hostname,x,x\nn1,1,2", "two columns are headed 'x'"),
         ("rack,serial\nr1,s1", "has no header line"),
+        ('hostname,"ip\naddress"\nn1,10.0.0.1', "line break in its header"),
         ("hostname,serial\n,s1", "i.csv:2: a machine without name and address (serial s1)"),
         ("hostname,ip\n", "no node below"),
         ('hostname,ip\nn1,"10.0.0.1\nn2,10.0.0.2', "i.csv:2: not CSV"),

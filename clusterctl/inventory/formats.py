@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from clusterctl.inventory import ansible_ini, ansible_yaml, native, plain, rack_sheet, yaml_tree
+from clusterctl.inventory import (
+    ansible_ini,
+    ansible_yaml,
+    native,
+    plain,
+    rack_sheet,
+    slurm,
+    yaml_tree,
+)
 from clusterctl.inventory.ansible import Ansible
 from clusterctl.inventory.draft import Draft, is_address, refuse
 from clusterctl.inventory.files import ENCRYPTED, read_text
@@ -20,6 +28,8 @@ def read(path: Path, inventory: Ansible) -> list[Draft]:
     refuse_foreign(path, text)
     if path.suffix in {".csv", ".tsv"}:
         return rack_sheet.read(str(path), text)
+    if slurm.recognised(text):
+        return slurm.read(str(path), text)
     if path.suffix in {".yml", ".yaml", ".json"} or looks_yaml(text):
         return from_yaml(str(path), yaml_tree.read(str(path), text), inventory)
     if path.suffix == ".ini" or looks_ini(text):
@@ -66,7 +76,7 @@ def is_ansible(tree: Keys) -> bool:
         return True
     bodies = [body for _, body in tree.keys.values()]
     return any(isinstance(body, Keys) and ANSIBLE_PARTS & body.keys.keys() for body in bodies) and (
-        "nodes" not in tree.keys
+        not native.TOP & tree.keys.keys()
         or all(isinstance(body, Keys) and body.keys.keys() <= ANSIBLE_PARTS for body in bodies)
     )
 

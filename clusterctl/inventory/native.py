@@ -6,7 +6,7 @@ without it lists them by its groups.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from clusterctl.inventory.draft import LABEL, REACH, Draft, Said, merge, refuse
 from clusterctl.inventory.ranges import fold
@@ -14,7 +14,7 @@ from clusterctl.inventory.spread import along, names_of, spread
 from clusterctl.inventory.yaml_tree import Items, Keys, Tree, Word, kind
 from clusterctl.yaml_files import nearest
 
-TOP = ("defaults", "nodes", "groups")
+TOP = frozenset({"defaults", "nodes", "groups"})
 # Labels so common that they need not stand under `labels:`; there any word may stand.
 COMMON = (
     "site", "room", "row", "rack", "unit", "pod", "leaf", "spine", "rail", "sku", "model", "bmc",
@@ -47,7 +47,7 @@ def read(tree: Keys) -> list[Draft]:
     return list(drafts.values())
 
 
-def only(tree: Keys, known: tuple[str, ...]) -> None:
+def only(tree: Keys, known: Collection[str]) -> None:
     for key, (origin, _) in tree.keys.items():
         if key not in known:
             hint = "; words of your own go under labels:" if "labels" in known else ""

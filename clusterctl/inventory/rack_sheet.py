@@ -81,6 +81,8 @@ def read(path: str, text: str) -> list[Draft]:
                 drafts.extend(row(cells, columns, origin))
     except csv.Error as error:
         raise refuse(f"{path}:{first + 1}", f"not CSV: {error}; is a quote left open?") from None
+    if not columns:
+        raise refuse(path, "has a line break in its header; put each heading on one line")
     if not drafts:
         raise refuse(path, "has a header and no node below it")
     return drafts
