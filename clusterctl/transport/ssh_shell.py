@@ -20,13 +20,12 @@ from clusterctl.transport.ssh_line import (
     KEEPALIVE_S,
     Line,
     Watch,
-    authenticate,
     forward,
-    greet,
     lost,
     start,
     unopened,
 )
+from clusterctl.transport.ssh_login import authenticate, greet
 from clusterctl.transport.wire import Conversation
 
 STDERR_KEPT = 16384
@@ -129,10 +128,9 @@ class SshShell:
             try:
                 data: bytes = channel.recv(CHUNK)
             except TimeoutError:
-                data = b""
-                if not channel.closed and not channel.eof_received:
-                    self._drain(channel)
-                    continue
+                # Even if the end has come meanwhile: what came before it may still lie here.
+                self._drain(channel)
+                continue
             self._drain(channel)
             channel.settimeout(max(0.1, left))
             return data
