@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import SimpleQueue
+from types import TracebackType
 from typing import Generic, TypeVar
 
 S = TypeVar("S")
@@ -43,6 +45,26 @@ def each(items: Iterable[S], visit: Callable[[S], T], *, at_once: int) -> Iterat
         visits.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What breaks in a visit's thread goes on in the consumer's; it is never swallowed."""
+
+    tell: Callable[[Broke], None]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if error is not None:
+            self.tell(Broke(error))
+        return error is not None
+
+
 class Visits(Generic[S, T]):
     """Owns the threads of one fan-out; a thread is only made for an item that waits for it."""
 
@@ -73,16 +95,21 @@ class Visits(Generic[S, T]):
         self.room.release(2 * self.at_once)  # each thread may have one result and its end to tell
 
     def _work(self) -> None:
-        try:
+        with ExitStack() as stack:
+            stack.push(self._pass_on)
             while self._take():
                 pass
-        except BaseException as error:  # noqa: BLE001 - goes on in the consumer's thread
-            self._tell(Broke(error))
         with self.taking:
             self.working -= 1
             last = self.working == 0
         if last:
             self._tell(None)
+
+    def _pass_on(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """What breaks in this thread goes on in the consumer's."""
+        if error:
+            self._tell(Broke(error))
+        return True
 
     def _take(self) -> bool:
         with self.taking:

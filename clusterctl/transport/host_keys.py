@@ -101,9 +101,9 @@ class HostKeys:
 
     def of(self, names: Iterable[str]) -> tuple[Entry, ...]:
         """What the files hold for any of these spellings."""
-        names = tuple(names)
+        names = tuple(name.lower() for name in names)
         found = [entry for name in names for entry in self.exact.get(name, ())]
-        found += (e for e in self.patterns if listed(names, e.hosts.split(",")))
+        found += (e for e in self.patterns if listed(names, e.hosts.lower().split(",")))
         raw = [name.encode(errors="surrogateescape") for name in names]
         found += (
             entry

@@ -132,7 +132,7 @@ class Ssh:
 
     def knock(self, nodes: Iterable[Node]) -> Iterator[tuple[Node, Trouble | None]]:
         """As Transport.knock.  A socket that was let in is kept for open: sshd sees one connect."""
-        apart: deque[Node] = deque()  # behind something, or not to be understood: open() will say
+        apart: deque[Node] = deque()  # behind something: only open() can tell
         at_once = min(KNOCKS_AT_ONCE, max(self.pace.at_once, 16))
         outcomes = knock(self._doors(nodes, apart), connect_s=self.pace.connect_s, at_once=at_once)
         for node, trouble, sock in outcomes:
@@ -146,11 +146,7 @@ class Ssh:
 
     def _doors(self, nodes: Iterable[Node], apart: deque[Node]) -> Iterator[Door]:
         for node in nodes:
-            try:
-                aim = self._target(node)
-            except TransportError:
-                apart.append(node)
-                continue
+            aim = self._target(node)
             if aim.direct:
                 yield Door(node, aim.host, aim.port)
             else:
@@ -158,10 +154,7 @@ class Ssh:
 
     def _target(self, node: Node) -> Target:
         if node not in self.targets:
-            try:
-                self.targets[node] = target(node, self.config, self.around)
-            except UserError as error:
-                raise TransportError(Kind.UNREACHABLE, str(error)) from error
+            self.targets[node] = target(node, self.config, self.around)
         return self.targets[node]
 
     def _keep(self, aim: Target, sock: socket.socket) -> None:

@@ -60,7 +60,20 @@ def _lines(path: Path, place: Place, outer: tuple[Condition, ...], depth: int) -
                 for found in _included(values, place):
                     yield from _lines(found, place, conditions, depth + 1)
             case _:
+                _sound(keyword, values, f"{path}:{number}")
                 yield Line(conditions, keyword, values)
+
+
+def _sound(keyword: str, values: tuple[str, ...], where: str) -> None:
+    """Raises UserError now for what would otherwise be a node's trouble later."""
+    value = values[0] if values else ""
+    if keyword == "port" and not (value.isdecimal() and 0 < int(value) < 65536):
+        raise UserError(f"{where}: Port {value!r} is not a port number")
+    if keyword == "proxyjump":
+        try:
+            hop(value)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
 
 
 def _words(line: str, where: str) -> tuple[str, ...]:
@@ -116,9 +129,9 @@ def _holds(condition: Condition, names: tuple[str, ...], found: Settings, login:
             patterns = tuple(next(rest, "").split(","))
             match criterion:
                 case "host":
-                    held = listed(found.get("hostname", names), patterns)
-                case "originalhost":
-                    held = listed(names, patterns)
+                    held = listed(_lower(found.get("hostname", names)), _lower(patterns))
+                case "originalhost":  # unlike a Host line, Match does not mind the case
+                    held = listed(_lower(names), _lower(patterns))
                 case "user":
                     held = listed(found.get("user", (login,)), patterns)
                 case "localuser":
@@ -130,12 +143,16 @@ def _holds(condition: Condition, names: tuple[str, ...], found: Settings, login:
     return True
 
 
+def _lower(words: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word.lower() for word in words)
+
+
 def listed(names: Iterable[str], patterns: Iterable[str]) -> bool:
     """Whether a pattern list (ssh_config(5), PATTERNS) has one of the names; a ! pattern vetoes."""
     hit = False
     for pattern in patterns:
-        bare = pattern.removeprefix("!").lower().replace("[", "[[]")
-        if any(fnmatchcase(name.lower(), bare) for name in names):
+        bare = pattern.removeprefix("!").replace("[", "[[]")
+        if any(fnmatchcase(name, bare) for name in names):
             if pattern.startswith("!"):
                 return False
             hit = True
@@ -178,7 +195,7 @@ def hop(via: str) -> Node:
     """[user@]host[:port], [user@][v6]:port or ssh://…, the last of a comma-separated chain."""
     before, _, last = via.rpartition(",")
     found = re.fullmatch(
-        r"(?:ssh://)?(?:(.+)@)?(?:\[([^\]]+)\]|([^:\[\]]+|[^\[\]]*:[^\[\]]*:[^\[\]]*))(?::(\d+))?/?",
+        r"(?:ssh://)?(?:(.+)@)?(?:\[([^\]]+)\]|([^:\[\]@]+|[^\[\]@]*:[^\[\]]*:[^\[\]]*))(?::(\d+))?/?",
         last.strip(),
     )
     if not found or int(found[4] or 22) > 65535:
@@ -211,7 +228,7 @@ class Surroundings:
 
 
 def target(node: Node, lines: Iterable[Line], around: Surroundings) -> Target:
-    """The inventory's word wins over the configuration's.  Raises UserError for a bad Port."""
+    """The inventory's word wins over the configuration's."""
     names = tuple(dict.fromkeys(name for name in (node.name, node.address) if name))
     found = settings(lines, names, node.user, around.login)
 
@@ -222,7 +239,7 @@ def target(node: Node, lines: Iterable[Line], around: Surroundings) -> Target:
         return one(keyword).lower() in {"yes", "true"}
 
     user = node.user or one("user", around.login)
-    port = node.port or _port(one("port", "22"), node.name)
+    port = node.port or int(one("port", "22"))
     host = node.address or _expand(one("hostname", "%h"), {"h": node.name})
     alias = one("hostkeyalias")
     tokens = {
@@ -256,22 +273,18 @@ def target(node: Node, lines: Iterable[Line], around: Surroundings) -> Target:
         via=via,
         proxy_command="" if command.lower() == "none" else _expand(command, tokens),
         identities=paths(
-            found.get("identityfile", tuple(f"~/.ssh/{name}" for name in DEFAULT_KEYS))
+            (node.identity,)
+            if node.identity
+            else found.get("identityfile", tuple(f"~/.ssh/{name}" for name in DEFAULT_KEYS))
         ),
         certificates=paths(found.get("certificatefile", ())),
-        chosen="identityfile" in found,
+        chosen=bool(node.identity) or "identityfile" in found,
         identities_only=yes("identitiesonly"),
         agent=_expand(_agent(one("identityagent"), around), tokens),
         known_hosts=files,
         # "no" asks ssh to take changed keys too: that far nobody follows here.
         accept_new=one("stricthostkeychecking").lower() in {"accept-new", "no", "off"},
     )
-
-
-def _port(text: str, name: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise UserError(f"ssh configuration of {name}: Port {text!r} is not a port number")
-    return int(text)
 
 
 def _expand(text: str, tokens: Mapping[str, str]) -> str:

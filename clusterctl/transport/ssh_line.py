@@ -1,4 +1,4 @@
-"""One authenticated SSH connection, by paramiko, and what its many ways to fail mean."""
+"""paramiko's connection made fit for many: quick, bounded, hung up at once, shared as a tunnel."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from time import monotonic
 from typing import Any
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_OPEN_FAILURE, cMSG_CHANNEL_REQUEST
+from paramiko.common import MSG_CHANNEL_OPEN_FAILURE, cMSG_CHANNEL_DATA, cMSG_CHANNEL_REQUEST
 from paramiko.message import Message
 from paramiko.packet import Packetizer
 
 from clusterctl.model import Kind
 from clusterctl.spelling import visible
 from clusterctl.transport import TransportError
-from clusterctl.transport.host_keys import HostKeys, algorithms, verify
 from clusterctl.transport.ssh_config import Target
-from clusterctl.transport.ssh_keys import Keyring
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # what it knows, we say better
 
@@ -70,8 +68,11 @@ class Packets(Packetizer):
 class Line(paramiko.Transport):
     """paramiko's Transport with the fast algorithms first and none dropped.
 
-    Several threads may open channels on one line (a jump host's), so each must learn why its own
-    was refused; paramiko keeps one `saved_exception` for all.
+    Many threads use one line to a jump host, and paramiko (5.1) is not ready for that:
+    - each must learn why its own channel was refused, where there is one `saved_exception` for all;
+    - a thread that writes while another closes the channel must not send after CLOSE: sshd ends
+      the whole connection ("data packet referred to nonexistent channel"), or gives the data to
+      the next channel of that number.  See Tunnel.
     """
 
     _preferred_ciphers = (
@@ -108,6 +109,11 @@ class Line(paramiko.Transport):
         self.openers[channel] = get_ident()
         return channel
 
+    def _send_message(self, message: Message) -> None:
+        """For messages about channels, called with clear_to_send_lock held, as for their CLOSE."""
+        if not (isinstance(message, TunnelData) and message.channel.closed):
+            super()._send_message(message)  # type: ignore[misc]
+
     def _channel_refused(self, message: Message) -> None:
         channel, code, text = message.get_int(), message.get_int(), message.get_text()
         self.refusals[self.openers.get(channel, 0)] = paramiko.ChannelException(code, text)
@@ -135,6 +141,34 @@ class Line(paramiko.Transport):
             sock.close()
         if not self.is_alive():
             sock.close()
+
+
+class TunnelData(Message):
+    """Data of one channel that is dropped, rather than sent, once the channel is closed."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        super().__init__()
+        self.channel = channel
+        self.add_byte(cMSG_CHANNEL_DATA)
+        self.add_int(channel.remote_chanid)
+
+
+class Tunnel:
+    """A channel of a jump host's line as the socket of another line."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self.channel = channel
+        self.recv = channel.recv
+        self.settimeout = channel.settimeout
+        self.close = channel.close
+
+    @property
+    def _closed(self) -> bool:  # paramiko asks sockets so
+        return self.channel.closed
+
+    def send(self, data: bytes) -> int:
+        sent: int = self.channel._send(data, TunnelData(self.channel))  # type: ignore[attr-defined] # noqa: SLF001
+        return sent
 
 
 class Watch:
@@ -175,124 +209,11 @@ class Watch:
                 end()
 
 
-def greet(sock: Any, target: Target, keys: HostKeys, *, accept_new: bool, until: float) -> Line:
-    """Banner, key exchange and the peer's host key.  Raises TransportError; then sock is closed."""
-    line = Line(sock, algorithms(keys.known(target)))
-    began = monotonic()
-    agreed = threading.Event()
-    line.start_client(event=agreed)
-    agreed.wait(max(0.0, until - began))
-    if not line.is_active() or not agreed.is_set():
-        why = silence(line, target, monotonic() - began, over=not agreed.is_set())
-        line.hang_up()
-        raise why
-    try:
-        key = line.get_remote_server_key()
-        verify(keys, target, key.get_name(), key.get_base64(), accept_new=accept_new)
-    except BaseException:
-        line.hang_up()
-        raise
-    return line
-
-
-def silence(line: Line, target: Target, waited_s: float, *, over: bool) -> TransportError:
-    """Why there was no key exchange.  `over`: the time was up first."""
-    error = line.get_exception()
-    if over:
-        said = "then stops" if line.packetizer.heard else "then says nothing"
-        return TransportError(
-            Kind.TIMEOUT,
-            f"{target} accepts TCP and {said} for {waited_s:.0f} s: sshd hung, out of memory or "
-            "processes, or not sshd at all",
-        )
-    if not line.packetizer.heard:
-        return TransportError(
-            Kind.UNREACHABLE,
-            f"{target} closes the connection without a word ({_reason(error)}): sshd at its "
-            "MaxStartups, still booting, or a ban (fail2ban, hosts.deny); try --at-once lower",
-        )
-    if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
-        return TransportError(
-            Kind.DENIED, f"{target} speaks no algorithm that we do: {_reason(error)}"
-        )
-    if not line.remote_version.startswith("SSH-"):
-        return TransportError(
-            Kind.UNREACHABLE,
-            f"{target} does not speak SSH ({_reason(error)}): is the port right?",
-        )
-    return TransportError(
-        Kind.UNREACHABLE, f"{target} breaks off the key exchange: {_reason(error)}"
-    )
-
-
-def authenticate(line: Line, target: Target, keyring: Keyring, until: float) -> None:
-    """Offer keys until one is taken.  Time that a person needs for a passphrase does not count."""
-    tried: list[str] = []
-    offers = keyring.offers(target)
-    while True:
-        asked = monotonic()
-        credential = next(offers, None)
-        until += monotonic() - asked
-        if not credential:
-            break
-        tried.append(credential.origin)
-        line.auth_timeout = max(0.1, until - monotonic())
-        try:
-            more = line.auth_publickey(target.user, credential.key)
-        except paramiko.BadAuthenticationType as error:
-            raise TransportError(
-                Kind.DENIED,
-                f"{target} takes no keys, only {', '.join(error.allowed_types)}: "
-                "allow publickey in its sshd_config",
-            ) from error
-        except paramiko.AuthenticationException as error:
-            if line.is_active() and monotonic() < until:
-                continue  # this key is not wanted; the next may be
-            raise _unauthenticated(target, tried, error, over=monotonic() >= until) from error
-        except BROKEN as error:
-            if line.is_active() and isinstance(error, paramiko.SSHException):
-                continue  # the agent would not sign with it, or the server not have its algorithm
-            raise _unauthenticated(target, tried, error, over=monotonic() >= until) from error
-        if more:
-            raise TransportError(
-                Kind.DENIED,
-                f"{target} takes our key and then also wants {', '.join(more)}, which nobody can "
-                "answer for many nodes: use a jump host or exempt this user",
-            )
-        keyring.worked(target, credential)
-        return
-    offered = (
-        f"refuses {', '.join(tried)}" if tried else "cannot be asked: there is no key to offer"
-    )
-    missing = keyring.missing(target)
-    raise TransportError(
-        Kind.DENIED,
-        f"{target} {offered}{f' ({missing})' if missing else ''}: ssh-add a key that it knows, "
-        "or ssh-copy-id ours to it",
-    )
-
-
-def _unauthenticated(
-    target: Target, tried: list[str], error: Exception, *, over: bool
-) -> TransportError:
-    if over:
-        return TransportError(
-            Kind.TIMEOUT,
-            f"{target} does not answer our key in time: LDAP, DNS or PAM of the node, or the agent",
-        )
-    return TransportError(
-        Kind.DENIED,
-        f"{target} ends the connection after {len(tried)} of our keys ({', '.join(tried)}; "
-        f"{_reason(error)}): its MaxAuthTries, or a rule for this user; "
-        "name the key with IdentityFile and IdentitiesOnly",
-    )
-
-
 def lost(target: Target, error: BaseException | None, seconds: float) -> TransportError:
     """The connection was there and is gone."""
     return TransportError(
         Kind.CUT,
-        f"connection to {target} lost after {seconds:.0f} s ({_reason(error)}): "
+        f"connection to {target} lost after {seconds:.0f} s ({reason(error)}): "
         "rebooted, sshd ended or the network broke",
     )
 
@@ -301,17 +222,18 @@ def unopened(target: Target, error: BaseException) -> TransportError:
     """The node let us in and then refused to run anything."""
     return TransportError(
         Kind.DENIED,
-        f"{target} lets us in and opens no session ({_reason(error)}): its MaxSessions, or a key "
+        f"{target} lets us in and opens no session ({reason(error)}): its MaxSessions, or a key "
         "that is only for forwarding",
     )
 
 
-def forward(line: Line, jump: Target, target: Target, timeout_s: float) -> paramiko.Channel:
+def forward(line: Line, jump: Target, target: Target, timeout_s: float) -> Tunnel:
     """A byte stream to the target through a jump host.  Raises TransportError."""
     try:
-        return line.open_channel(
+        channel = line.open_channel(
             "direct-tcpip", (target.host, target.port), ("127.0.0.1", 0), timeout=timeout_s
         )
+        return Tunnel(channel)
     except paramiko.ChannelException as error:
         if error.code == CONNECT_FAILED:
             raise TransportError(
@@ -346,6 +268,6 @@ def start(line: Line, channel: paramiko.Channel, command: str) -> None:
     line._send_user_message(request)  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
 
 
-def _reason(error: BaseException | None) -> str:
+def reason(error: BaseException | None) -> str:
     text = str(error) if error else ""
     return visible(text, 160) if text else "end of stream"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Any
 
@@ -48,11 +48,10 @@ class Caller:
         accept_new = self.accept_new or target.accept_new
         until = monotonic() + self.auth_s
         line = greet(sock, target, self._host_keys(target), accept_new=accept_new, until=until)
-        try:
+        with ExitStack() as stack:
+            stack.callback(line.hang_up)
             authenticate(line, target, self.keyring, until)
-        except BaseException:
-            line.hang_up()
-            raise
+            stack.pop_all()
         line.set_keepalive(KEEPALIVE_S)
         return line
 

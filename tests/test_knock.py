@@ -1,0 +1,150 @@
+"""Which ports answer, and how soon that is known."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from clusterctl.model import Kind, Node
+from clusterctl.transport.knock import Door, knock
+
+
+@pytest.fixture
+def listening():
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def closed():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.fixture
+def dropping():
+    """A port whose packets are dropped: its backlog is full."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port = server.getsockname()[1]
+        for _ in range(4):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)  # noqa: FBT003
+            sock.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+def door(port, host="127.0.0.1", name="n"):
+    return Door(Node(name), host, port)
+
+
+def heard(doors, *, connect_s=2.0, at_once=64):
+    """(name, kind or None) in the order in which they came, and the seconds that all took."""
+    began = time.monotonic()
+    out = []
+    for node, trouble, sock in knock(doors, connect_s=connect_s, at_once=at_once):
+        out.append((node.name, trouble and trouble.kind))
+        if sock:
+            sock.close()
+    return out, time.monotonic() - began
+
+
+def test_nobody_to_knock_at_is_the_end():
+    assert heard([])[0] == []
+
+
+def test_each_node_comes_out_once(listening, closed):
+    doors = [door(listening if n % 2 else closed, name=f"n{n}") for n in range(200)]
+    out, seconds = heard(doors, at_once=16)
+
+    assert sorted(out) == sorted((f"n{n}", None if n % 2 else Kind.UNREACHABLE) for n in range(200))
+    assert seconds < 2
+
+
+def test_a_port_that_drops_is_given_up_after_connect_s(dropping):
+    out, seconds = heard([door(dropping)], connect_s=0.5)
+
+    assert out == [("n", Kind.UNREACHABLE)]
+    assert 0.4 < seconds < 1.5
+
+
+def test_the_dropping_do_not_hold_up_the_living(listening, dropping):
+    doors = [
+        *(door(dropping, name=f"dead{n}") for n in range(20)),
+        *(door(listening, name=f"live{n}") for n in range(20)),
+    ]
+    out, seconds = heard(doors, connect_s=1.0)
+
+    assert [name[:4] for name, _ in out] == ["live"] * 20 + ["dead"] * 20
+    assert seconds < 2.5
+
+
+def test_no_more_than_at_once_are_tried_together(dropping):
+    _, seconds = heard([door(dropping) for _ in range(6)], connect_s=0.4, at_once=2)
+
+    assert seconds > 1.1
+
+
+def test_what_answered_while_nobody_asked_is_not_called_dead(listening):
+    """The consumer may be slower than the deadline."""
+    outcomes = knock([door(listening, name=f"n{n}") for n in range(3)], connect_s=0.2, at_once=8)
+    troubles = []
+    for _, trouble, sock in outcomes:
+        troubles.append(trouble)
+        sock.close()
+        time.sleep(0.5)
+
+    assert troubles == [None] * 3
+
+
+def test_a_name_of_two_addresses_is_tried_at_both(listening):
+    """localhost may be ::1 first, where nobody listens."""
+    assert heard([door(listening, host="localhost")])[0] == [("n", None)]
+
+
+def test_a_name_that_does_not_exist_is_unreachable_and_says_so():
+    [(_, trouble, _)] = knock([door(22, host="no.such.invalid")], connect_s=5, at_once=4)
+
+    assert trouble.kind is Kind.UNREACHABLE
+    assert "no address for the name no.such.invalid" in trouble.detail
+
+
+@pytest.mark.parametrize("host", ["", ".", "a" * 300, "n\x00m", "é" * 80, "a..b"])
+def test_a_name_that_cannot_be_one_is_unreachable(host):
+    assert heard([door(22, host=host)], connect_s=5)[0][0][1] in {Kind.UNREACHABLE, None}
+
+
+def test_a_refusal_says_that_the_node_is_up(closed):
+    [(_, trouble, _)] = knock([door(closed)], connect_s=1, at_once=4)
+
+    assert f"127.0.0.1 port {closed} refuses" in trouble.detail
+
+
+def test_doors_may_come_slowly(listening):
+    more = threading.Event()
+
+    def doors():
+        yield door(listening, name="first")
+        more.wait(5)
+        yield door(listening, name="second")
+
+    threading.Timer(0.2, more.set).start()
+
+    assert heard(doors())[0] == [("first", None), ("second", None)]
+
+
+def test_leaving_early_closes_what_is_still_open(dropping):
+    import gc
+    from pathlib import Path
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    outcomes = knock([door(dropping) for _ in range(5)], connect_s=0.3, at_once=8)
+    next(outcomes)
+    outcomes.close()
+    gc.collect()
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
