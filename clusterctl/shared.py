@@ -42,8 +42,9 @@ def labelled(nodes: Sequence[Node]) -> dict[str, list[str]]:
     """Node names by "key=value", for labels that part the fleet, and "all nodes"."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for node in nodes:
-        for key, value in node.labels.items():
-            groups[f"{key}={value}"].append(node.name)
+        for key, values in node.labels.items():
+            for value in values.split(","):  # a node may be in many groups
+                groups[f"{key}={value}"].append(node.name)
     return {"all nodes": [node.name for node in nodes]} | {
         label: members for label, members in groups.items() if len(members) < len(nodes)
     }

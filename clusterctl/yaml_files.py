@@ -12,8 +12,8 @@ import yaml
 
 from clusterctl.model import UserError
 
-
 T = TypeVar("T")
+DEEPEST = 60
 
 
 class Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
@@ -50,6 +50,7 @@ def read_mapping(path: Path | Traversable) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     try:
+        refuse_depth(text)
         # Loader is SafeLoader's child: it builds plain data only.
         found = yaml.load(text, Loader)  # noqa: S506
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -57,6 +58,16 @@ def read_mapping(path: Path | Traversable) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UserError(f"{path}: expected keys and values, found {kind(found)}")
     return found
+
+
+def refuse_depth(text: str) -> None:
+    """The tree builder of libyaml recurses: a file of `[[[[…` would crash the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"nested more than {DEEPEST} deep")
 
 
 def where(error: Exception) -> str:

@@ -60,6 +60,7 @@ def test_spell_and_build_are_inverse(name):
         ("name: [a", "expected"),
         ("name: a\nname: b", "stands twice"),
         ("- a", "expected keys and values, found a list"),
+        ("[" * 100_000, "nested more than"),
         ("probes: 3", "found a number"),
         ("", "found nothing"),
     ],

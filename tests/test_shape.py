@@ -125,6 +125,7 @@ def test_the_broad_except_lives_in_one_file():
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
             if isinstance(node, ast.ExceptHandler)
             and (node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"})
+            and ast.unparse(node.body[-1]) != "raise"  # tidying up on the way out swallows nothing
         ]
         if not place(path).startswith("remote/"):
             assert not broad or place(path) == "observe.py", f"{place(path)}: {broad}"
