@@ -78,7 +78,7 @@ def fold_parts(parts: Iterable[str]) -> str:
     numbered: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     other = []
     for part in parts:
-        found = re.fullmatch(r"([a-z_]+)(\d{1,4})((?:/\d+)?)", part)
+        found = re.fullmatch(r"([a-z][a-z0-9]*_|[a-z_]+)(\d{1,4})((?:/\d+)?)", part)
         if found:
             numbered[found[1], found[3]].append(int(found[2]))
         else:
