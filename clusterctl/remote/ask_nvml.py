@@ -12,9 +12,17 @@ Only getters that read what the driver already knows.  Left out on purpose: PCIe
 supported clocks (long), NVLink counter control, everything that sets, resets or clears.
 """
 
+import _ctypes
+import sys
+
+try:  # before all else: on a node without the driver, compiling the binding is 50 ms for nothing
+    _ctypes.dlopen("libnvidia-ml.so.1", 0)
+except OSError:
+    print("libnvidia-ml.so.1 not found", file=sys.stderr)
+    sys.exit(127)
+
 import ctypes
 import json
-import sys
 
 import pynvml
 
