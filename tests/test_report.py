@@ -197,9 +197,8 @@ def test_json_holds_every_finding_and_the_accounts():
         "selected": 3, "answered": 3, "pass": 1, "warn": 0, "fail": 1, "unknown": 1
     }  # fmt: skip
     assert [one["status"] for one in document["findings"]] == ["pass", "fail"]
-    assert set(document["findings"][0]) >= set(
-        ["node", "part", "check", "status", "severity", "expected", "actual", "why", "remedy", "source"]
-    )
+    promised = "node part check status severity expected actual why remedy source"
+    assert set(document["findings"][0]) >= set(promised.split(" "))
 
 
 def test_a_cell_that_a_spreadsheet_would_run_is_made_inert():
