@@ -78,6 +78,12 @@ def test_only_the_right_key_of_the_right_host_is_known(file, line, target, expec
     assert verdict(keys(file, line), target) == expected
 
 
+def test_a_host_authority_that_is_not_used_is_owned_up_to(file):
+    known = keys(file, f"@cert-authority * {ED} {KEY}")
+    with pytest.raises(TransportError, match="@cert-authority line is not used here"):
+        verify(known, aim(), ED, KEY, accept_new=False)
+
+
 def test_a_missing_file_knows_nobody(file):
     assert verdict(HostKeys((file,)), aim()) == "is not known"
 

@@ -854,7 +854,7 @@ def test_a_stopped_sshd_has_its_deadline_too(home, known):
 
 def test_a_flood_on_stderr_does_not_block_the_node(home, tmp_path, keys):
     flood = (
-        "ForceCommand head -c 9000000 /dev/zero | tr '\\0' 'e' >&2; "
+        "ForceCommand head -c 5000000 /dev/zero | tr '\\0' 'e' >&2; "
         'exec sh -c "$SSH_ORIGINAL_COMMAND"'
     )
     with sshd(tmp_path / "server", public(keys / "id_ed25519"), flood) as server:

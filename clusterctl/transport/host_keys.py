@@ -185,6 +185,7 @@ def verify(keys: HostKeys, target: Target, kind: str, key: str, *, accept_new: b
     port = f"-p {target.port} " if target.port != 22 else ""
     raise TransportError(
         Kind.DENIED,
-        f"host key of {target} is not known: it shows {shown}, {files} has no key for {called}. "
+        f"host key of {target} is not known: it shows {shown}, {files} has no key for {called}"
+        f"{', and its @cert-authority line is not used here' if known else ''}. "
         f"If it is right: --accept-new, or ssh-keyscan {port}{target.host} >> {files}",
     )
