@@ -404,6 +404,12 @@ class Burn:
     covered: float | None = None
     asked: float | None = None
     detail: str = ""
+    precision: str = ""  # bf16, fp32, … of an accelerator's arithmetic
+    power_w: float | None = None  # mean while the load ran
+    power_limit_w: float | None = None
+    clock_sm_mhz: float | None = None  # mean while the load ran
+    temp_max_c: float | None = None
+    digest: str = ""  # of a deterministic kernel's result: equal on every healthy part of a model
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,15 @@ BURN = {
     "asked": share,
     "detail": word,
 }
+# What an accelerator's engine can say beside that.
+GPU_BURN = BURN | {
+    "precision": word,
+    "power_w": amount,
+    "power_limit_w": amount,
+    "clock_sm_mhz": amount,
+    "temp_max_c": amount,
+    "digest": word,
+}
 BANDWIDTH = {
     "part": name,
     "engine": name,
@@ -73,6 +82,7 @@ BANDWIDTH = {
 }
 KINDS: dict[str, tuple[type[Fact], dict[str, Any]]] = {
     "burn": (Burn, BURN),
+    "gpu_burn": (Burn, GPU_BURN),
     "bandwidth": (Bandwidth, BANDWIDTH),
 }
 
