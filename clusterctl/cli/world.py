@@ -83,25 +83,24 @@ def reach(
     pace: Pace, flags: Flags, *, nice: int, closing: ExitStack
 ) -> Callable[[float], Transport]:
     """The transport for a node deadline: SSH, or this very machine.  Raises UserError."""
-    from dataclasses import replace
     from random import Random
 
     from clusterctl.transport.local import Local
     from clusterctl.transport.route import Routed
     from clusterctl.transport.ssh import Ssh
 
-    around = surroundings(flags)
+    ssh = Ssh(
+        pace,
+        around=surroundings(flags),
+        rng=Random(),  # noqa: S311 - spreads connects, hides nothing
+        accept_new=flags.accept_new,
+        passphrase=ask_passphrase,
+        nice=nice,
+    )
+    closing.enter_context(ssh)
 
     def with_deadline(node_s: float) -> Transport:
-        there = Ssh(
-            replace(pace, node_s=node_s),
-            around=around,
-            rng=Random(),  # noqa: S311 - spreads connects, hides nothing
-            accept_new=flags.accept_new,
-            passphrase=ask_passphrase,
-            nice=nice,
-        )
-        return Routed(Local(node_s, nice=nice), closing.enter_context(there), is_here)
+        return Routed(Local(node_s, nice=nice), ssh.within(node_s), is_here)
 
     return with_deadline
 
