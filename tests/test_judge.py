@@ -189,6 +189,24 @@ def test_one_fault_on_a_whole_rack_is_one_finding_about_the_rack():
     assert {one.shared for one in members if one is not about[0]} == {"rack=r7"}
 
 
+def test_one_fault_on_all_parts_of_a_node_is_one_finding_about_the_node():
+    rows = "\n".join(f"gpu{i} {90 + i}" for i in range(8))
+    found = findings({"n000": answers(said("first", rows))})
+
+    about = [one for one in found if one.check == "cool" and not one.shared]
+    assert [one.verdict.part for one in about] == [" ".join(f"gpu{i}" for i in range(8))]
+    assert "8 of 8 at once" in about[0].verdict.why
+    assert of("cool", found) == [Status.FAIL] * 9
+
+
+def test_one_hot_part_among_eight_is_about_that_part():
+    rows = "\n".join(f"gpu{i} {90 if i == 3 else 40}" for i in range(8))
+    found = findings({"n000": answers(said("first", rows))})
+
+    (bad,) = [one for one in found if one.verdict.status is Status.FAIL]
+    assert bad.verdict.part == "gpu3"
+
+
 def test_a_fault_scattered_over_racks_is_about_each_node():
     one, one_says = rack("r7", range(4), 40)
     two, two_says = rack("r8", range(4), 40)

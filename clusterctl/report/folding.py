@@ -11,6 +11,7 @@ from clusterctl.inventory.ranges import fold
 from clusterctl.model import Finding, Severity, Status, Verdict
 
 URGENT_FIRST = tuple(reversed(Severity))
+NUMBERED = re.compile(r"([a-z][a-z0-9]*_|[a-z_]+)(\d{1,4})((?:/\d+)?)")  # gpu3, mlx5_4/1
 ORDER = (Status.FAIL, Status.UNKNOWN, Status.WARN, Status.SKIP, Status.PASS)
 
 
@@ -46,8 +47,15 @@ def rows(findings: Iterable[Finding]) -> list[Row]:
         for parts, names in together.items():
             flat = [name for joined in names for name in joined.split(",")]
             verdict = next(iter(nodes[names[0]].values()))
-            found.append(Row(check, fold(flat), fold_parts(parts), len(flat), verdict))
+            flat_parts = [name for joined in parts for name in spread(joined)]
+            found.append(Row(check, fold(flat), fold_parts(flat_parts), len(flat), verdict))
     return sorted(found, key=rank)
+
+
+def spread(part: str) -> list[str]:
+    """The parts of a finding about several, as `shared.about_parts` joins them."""
+    words = part.split(" ")
+    return words if all(NUMBERED.fullmatch(word) for word in words) else [part]
 
 
 def key(one: Finding) -> tuple[str, ...]:
@@ -78,7 +86,7 @@ def fold_parts(parts: Iterable[str]) -> str:
     numbered: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     other = []
     for part in parts:
-        found = re.fullmatch(r"([a-z][a-z0-9]*_|[a-z_]+)(\d{1,4})((?:/\d+)?)", part)
+        found = NUMBERED.fullmatch(part)
         if found:
             numbered[found[1], found[3]].append(int(found[2]))
         else:
