@@ -238,7 +238,7 @@ def skus() -> tuple[Sku, ...]:
     """The shipped `expected/*.yml`.  A limit there without its own source is refused."""
     folder = resources.files("clusterctl.expected")
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".yml")), key=lambda f: f.name)
-    return tuple(sku(file) for file in files)
+    return tuple(sku(file) for file in files if file.name != "verdict.yml")
 
 
 def sku(path: Path | Traversable) -> Sku:

@@ -182,9 +182,9 @@ def test_a_burn_says_what_becomes_of_each_node():
 
     out = shown(summary(made, account(made)))
 
-    assert "ACCEPT: n1 (1 node)" in out
-    assert "QUARANTINE: n2 (1 node)" in out
-    assert "INCOMPLETE: n3 (1 node)" in out
+    assert "ACCEPT: n1 (1 node): accepted" in out
+    assert "QUARANTINE: n2 (1 node): any-failure" in out
+    assert "INCOMPLETE: n3 (1 node): not-seen" in out
 
 
 def test_json_holds_every_finding_and_the_accounts():

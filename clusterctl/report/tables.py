@@ -5,13 +5,14 @@ Cells are `Text`, never markup: node output in a markup cell could vanish ([gpu0
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from clusterctl.acceptance import Decision, decide, shipped_rules
 from clusterctl.inventory.ranges import fold
 from clusterctl.model import Finding, Run, Status
 from clusterctl.report.accounts import Accounts
@@ -92,25 +93,29 @@ def implied(findings: Iterable[Finding]) -> list[Text]:
     ]
 
 
-# What bring-up does with a node: what was not seen is never accepted.
-ACCEPTANCE = {
-    Status.PASS: "ACCEPT",
-    Status.WARN: "ACCEPT with warnings",
-    Status.FAIL: "QUARANTINE",
-    Status.UNKNOWN: "INCOMPLETE",
+DECISION_STYLE = {
+    Decision.ACCEPT: STYLE[Status.PASS],
+    Decision.INCOMPLETE: STYLE[Status.UNKNOWN],
+    Decision.QUARANTINE: STYLE[Status.FAIL],
+    Decision.RETURN: STYLE[Status.FAIL],
 }
 
 
-def acceptance(accounts: Accounts) -> list[Text]:
-    """The verdict on each node, folded."""
+def acceptance(run: Run) -> list[Text]:
+    """What becomes of each node and by which rule, folded."""
+    alike: defaultdict[tuple[Decision, str, str], list[str]] = defaultdict(list)
+    for one in decide(run, shipped_rules()):
+        alike[one.decision, one.rule, one.source].append(one.node)
+    order = list(Decision)
     return [
         cell(
-            f"{word}: {fold(names)} ({plural(len(names), 'node')})",
-            STYLE[status],
+            f"{decision}: {fold(names)} ({plural(len(names), 'node')}): {rule}: {source}",
+            DECISION_STYLE[decision],
             limit=2000,
         )
-        for status, word in ACCEPTANCE.items()
-        if (names := [name for name, found in accounts.nodes.items() if found is status])
+        for (decision, rule, source), names in sorted(
+            alike.items(), key=lambda item: order.index(item[0][0])
+        )
     ]
 
 
@@ -128,7 +133,7 @@ def summary(run: Run, accounts: Accounts, *, verbose: bool = False) -> Renderabl
     if len(reasons) > len(shown):
         parts.append(Text(f"… and {len(reasons) - len(shown)} more reasons: --verbose", "dim"))
     if run.verb == "burnin":
-        parts += acceptance(accounts)
+        parts += acceptance(run)
     line = f"{run.playbook.name} {run.id}: {accounts.line}"
     parts.append(Text(visible(line, 1000), style="bold"))
     return Group(*parts)

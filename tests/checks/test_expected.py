@@ -10,7 +10,11 @@ import yaml
 from clusterctl.catalog import all_checks
 
 SKUS = sorted(
-    (path for path in files("clusterctl.expected").iterdir() if path.name.endswith(".yml")),
+    (
+        path
+        for path in files("clusterctl.expected").iterdir()
+        if path.name.endswith(".yml") and path.name != "verdict.yml"
+    ),
     key=lambda path: path.name,
 )
 
