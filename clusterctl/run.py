@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -18,12 +18,14 @@ from clusterctl.model import (
     Playbook,
     Probe,
     Question,
+    Round,
     Run,
     Severity,
     Stage,
     Status,
     Trial,
     Trouble,
+    UserError,
     Verdict,
 )
 from clusterctl.observe import Clock, observe, unseen
@@ -188,14 +190,45 @@ def load(
     """Every round of a trial; one observation for each node, its rounds' facts together."""
     trial = stage.trial
     merged: dict[str, Observation] = {}
-    for number, groups in enumerate(trial.plan(nodes, rng)):
-        asked = [member for group in groups for member in questions(stage, group, world.seed)]
-        longest = max((probe.question.timeout_s for _, (probe,) in asked), default=0.0)
-        reading = f"{trial.name}-{number}"
-        for seen in look(reading, asked, playbook, longest + SLACK_S, world):
-            old = merged.get(seen.node)
-            merged[seen.node] = seen if old is None else together(old, seen)
+    for number, whole in enumerate(trial.plan(nodes, rng)):
+        for groups in side_by_side(whole, playbook.pace.at_once):
+            asked = [member for group in groups for member in questions(stage, group, world.seed)]
+            longest = max((probe.question.timeout_s for _, (probe,) in asked), default=0.0)
+            reading = f"{trial.name}-{number}"
+            for seen in look(reading, asked, playbook, longest + SLACK_S, world):
+                old = merged.get(seen.node)
+                merged[seen.node] = seen if old is None else together(old, seen)
     return [merged.get(node.name) or alone(node, stage, world) for node in nodes]
+
+
+def side_by_side(groups: Round, at_once: int) -> Iterator[Round]:
+    """A round in parts of at most `at_once` nodes: no partner waits for one not visited yet.
+
+    Nodes that burn alone wait for nobody: their round stays whole, and so does every group.
+    """
+    if all(len(group) == 1 for group in groups):
+        yield groups
+        return
+    part: list[Group] = []
+    for group in groups:
+        if part and sum(map(len, part)) + len(group) > at_once:
+            yield tuple(part)
+            part = []
+        part.append(group)
+    yield tuple(part)
+
+
+def refuse_absent_partners(playbook: Playbook, nodes: Sequence[Node]) -> None:
+    """Raises UserError where a group has more nodes than are talked to at once."""
+    at_once = playbook.pace.at_once
+    for stage in playbook.stages:
+        rounds = stage.trial.plan(nodes, Random(0))  # noqa: S311 - only sizes are looked at
+        most = max((len(group) for groups in rounds for group in groups), default=1)
+        if most > at_once:
+            raise UserError(
+                f"{playbook.origin}: pace: at_once: {at_once}: {stage.trial.name} needs {most} "
+                f"nodes side by side: say --at-once {most} or more"
+            )
 
 
 def questions(stage: Stage, group: Group, seed: int) -> list[tuple[Node, tuple[Probe]]]:

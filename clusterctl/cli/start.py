@@ -25,6 +25,7 @@ def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
     """Load files, run, keep the run.  Raises UserError before anything is asked of a node."""
     from clusterctl.limits import check_labels
     from clusterctl.playbook import load
+    from clusterctl.run import refuse_absent_partners
     from clusterctl.store import Recorder
 
     ambient.logs()
@@ -32,6 +33,7 @@ def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
     if verb == "sweep" and playbook.stages:
         raise UserError(f"{playbook.origin}: has stages, which load hardware: use burnin")
     chosen = ambient.targets(flags, playbook.select)
+    refuse_absent_partners(playbook, chosen)
     check_labels(chosen)
     recorder = Recorder(ambient.runs(flags.runs_dir), ambient.new_id(playbook))
     judged = Provisional(playbook, {node.name: node for node in chosen})

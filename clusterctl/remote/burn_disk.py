@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -111,6 +112,7 @@ def fio_once(tool, handle, size, seed, direct):
         [
             tool,
             "--name=clusterctl",
+            "--thread",  # a job process would outlive a killed fio and hold our pipe
             "--filename=/proc/%d/fd/%d" % (os.getpid(), handle),
             "--allow_file_create=0",
             "--fallocate=none",
@@ -131,12 +133,15 @@ def fio_once(tool, handle, size, seed, direct):
         stderr=subprocess.STDOUT,
     )
     text = run.communicate()[0].decode("utf-8", "replace")
-    said = ([line for line in text.split("\n") if line.startswith("fio: ")] or [text.strip()])[-1]
+    # crc32c: verify failed at file /proc/17/fd/3 offset 29360128, length 1048576 (…)
+    # fio: pid=17, err=84/file:io_u.c:2152, func=io_u_sync_complete, error=Invalid or incomplete …
+    found = re.search(r"verify failed.*", text) or re.search(r"fio: .*", text)
+    said = found.group() if found else text.strip()
     try:
         job = json.loads(text[text.index("\n{") if "\n{" in text else text.index("{") :])["jobs"][0]
-        return job["error"] if run.returncode >= 0 else run.returncode, job, said[-300:]
+        return job["error"] if run.returncode >= 0 else run.returncode, job, said[:300]
     except (ValueError, KeyError, IndexError):
-        return run.returncode or "no report", None, said[-300:]
+        return run.returncode or "no report", None, said[:300]
 
 
 def burn(handle, size, seconds, seed, engine):
@@ -173,7 +178,7 @@ def main(seconds, seed, mib, folder, engine):
         rate_unit="gbyte_s",
         errors=wrong,
         covered=size / float(total),
-        asked=(mib << 20) / float(total),
+        asked=min(1.0, (mib << 20) / float(total)),
         detail="%d MiB scratch file%s" % (size >> 20, first and "; " + first),
     )
 

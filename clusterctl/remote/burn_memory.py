@@ -28,7 +28,7 @@ def groups():
     with open("/proc/self/cgroup") as file:
         for line in file:
             _, kinds, path = line.rstrip("\n").split(":", 2)
-            if kinds in ("", "memory"):
+            if not kinds or "memory" in kinds.split(","):
                 root = "/sys/fs/cgroup" + ("/memory" if kinds else "")
                 while path not in ("", "/"):
                     yield root + path
@@ -166,7 +166,7 @@ def main(seconds, seed, share, fill_s):
         rate_unit="gbyte_s",
         errors=sum(bad for _, _, bad, _ in told.values()),
         covered=tested * BLOCK / float(total),
-        asked=share,
+        asked=min(1.0, share),
         detail=detail[:1000],
     )
 

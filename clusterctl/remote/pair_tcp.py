@@ -1,6 +1,7 @@
 """TCP bandwidth between two nodes, each direction apart; each side reports what it received.
 
-Arguments: listen|call, address, ports, secret, seconds, streams, name of the direction to me.
+Arguments: listen|call, address, ports, secret, seconds, streams, name of the direction to me,
+seconds for the partners to find each other, seconds without a byte.
 One process a stream: one Python process cannot fill a fast link.  First the caller sends, then the
 listener.  The first fifth of each direction is warm-up and not counted.
 """
@@ -14,9 +15,7 @@ import time
 
 from trial import crew, end, tell, trouble
 
-MEETING_S = 30.0
 GREETING_S = 5.0  # for the partner to answer: anybody may listen at a port
-STALL_S = 20.0  # without a byte
 BLOCK = 1 << 18
 WARM_UP = 0.2
 SAMPLES = 8
@@ -52,10 +51,10 @@ def serve(ports):
     raise OSError("cannot listen at port %s: %s" % (" ".join(map(str, ports)), why))
 
 
-def listen(ports, secret, streams):
+def listen(ports, secret, streams, meeting_s):
     """The partner's streams, in order; who knows no secret is shown the door."""
     server = serve(ports)
-    finish = time.monotonic() + MEETING_S
+    finish = time.monotonic() + meeting_s
     met, strangers, spoken = {}, 0, {}  # by number of the stream; still in mid-greeting
     while len(met) < streams:
         left = finish - time.monotonic()
@@ -63,7 +62,7 @@ def listen(ports, secret, streams):
             raise OSError(
                 "the partner did not come within %d s: %d of %d streams, %d strangers; if this "
                 "node has another address for data, label it data_address"
-                % (MEETING_S, len(met), streams, strangers)
+                % (meeting_s, len(met), streams, strangers)
             )
         for one in select.select([server, *spoken], [], [], left)[0]:
             if one is server:
@@ -172,12 +171,12 @@ def receive(peer, seconds):
     return [TRAILER.unpack(tail)[1], *counts]
 
 
-def stream(peers, number, role, seconds, ready, go):
+def stream(peers, number, role, seconds, stall_s, ready, go):
     """Both directions of one stream, in its own process."""
     for other in peers[:number] + peers[number + 1 :]:
         other.close()  # when its own process is gone, the partner must see it
     peer = peers[number]
-    peer.settimeout(STALL_S)
+    peer.settimeout(stall_s)
     if role == "call":
         send(peer, seconds)
         return receive(peer, seconds)
@@ -190,13 +189,13 @@ def stream(peers, number, role, seconds, ready, go):
     return row
 
 
-def main(role, address, ports, secret, seconds, streams, direction):
+def main(role, address, ports, secret, seconds, streams, direction, meeting_s, stall_s):
     secret = secret.encode()
     ports = [int(port) for port in ports.split(",")]
     if role == "listen":
-        peers = listen(ports, secret, streams)
+        peers = listen(ports, secret, streams, meeting_s)
     else:
-        finish = time.monotonic() + MEETING_S
+        finish = time.monotonic() + meeting_s
         peers = [call(address, ports, secret, number, finish) for number in range(streams)]
     go, ready = os.pipe()  # `go` ends when every process has closed its copy of `ready`
 
@@ -206,7 +205,9 @@ def main(role, address, ports, secret, seconds, streams, direction):
             peer.close()
 
     told = crew(
-        lambda number: stream(peers, number, role, seconds, ready, go), range(streams), started
+        lambda number: stream(peers, number, role, seconds, stall_s, ready, go),
+        range(streams),
+        started,
     )
     if len(told) < streams:
         trouble("exit", "%d of %d streams broke off" % (streams - len(told), streams))
@@ -228,7 +229,14 @@ def main(role, address, ports, secret, seconds, streams, direction):
 
 if __name__ == "__main__":
     try:
-        main(*sys.argv[1:5], float(sys.argv[5]), int(sys.argv[6]), sys.argv[7])
+        main(
+            *sys.argv[1:5],
+            float(sys.argv[5]),
+            int(sys.argv[6]),
+            sys.argv[7],
+            float(sys.argv[8]),
+            float(sys.argv[9]),
+        )
     except OSError as error:
         trouble("exit", error)
     end()

@@ -11,8 +11,8 @@ from clusterctl.trials.cpu_burn import SLACK_S
 from clusterctl.trials.rows import parse
 
 FIRST_PORT, PORTS = 20000, 10000  # below Linux's ephemeral range, so no client socket is in the way
-# As in remote/pair_tcp.py: to find each other, then without a byte; one a direction.
-MEETING_S, STALL_S = 30.0, 20.0
+MEETING_S = 30.0  # partners start when their own conversation does
+STALL_S = 20.0  # without a byte; there are two directions
 
 
 def plan(nodes: Sequence[Node], rng: Random) -> Iterator[Round]:
@@ -47,6 +47,8 @@ def ask(group: Group, index: int, seed: int, params: Params) -> Question:
             str(seconds),
             str(params["streams"]),
             f"{peer.name}>{me.name}",
+            str(MEETING_S),
+            str(STALL_S),
         ),
         script="pair_tcp",
         modules=("trial",),
