@@ -352,12 +352,14 @@ def run_text(python: str, text: str, command=(), **more) -> Answer:
     node = Conversation(
         [Question("a", command, script="read_files", **more)], node_s=20, pythons=python
     )
-    program = zlib.decompress(node.program).decode()
+    inflate = zlib.decompressobj()
+    program = inflate.decompress(node.program).decode()
     stem = repr((REMOTE / "read_files.py").read_text())
     assert stem in program
     packed = zlib.compress(
         program.replace(stem, repr(text)).replace("read_files", "trial").encode()
     )
+    packed += inflate.unused_data  # the modules
     node.command = node.command.replace(f" {len(node.program)} ", f" {len(packed)} ")
     node.program = packed
     process = subprocess.Popen(

@@ -41,6 +41,10 @@ def timex():
         row("timex", state, read.status, read.offset, read.maxerror, read.esterror)
 
 
+def installed(tool):
+    return any(os.access(path + "/" + tool, os.X_OK) for path in os.get_exec_path())
+
+
 def ask(name, command):
     try:
         tool = subprocess.Popen(
@@ -66,5 +70,6 @@ try:
 except Exception as error:  # no ctypes, no libc
     row("failed", "timex", repr(error))
 for name, command in TOOLS:
-    ask(name, command)
+    if installed(command[0]):
+        ask(name, command)
 print("\n".join([*ROWS, "end\t%d" % len(ROWS)]))

@@ -10,7 +10,6 @@ modes (device, supported link modes), stat (device, counter, value: -S), module 
 import errno
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -31,7 +30,8 @@ FILES = (
     "type",
 )
 BDF = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
-TOOL = shutil.which("ethtool", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+PLACES = (os.environ.get("PATH", "") + ":/usr/sbin:/sbin").split(":")
+TOOL = next((p + "/ethtool" for p in PLACES if p and os.access(p + "/ethtool", os.X_OK)), None)
 COUNT = [0]
 
 

@@ -1,7 +1,7 @@
 r"""Print the real file systems, how full they are, and what /etc/fstab asks for.
 
-statvfs() on a dead NFS server or drive never returns, and cannot always be killed: each file system
-is asked by a child of its own, and a child that does not answer is left behind.
+statvfs() on a dead NFS server or drive never returns, and cannot always be killed: file systems are
+asked by children, and a child that does not answer is left behind.
 Paths stay as the kernel escapes them (a blank is \\040).
 """
 
@@ -12,6 +12,7 @@ import select
 import signal
 import time
 
+PATIENCE_S = 1.0  # with the child that asks all in turn
 DEADLINE_S = 4.0
 MOST = 200  # file systems asked; more than that is a container host's, and said
 SUBVOLUMES = ("btrfs", "bcachefs")  # their mounts have a root of their own and are no bind mounts
@@ -87,8 +88,8 @@ def chosen(mounts, asked_for):
             yield point
 
 
-def child(answer):
-    """(pid, read end) of a child that writes what `answer()` returns.
+def child(questions):
+    """(pid, read end) of a child that writes every answer in turn, a NUL behind each.
 
     It closes what it inherited first: one that hangs in the kernel must not keep our output open.
     """
@@ -100,11 +101,12 @@ def child(answer):
     try:
         os.closerange(0, write)
         os.closerange(write + 1, 1024)
-        try:
-            said = "stat\t" + answer()
-        except OSError as error:
-            said = "refused\t" + errno.errorcode.get(error.errno, str(error.errno))
-        os.write(write, said.encode("utf-8", "surrogateescape"))
+        for _, answer in questions:
+            try:
+                said = "stat\t" + answer()
+            except OSError as error:
+                said = "refused\t" + errno.errorcode.get(error.errno, str(error.errno))
+            os.write(write, said.encode("utf-8", "surrogateescape") + b"\0")
     finally:
         os._exit(0)
 
@@ -117,21 +119,47 @@ def sizes(point):
 
 
 def gather(questions):
-    """{name: what its child said}; None where it said nothing in time."""
-    children, said = {}, {}
-    for name, answer in questions:
-        pid, read = child(answer)
-        children[read] = (name, pid)
+    """{name: what was said about it}; None where nothing was in time.
+
+    One child asks all in turn: on a sound node a fork for each would be most of the work.  Where
+    it gets stuck, that question stays its own, and each after it gets a child for itself.
+    """
+    questions = list(questions)
+    if not questions:
+        return {}
+    pid, read = child(questions)
+    text = b""
+    while select.select([read], [], [], PATIENCE_S)[0]:
+        chunk = os.read(read, 65536)
+        if not chunk:
+            break
+        text += chunk
+    answers = [answer.decode("utf-8", "replace") for answer in text.split(b"\0")[:-1]]
+    said = {name: answer for (name, _), answer in zip(questions, answers)}
+    children = {read: (pid, questions[len(answers) :][:1])}
+    for question in questions[len(answers) + 1 :]:
+        pid, read = child([question])
+        children[read] = (pid, [question])
+    said.update(await_each(children))
+    return said
+
+
+def await_each(children):
+    """{name: what the child with this one question said}.  Ends all of them."""
+    said = {name: None for _, asked in children.values() for name, _ in asked}
+    waiting = {read: asked[0][0] for read, (_, asked) in children.items() if asked}
     deadline = time.time() + DEADLINE_S
-    while children:
-        ready, _, _ = select.select(list(children), [], [], max(0.0, deadline - time.time()))
-        for read in ready or list(children):
-            name, pid = children.pop(read)
-            said[name] = os.read(read, 65536).decode("utf-8", "replace") if ready else None
-            os.close(read)
-            if not ready:
-                os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0 if ready else os.WNOHANG)
+    while waiting:
+        ready, _, _ = select.select(list(waiting), [], [], max(0.0, deadline - time.time()))
+        if not ready:
+            break
+        for read in ready:
+            answer, _, _ = os.read(read, 65536).partition(b"\0")
+            said[waiting.pop(read)] = answer.decode("utf-8", "replace")
+    for read, (pid, _) in children.items():
+        os.close(read)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, os.WNOHANG)
     return said
 
 

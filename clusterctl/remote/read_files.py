@@ -13,7 +13,12 @@ CAP_BYTES = 65536  # per file; sysfs and proc files are smaller
 
 def show(pattern):
     link = pattern.endswith("@")
-    for path in sorted(glob.glob(pattern.rstrip("@"))):
+    pattern = pattern.rstrip("@")
+    if not glob.has_magic(pattern):  # most are not: glob looks twice at what is not there
+        found = [pattern] if os.path.lexists(pattern) else []
+    else:
+        found = sorted(glob.glob(pattern))
+    for path in found:
         try:
             if link:
                 print(path + "@\t" + os.path.basename(os.readlink(path)))

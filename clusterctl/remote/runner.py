@@ -69,21 +69,23 @@ class Talk:
 
 
 class Memory:
-    """Finds the modules that came with the request."""
+    """Finds the modules that came with the request, each compressed, from its place to its end."""
 
-    def __init__(self, sources):
-        self.sources = sources
+    def __init__(self, packed, places):
+        self.packed = packed
+        self.places = places
 
     def find_spec(self, name, path=None, target=None):
         del path, target
-        return type(sys.__spec__)(name, self) if name in self.sources else None
+        return type(sys.__spec__)(name, self) if name in self.places else None
 
     def create_module(self, spec):
         del spec
 
     def exec_module(self, module):
         name = module.__name__
-        exec(compile(self.sources[name], name + ".py", "exec"), module.__dict__)
+        source = zlib.decompress(self.packed[self.places[name] :])
+        exec(compile(source, name + ".py", "exec"), module.__dict__)
 
 
 class Site:
@@ -120,7 +122,7 @@ def run_script(tool, sources):
     text = sources["scripts"][tool.script]
     sys.argv = [name, *tool.argv]
     wanted = {module: sources["modules"][module] for module in tool.modules}
-    sys.meta_path.insert(0, Memory(wanted))
+    sys.meta_path.insert(0, Memory(sources["packed"], wanted))
     sys.meta_path.append(Site())
     main = type(sys)("__main__")
     main.__file__ = name
@@ -529,9 +531,10 @@ def converse(questions, sources):
     os._exit({"": 0, "late": 124}.get(talk.lost, 125))
 
 
-def guard(questions, sources):
+def guard(questions, sources, packed):
     """So that our own bug has an exit code of its own."""
     try:
+        sources["packed"] = packed
         converse(questions, sources)
     except BaseException:
         sys.excepthook(*sys.exc_info())
