@@ -46,8 +46,9 @@ class Question:
 
     `command` is an argument vector, never a shell line built from outside text.  With `script`, the
     file of that stem in `remote/` runs in the node's Python with `command` as its `sys.argv[1:]`,
-    and may import `modules` of the controller's installation.  `without_python` is the command for
-    nodes that have no Python; empty: such a node cannot be asked this.
+    and may import `modules` of the controller's installation.  `files`, paths in `remote/`, come
+    along as text: the script's global FILES maps each path to it.  `without_python` is the command
+    for nodes that have no Python; empty: such a node cannot be asked this.
     `group` names questions that must not run side by side (one firmware, one driver lock).
     """
 
@@ -59,6 +60,7 @@ class Question:
     without_python: tuple[str, ...] = ()
     cap_bytes: int = 1 << 20
     group: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

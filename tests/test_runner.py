@@ -313,6 +313,11 @@ class TestPython:
         )
         assert answer.stdout == "é from the controller ['trial.py', 'a']\n"
 
+    def test_a_file_comes_along_as_text(self, python):
+        path = "cuda/burn.cu"
+        answer = run_text(python, f"print(FILES[{path!r}], len(FILES))", files=(path,))
+        assert answer.stdout == (REMOTE / path).read_text() + " 1\n"
+
     def test_a_script_may_use_what_is_installed_on_the_node(self, python):
         answer = run_text(python, "import pip; print(pip.__name__)")
         known = subprocess.run([python, "-Ic", "import pip"], capture_output=True, check=False)

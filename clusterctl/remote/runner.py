@@ -37,8 +37,8 @@ class Tool:
 
     def __init__(self, index, question):
         self.index = index
-        (self.argv, self.script, self.modules) = question[:3]
-        (self.timeout_s, self.cap_bytes, self.group) = question[3:]
+        (self.argv, self.script, self.modules, self.files) = question[:4]
+        (self.timeout_s, self.cap_bytes, self.group) = question[4:]
         self.pid = 0
         self.pipes = {}  # file descriptor -> 0 for stdout, 1 for stderr
         self.chunks = ([], [])
@@ -82,10 +82,12 @@ class Memory:
     def create_module(self, spec):
         del spec
 
+    def get_source(self, name):
+        return zlib.decompress(self.packed[self.places[name] :]).decode()
+
     def exec_module(self, module):
         name = module.__name__
-        source = zlib.decompress(self.packed[self.places[name] :])
-        exec(compile(source, name + ".py", "exec"), module.__dict__)
+        exec(compile(self.get_source(name), name + ".py", "exec"), module.__dict__)
 
 
 class Site:
@@ -126,6 +128,8 @@ def run_script(tool, sources):
     sys.meta_path.append(Site())
     main = type(sys)("__main__")
     main.__file__ = name
+    places, packed = sources["files"], sources["packed"]
+    main.FILES = {path: zlib.decompress(packed[places[path] :]).decode() for path in tool.files}
     sys.modules["__main__"] = main
     try:
         exec(sources["code"].get(tool.script) or compile(text, name, "exec"), main.__dict__)

@@ -110,20 +110,24 @@ def module_source(name: str) -> str:
 def python_program(questions: tuple[Question, ...]) -> bytes:
     """The same bytes for every node that is asked the same, so a sweep compresses once.
 
-    Modules come behind the program, each compressed: only who imports one pays for it.
+    Modules and files come behind the program, each compressed: only who uses one pays for it.
     """
     asked = [
-        (q.command, q.script, q.modules, float(q.timeout_s), q.cap_bytes, q.group)
+        (q.command, q.script, q.modules, q.files, float(q.timeout_s), q.cap_bytes, q.group)
         for q in questions
     ]
     sources: dict[str, dict[str, object]] = {
         "scripts": {q.script: remote_file(f"{q.script}.py") for q in questions if q.script},
         "modules": {},
+        "files": {},
     }
     tail = b""
     for name in sorted({name for q in questions for name in q.modules}):
         tail = zlib.compress(module_source(name).encode(), 9) + tail
         sources["modules"][name] = -len(tail)
+    for name in sorted({name for q in questions for name in q.files}):
+        tail = zlib.compress(remote_file(name).encode(), 9) + tail
+        sources["files"][name] = -len(tail)
     text = f"{remote_file('runner.py')}\n\nguard({asked!r}, {sources!r}, d)\n"
     return zlib.compress(text.encode(), 9) + tail
 
