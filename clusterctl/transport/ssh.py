@@ -22,6 +22,7 @@ from clusterctl.spelling import visible
 from clusterctl.transport import TransportError
 from clusterctl.transport.knock import KNOCKS_AT_ONCE, Door, knock
 from clusterctl.transport.ssh_config import Surroundings, Target, hop, target
+from clusterctl.transport.ssh_index import index
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +91,7 @@ class Ssh:
         self.rng = rng
         self.nice = nice
         self.jitter_s = jitter_s
-        self.config = around.lines()
+        self.config = index(around.lines())
         self.caller = Caller(passphrase, accept_new=accept_new, auth_s=pace.auth_s)
         self.lock = threading.Lock()
         self.targets: dict[Node, Target] = {}
@@ -154,7 +155,8 @@ class Ssh:
 
     def _target(self, node: Node) -> Target:
         if node not in self.targets:
-            self.targets[node] = target(node, self.config, self.around)
+            lines = self.config.about((node.name, node.address))
+            self.targets[node] = target(node, lines, self.around)
         return self.targets[node]
 
     def _keep(self, aim: Target, sock: socket.socket) -> None:
