@@ -58,6 +58,29 @@ def spread(part: str) -> list[str]:
     return words if all(NUMBERED.fullmatch(word) for word in words) else [part]
 
 
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something was not asked: once for each reason and not once for each node."""
+
+    why: str
+    nodes: tuple[str, ...]
+    checks: str  # folded
+
+
+def reasons(findings: Iterable[Finding]) -> list[Reason]:
+    """Most nodes first."""
+    skipped: dict[str, tuple[set[str], set[str]]] = {}
+    for one in findings:
+        if one.verdict.status is Status.SKIP:
+            nodes, checks = skipped.setdefault(one.verdict.why, (set(), set()))
+            nodes.add(one.verdict.node)
+            checks.add(one.check if one.check != "observed" else one.verdict.part)
+    return [
+        Reason(why, tuple(sorted(nodes)), fold_parts(sorted(checks)))
+        for why, (nodes, checks) in sorted(skipped.items(), key=lambda item: -len(item[1][0]))
+    ]
+
+
 def key(one: Finding) -> tuple[str, ...]:
     verdict = one.verdict
     return (

@@ -16,7 +16,7 @@ from clusterctl.acceptance import Decision, decide, shipped_rules
 from clusterctl.inventory.ranges import fold
 from clusterctl.model import Finding, Run, Status
 from clusterctl.report.accounts import Accounts
-from clusterctl.report.folding import Row, fold_parts, rows, to_act_on
+from clusterctl.report.folding import Row, reasons, rows, to_act_on
 from clusterctl.spelling import visible
 
 STYLE = {
@@ -64,15 +64,9 @@ def add(made: Table, row: Row) -> None:
 
 def skips(findings: Sequence[Finding]) -> list[Text]:
     """Why something was not asked, once for each reason and not once for each node."""
-    why: dict[str, tuple[set[str], set[str]]] = {}
-    for one in findings:
-        if one.verdict.status is Status.SKIP:
-            nodes, checks = why.setdefault(one.verdict.why, (set(), set()))
-            nodes.add(one.verdict.node)
-            checks.add(one.check if one.check != "observed" else one.verdict.part)
     return [
-        cell(f"skipped on {plural(len(nodes), 'node')}: {fold_parts(sorted(checks))}: {reason}")
-        for reason, (nodes, checks) in sorted(why.items(), key=lambda item: -len(item[1][0]))
+        cell(f"skipped on {plural(len(one.nodes), 'node')}: {one.checks}: {one.why}")
+        for one in reasons(findings)
     ]
 
 
@@ -127,11 +121,11 @@ def summary(run: Run, accounts: Accounts, *, verbose: bool = False) -> Renderabl
         parts += implied(run.findings)
     else:
         parts.append(Text("nothing to act on", style="green"))
-    reasons = skips(run.findings)
-    shown = reasons if verbose else reasons[:6]
+    skipped = skips(run.findings)
+    shown = skipped if verbose else skipped[:6]
     parts += [Text.assemble((line.plain, "dim")) for line in shown]
-    if len(reasons) > len(shown):
-        parts.append(Text(f"… and {len(reasons) - len(shown)} more reasons: --verbose", "dim"))
+    if len(skipped) > len(shown):
+        parts.append(Text(f"… and {len(skipped) - len(shown)} more reasons: --verbose", "dim"))
     if run.verb == "burnin":
         parts += acceptance(run)
     line = f"{run.playbook.name} {run.id}: {accounts.line}"

@@ -1,0 +1,94 @@
+"""Time plots for the nodes that did not pass: what their parts did while they burnt."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from clusterctl.report.folding import spread
+from clusterctl.report.standings import Standing
+from clusterctl.report.timeplots import Line, over_time
+
+# (node, part, quantity) -> (seconds since the run began, value), in order of time.  A quantity
+# ends in its unit: temp_c, power_w, clock_sm_mhz, xid_per_h.
+Series = Mapping[tuple[str, str, str], Sequence[tuple[float, float]]]
+NO_SERIES: Series = {}
+
+UNITS = {
+    "_c": "°C",
+    "_w": "W",
+    "_mhz": "MHz",
+    "_percent": "%",
+    "_s": "s",
+    "_us": "µs",
+    "_bytes": "bytes",
+    "_gbit_s": "Gbit/s",
+    "_gbyte_s": "GB/s",
+    "_tflop_s": "TFLOP/s",
+    "_rpm": "1/min",
+    "_per_h": "1/h",
+    "_v": "V",
+}
+FIRST = ("temp", "power", "clock")
+MOST_NODES = 24
+MOST_POINTS = 60_000  # some 11 bytes each: the page must stay one that opens at once
+LEAST_COLUMNS, MOST_COLUMNS = 30, 300
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """`plots`: SVG, one a quantity."""
+
+    standing: Standing
+    plots: tuple[str, ...]
+
+
+def histories(series: Series, standings: Sequence[Standing]) -> tuple[list[History], list[str]]:
+    """Plots of the gravest nodes, and the names of those with samples left out for size."""
+    by_node: defaultdict[str, dict[str, list[Line]]] = defaultdict(dict)
+    suspects = {one.node: accused(one) for one in standings if not one.good}
+    for (node, part, quantity), samples in series.items():
+        if node in suspects:
+            line = Line(part, samples, part in suspects[node])
+            by_node[node].setdefault(quantity, []).append(line)
+    ranked = [one for one in standings if one.node in by_node]
+    shown = ranked[:MOST_NODES]
+    count = sum(len(lines) for one in shown for lines in by_node[one.node].values())
+    columns = min(MOST_COLUMNS, max(LEAST_COLUMNS, MOST_POINTS // (2 * count))) if count else 0
+    found = [
+        History(
+            one,
+            tuple(
+                over_time(
+                    by_node[one.node][quantity],
+                    title=f"{one.node}: {spelt(quantity)}",
+                    unit=unit(quantity),
+                    points=columns,
+                )
+                for quantity in sorted(by_node[one.node], key=rank)
+            ),
+        )
+        for one in shown
+    ]
+    return found, [one.node for one in ranked[MOST_NODES:]]
+
+
+def accused(standing: Standing) -> set[str]:
+    """The parts that the evidence names."""
+    return {part for one in standing.evidence for part in spread(one.verdict.part)}
+
+
+def rank(quantity: str) -> tuple[int, str]:
+    order = (at for at, word in enumerate(FIRST) if quantity.startswith(word))
+    return next(order, len(FIRST)), quantity
+
+
+def unit(quantity: str) -> str:
+    ends = sorted((end for end in UNITS if quantity.endswith(end)), key=len)
+    return UNITS[ends[-1]] if ends else ""
+
+
+def spelt(quantity: str) -> str:
+    ends = sorted((end for end in UNITS if quantity.endswith(end)), key=len)
+    return (quantity.removesuffix(ends[-1]) if ends else quantity).replace("_", " ")
