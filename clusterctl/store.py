@@ -251,6 +251,8 @@ class Stored:
     def heard(self, reading: str) -> Iterator[Heard]:
         """What the nodes said; a torn end, as a killed run leaves it, ends the story."""
         path = self.path / ANSWERS.format(reading)
+        if not path.exists():  # the run was stopped before anybody had answered
+            return
         try:
             with gzip.open(path, "rt", encoding="utf-8") as file:
                 for text in file:

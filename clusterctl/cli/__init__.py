@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from types import TracebackType
+from typing import Any
 
 import typer
 
@@ -38,10 +39,18 @@ app.command("list")(listing)
 app.command()(read)
 
 
+# click's, which newer typers carry inside and older ones beside them
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
 def main() -> None:
     """Never a traceback for the operator's mistake; always exit 70 with one for ours."""
+    command = typer.main.get_command(app)
+    # Not `app()`: it would turn a closed pipe into exit 1 and a mistyped word into a box.
     with LastWords():
-        app()
+        words = sys.argv[1:] or ["--help"]
+        with command.make_context("clusterctl", words) as context:
+            command.invoke(context)
 
 
 class LastWords:
@@ -56,9 +65,16 @@ class LastWords:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+            error = error.__context__  # rich would have it that this is exit 1: something fails
         match error:
             case None | SystemExit():
                 return
+            case typer.Exit():
+                sys.exit(error.exit_code if sys.argv[1:] else EXIT_USAGE)
+            case UsageError():
+                sys.stderr.write(f"clusterctl: {mistake(error)}\n")
+                sys.exit(EXIT_USAGE)
             case UserError():
                 sys.stderr.write(f"clusterctl: {error}\n")
                 sys.exit(EXIT_USAGE)
@@ -72,3 +88,9 @@ class LastWords:
         traceback.print_exception(kind, error, trace)
         sys.stderr.write("clusterctl: this is our bug; please report it with the lines above\n")
         sys.exit(EXIT_BUG)
+
+
+def mistake(error: Any) -> str:
+    """One line of what click has to say."""
+    where = error.ctx.command_path if error.ctx else "clusterctl"
+    return f"{' '.join(error.format_message().split())} See `{where} --help`."
