@@ -18,6 +18,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any, TextIO
@@ -290,9 +291,9 @@ def load(found: Stored) -> Run:
     """The run as it was recorded.  Raises UserError where it has no tables: judge it first."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - see write_observations
 
-    tables = [found.path / f"{name}.parquet" for name in ("observations", "findings")]
+    paths = [found.path / f"{name}.parquet" for name in ("observations", "findings")]
     try:
-        seen, said = (pq.read_table(path).to_pylist() for path in tables)
+        seen, said = (pq.read_table(path) for path in paths)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{found.path}: was never finished ({error}); `clusterctl judge {found.id}` judges "
@@ -307,7 +308,7 @@ def load(found: Stored) -> Run:
         started=found.started,
         finished=datetime.fromisoformat(about["finished"]),
         observations=tuple(observations(seen, "now")),
-        findings=tuple(finding(row) for row in said),
+        findings=tuple(finding(row) for row in said.to_pylist()),
         verb=about["verb"],
         forced=about["forced"],
         earlier=tuple(observations(seen, "before")),
@@ -317,30 +318,46 @@ def load(found: Stored) -> Run:
     )
 
 
-def observations(rows: Iterable[dict[str, Any]], reading: str) -> Iterator[Observation]:
-    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        if row["reading"] == reading:
-            grouped.setdefault((row["node"], row["probe"], row["seen_at"]), []).append(row)
-    for (node, probe, at), cells in grouped.items():
+def observations(table: Any, reading: str) -> Iterator[Observation]:
+    """Facts are built a type at a time, from that type's columns alone: most are another's."""
+    import pyarrow as pa  # noqa: PLC0415 - see write_observations
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    table = table.append_column("row", pa.array(range(len(table))))
+    table = table.filter(pc.equal(table["reading"], reading))
+    items: list[tuple[int, tuple[str, str, str], Fact | Trouble | str | None]] = []
+    for kind in pc.unique(table["type"]).to_pylist():
+        names = codec.FIELDS.get(kind, ("part",))
+        rows = table.filter(pc.equal(table["type"], kind) if kind else pc.is_null(table["type"]))
+        items += [
+            (row["row"], (row["node"], row["probe"], row["seen_at"]), item(row))
+            for row in rows.select(list(dict.fromkeys(("row", *HEADER, *names)))).to_pylist()
+        ]
+    grouped: dict[tuple[str, str, str], list[Fact | Trouble | str | None]] = {}
+    for _, key, one in sorted(items, key=itemgetter(0)):
+        grouped.setdefault(key, []).append(one)
+    for (node, probe, at), found in grouped.items():
         yield Observation(
             node,
             probe,
             datetime.fromisoformat(at),
-            tuple(fact(row) for row in cells if row["what"] == "fact"),
-            tuple(
-                Trouble(Kind(row["trouble"]), row["about"], row["part"] or "")
-                for row in cells
-                if row["what"] == "trouble"
-            ),
-            next((row["about"] for row in cells if row["what"] == "skip"), ""),
+            tuple(one for one in found if isinstance(one, codec.FACTS)),
+            tuple(one for one in found if isinstance(one, Trouble)),
+            next((one for one in found if isinstance(one, str)), ""),
         )
 
 
-def fact(row: dict[str, Any]) -> Fact:
-    kind = row["type"]
-    given = {name: codec.uncell(name, row[name]) for name in codec.FIELDS[kind]}
-    return codec.read({"type": kind, **given})
+def item(row: dict[str, Any]) -> Fact | Trouble | str | None:
+    """What one row is: a fact, a trouble, the reason of a skip, or nothing."""
+    match row["what"]:
+        case "fact":
+            given = {name: codec.uncell(name, row[name]) for name in codec.FIELDS[row["type"]]}
+            return codec.read({"type": row["type"], **given})
+        case "trouble":
+            return Trouble(Kind(row["trouble"]), row["about"], row["part"] or "")
+        case "skip":
+            return str(row["about"])
+    return None
 
 
 def finding(row: dict[str, str]) -> Finding:
