@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from clusterctl.model import Finding, Node, Severity, Status, Verdict
 
@@ -28,30 +28,45 @@ def about_nodes(findings: list[Finding]) -> list[Finding]:
     """Nearly all parts of one kind in a node: one finding about the node's like parts."""
     alike: defaultdict[tuple[str, str, str], list[Verdict]] = defaultdict(list)
     for finding in findings:
-        alike[kin(finding)].append(finding.verdict)
-    explained: dict[tuple[tuple[str, str, str], Status], str] = {}
+        alike[finding.check, finding.verdict.node, kin(finding.verdict)].append(finding.verdict)
+    explained: dict[tuple[str, Fault], str] = {}
     extra = []
-    for (check, node, stem), verdicts in alike.items():
-        for status in BAD:
-            hit = [verdict for verdict in verdicts if verdict.status is status]
+    for (check, node, _), verdicts in alike.items():
+        faults: defaultdict[Fault, list[Verdict]] = defaultdict(list)
+        for verdict in verdicts:
+            if verdict.status in BAD:
+                faults[fault(check, verdict)].append(verdict)
+        for same, hit in faults.items():
             if len(hit) < AT_LEAST_PARTS or len(hit) < SHARE * len(verdicts):
                 continue
-            label = f"{node}: {len(hit)} of {len(verdicts)} parts"
-            explained[(check, node, stem), status] = label
+            explained[node, same] = f"{node}: {len(hit)} of {len(verdicts)} parts"
             extra.append(Finding(check, about_parts(hit, len(verdicts))))
-    marked = [
-        finding
-        if finding.shared
-        else replace(finding, shared=explained.get((kin(finding), finding.verdict.status), ""))
-        for finding in findings
-    ]
-    return marked + extra
+    return [mark(finding, explained) for finding in findings] + extra
 
 
-def kin(finding: Finding) -> tuple[str, str, str]:
-    """Check, node, and the part without its numbers: gpu0 and gpu7 are kin."""
-    verdict = finding.verdict
-    return finding.check, verdict.node, re.sub(r"\d+", "#", verdict.part)
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What must be alike for findings to be one: another reason is another fault."""
+
+    check: str
+    status: Status
+    kin: str
+    gist: str
+
+
+def fault(check: str, verdict: Verdict) -> Fault:
+    return Fault(check, verdict.status, kin(verdict), gist(verdict))
+
+
+def kin(verdict: Verdict) -> str:
+    """The part without its numbers: gpu0 and gpu7 are kin."""
+    return re.sub(r"\d+", "#", verdict.part)
+
+
+def gist(verdict: Verdict) -> str:
+    """The kind of trouble and the reason up to its first detail: addresses and amounts differ."""
+    actual = verdict.actual if verdict.status is Status.UNKNOWN else ""
+    return f"{re.sub(r'[0-9]+', '#', actual)}: {re.split(r'[:;(0-9]', verdict.why)[0].strip()}"
 
 
 def about_parts(hit: Sequence[Verdict], total: int) -> Verdict:
@@ -68,23 +83,23 @@ def about_parts(hit: Sequence[Verdict], total: int) -> Verdict:
 
 
 def about_labels(findings: list[Finding], nodes: Sequence[Node]) -> list[Finding]:
-    bad: defaultdict[tuple[str, Status], dict[str, Verdict]] = defaultdict(dict)
+    bad: defaultdict[Fault, dict[str, Verdict]] = defaultdict(dict)
     for finding in findings:
         verdict = finding.verdict
         if verdict.status in BAD and not finding.shared:
-            bad[finding.check, verdict.status].setdefault(verdict.node, verdict)
+            bad[fault(finding.check, verdict)].setdefault(verdict.node, verdict)
     groups = labelled(nodes)
-    explained: dict[tuple[str, Status, str], str] = {}
+    explained: dict[tuple[str, Fault], str] = {}
     extra = []
-    for (check, status), verdicts in bad.items():
+    for same, verdicts in bad.items():
         for label, members in common(groups, set(verdicts), len(nodes)):
             hit = [name for name in members if name in verdicts]
-            fresh = [name for name in hit if (check, status, name) not in explained]
+            fresh = [name for name in hit if (name, same) not in explained]
             if len(fresh) < AT_LEAST_NODES:
                 continue
-            explained.update({(check, status, name): label for name in fresh})
+            explained.update({(name, same): label for name in fresh})
             share = f"{len(hit)} of {len(members)} nodes of {label} at once"
-            extra.append(Finding(check, about(verdicts[fresh[0]], label, hit, share)))
+            extra.append(Finding(same.check, about(verdicts[fresh[0]], label, hit, share)))
     return [mark(finding, explained) for finding in findings] + extra
 
 
@@ -104,6 +119,8 @@ def common(
     groups: Mapping[str, list[str]], bad: set[str], total: int
 ) -> Iterator[tuple[str, list[str]]]:
     """The widest groups first in which nearly all are bad while nearly no others are."""
+    if len(bad) < AT_LEAST_NODES:
+        return
     for label, members in sorted(groups.items(), key=lambda item: -len(item[1])):
         inside = sum(name in bad for name in members)
         outside, others = len(bad) - inside, total - len(members)
@@ -114,16 +131,18 @@ def common(
 
 
 def about(sample: Verdict, label: str, hit: Sequence[str], share: str) -> Verdict:
+    what = "" if sample.part == "node" else f"{sample.part}: "
     return replace(
         sample,
         node=",".join(hit),
         part=label,
-        why=f"{share}: {sample.why}".rstrip(": "),
+        why=f"{share}: {what}{sample.why}".rstrip(": "),
         remedy=f"look at what {label} shares (power, switch, image) first; then: {sample.remedy}",
         source=f"{sample.source}; {SOURCE}",
     )
 
 
-def mark(finding: Finding, explained: Mapping[tuple[str, Status, str], str]) -> Finding:
-    label = explained.get((finding.check, finding.verdict.status, finding.verdict.node))
+def mark(finding: Finding, explained: Mapping[tuple[str, Fault], str]) -> Finding:
+    verdict = finding.verdict
+    label = explained.get((verdict.node, fault(finding.check, verdict)))
     return replace(finding, shared=label) if label and not finding.shared else finding

@@ -27,6 +27,7 @@ from clusterctl.model import (
     Verdict,
 )
 from clusterctl.observe import observe
+from clusterctl.shared import explain_shared
 
 FIRST = probe("first", subject="toy", rank=0)
 SECOND = probe("second", subject="toy", rank=1)
@@ -217,6 +218,32 @@ def test_a_fault_scattered_over_racks_is_about_each_node():
     failed = [f for f in found if f.check == "cool" and f.verdict.status is Status.FAIL]
     assert len(failed) == 2
     assert not any(one.shared for one in failed)
+
+
+def test_three_faults_of_one_check_in_one_rack_are_three_findings():
+    fleet = nodes(3, rack="r7")
+    whys = ("fell off the bus", "uncorrectable memory error", "link to the switch is lost")
+    found = [
+        Finding("xid", Verdict(node.name, f"gpu{i}", Status.FAIL, actual=f"XID {i}", why=why))
+        for i, (node, why) in enumerate(zip(fleet, whys, strict=True))
+    ]
+
+    assert explain_shared(found, fleet) == found
+
+
+def test_one_nodes_own_trouble_is_not_hidden_behind_everybodys():
+    fleet = nodes(8)
+    found = [
+        Finding("observed", Verdict(node.name, "ports", Status.UNKNOWN, actual="unreadable"))
+        for node in fleet
+    ]
+    own = Finding("observed", Verdict("n003", "kernel_log", Status.UNKNOWN, actual="denied"))
+
+    explained = explain_shared([*found, own], fleet)
+
+    assert own in explained
+    assert {one.shared for one in explained if one.verdict.part == "ports"} == {"all nodes"}
+    assert ["ports" in one.verdict.why for one in explained if not one.shared] == [False, True]
 
 
 def test_a_fault_of_the_whole_fleet_is_said_to_be_that():
