@@ -73,6 +73,8 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     failed, end_mark, after = rest.partition(f"{END}\n")
     if not failed_mark or not end_mark or after:
         yield Trouble(Kind.CUT, f"no end mark: {visible(stdout[-80:])}")
+    elif not asked.strip():  # a block comes for every unit asked about, for those not there too
+        yield Trouble(Kind.CUT, "systemctl says nothing of any unit")
     blocks = asked.split("\n\n")
     seen: set[str] = set()
     for block in blocks if failed_mark else blocks[:-1]:  # the last one may be cut
