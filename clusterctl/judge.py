@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 from clusterctl.limits import Sku, resolve
 from clusterctl.model import (
@@ -28,6 +29,7 @@ from clusterctl.model import (
 from clusterctl.observe import attempt
 from clusterctl.shared import explain_shared
 from clusterctl.sources import Seen, believe, lost
+from clusterctl.verdicts import model_of
 
 # Built in: no playbook can leave these out, so no silence can go unsaid.
 REACHABLE, OBSERVED = "reachable", "observed"
@@ -76,26 +78,34 @@ def judge(
     seen = {node.name: believe(now.get(node.name, ()), probes) for node in nodes}
     usual = usually_there(observations)
     findings = [f for node in nodes for f in sight(node, now.get(node.name, ()), usual)]
-    evidence = {
-        node.name: Evidence(
-            node,
-            seen[node.name].facts(ANY),
-            earlier=(earlier := believe(before.get(node.name, ()), probes).facts(ANY)),
-            seconds=past.seconds,
-            same_boot=same_boot(seen[node.name].facts((Boot,)), earlier),
-        )
+    everywhere = reported(fact for one in seen.values() for fact in one.every)
+    knowledge = [
+        Knowledge(node, seen[node.name], believe(before.get(node.name, ()), probes), past.seconds)
         for node in nodes
-    }
-    everywhere = reported(fact for one in evidence.values() for fact in one.facts)
+    ]
     for check in playbook.checks:
-        asked = {
-            name: narrow(one, check, playbook, skus, everywhere) for name, one in evidence.items()
-        }
+        asked = {one.node.name: narrow(one, check, playbook, skus, everywhere) for one in knowledge}
         findings += ask(check, asked, seen)
     return explain_shared(findings, nodes)
 
 
-ANY = Fact.__args__
+@dataclass(frozen=True)  # no slots: what was found once is kept
+class Knowledge:
+    """All that is known of a node, now and `seconds` before."""
+
+    node: Node
+    now: Seen
+    before: Seen
+    seconds: float | None
+
+    @cached_property
+    def same_boot(self) -> bool:
+        return same_boot(self.now.facts((Boot,)), self.before.facts((Boot,)))
+
+    @cached_property
+    def model(self) -> str:
+        cards = self.now.facts((Accelerator,))
+        return next((card.model for card in cards if isinstance(card, Accelerator)), "")
 
 
 def by_node(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
@@ -114,15 +124,17 @@ def same_boot(now: Iterable[Fact], before: Iterable[Fact]) -> bool:
 
 def reported(facts: Iterable[Fact]) -> frozenset[tuple[str, str, str]]:
     """(fact type, model or driver, field) that at least one part reports."""
-    found: set[tuple[str, str, str]] = set()
+    silent: dict[tuple[type[Fact], str], list[str]] = {}  # fields nobody has reported yet
     for fact in facts:
-        kind = type(fact).__name__
-        model = str(getattr(fact, "model", None) or getattr(fact, "driver", None) or "")
-        for name in fact.__slots__:
-            key = (kind, model, name)
-            if key not in found and getattr(fact, name) is not None:
-                found.add(key)
-    return frozenset(found)
+        key = (type(fact), model_of(fact))
+        names = silent.setdefault(key, list(fact.__slots__))
+        if any(getattr(fact, name) is not None for name in names):
+            silent[key] = [name for name in names if getattr(fact, name) is None]
+    return frozenset(
+        (kind.__name__, model, name)
+        for (kind, model), names in silent.items()
+        for name in set(kind.__slots__) - set(names)
+    )
 
 
 def usually_there(observations: Iterable[Observation]) -> frozenset[str]:
@@ -188,7 +200,7 @@ def troubled(seen: Observation, trouble: Trouble) -> Verdict:
 
 
 def narrow(
-    whole: Evidence,
+    known: Knowledge,
     check: Check,
     playbook: Playbook,
     skus: Sequence[Sku],
@@ -196,12 +208,13 @@ def narrow(
 ) -> Evidence:
     """What this check may know of the node, and its limits there."""
     kinds = (*check.wants, *check.uses)
-    model = next((fact.model for fact in whole.facts if isinstance(fact, Accelerator)), "")
-    return replace(
-        whole,
-        facts=tuple(fact for fact in whole.facts if isinstance(fact, kinds)),
-        earlier=tuple(fact for fact in whole.earlier if isinstance(fact, kinds)),
-        limits=resolve(check, playbook, skus, whole.node, model),
+    return Evidence(
+        known.node,
+        known.now.facts(kinds),
+        limits=resolve(check, playbook, skus, known.node, known.model),
+        earlier=known.before.facts(kinds),
+        seconds=known.seconds,
+        same_boot=known.same_boot,
         reported=everywhere,
     )
 
@@ -220,11 +233,12 @@ def ask(check: Check, asked: Mapping[str, Evidence], seen: Mapping[str, Seen]) -
         found = attempt(check.judge(group))
         broken = [item for item in found if isinstance(item, Trouble)]
         verdicts = [item for item in found if isinstance(item, Verdict)]
+        judged = {verdict.node for verdict in verdicts}
         yield from (Finding(check.name, verdict) for verdict in verdicts)
         for evidence in group:
             if broken:
                 yield Finding(check.name, bug(check, evidence.node.name, broken[0]))
-            elif not any(verdict.node == evidence.node.name for verdict in verdicts):
+            elif evidence.node.name not in judged:
                 yield Finding(check.name, unanswered(check, evidence))
 
 

@@ -5,22 +5,35 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 from clusterctl.model import WHOLE_NODE, Fact, Observation, Probe, Trouble
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what was sorted once is kept
 class Seen:
     """What is known of one node: the believed observation of each subject."""
 
     believed: tuple[Observation, ...]
     yields: Mapping[str, tuple[type[Fact], ...]]
 
+    @cached_property
+    def every(self) -> tuple[Fact, ...]:
+        return tuple(fact for seen in self.believed for fact in seen.facts)
+
+    @cached_property
+    def placed(self) -> Mapping[type[Fact], list[tuple[int, Fact]]]:
+        """Facts by kind, each with its place in `every`: dozens of checks ask for a few of many."""
+        found: defaultdict[type[Fact], list[tuple[int, Fact]]] = defaultdict(list)
+        for place, fact in enumerate(self.every):
+            found[type(fact)].append((place, fact))
+        return dict(found)
+
     def facts(self, kinds: Iterable[type[Fact]]) -> tuple[Fact, ...]:
-        wanted = tuple(kinds)
-        return tuple(
-            fact for seen in self.believed for fact in seen.facts if isinstance(fact, wanted)
-        )
+        there = [self.placed[kind] for kind in dict.fromkeys(kinds) if kind in self.placed]
+        ordered = there[0] if len(there) == 1 else sorted(chain(*there))
+        return tuple(fact for _, fact in ordered)
 
     def feeding(self, kind: type[Fact]) -> list[Observation]:
         return [seen for seen in self.believed if kind in self.yields[seen.probe]]
@@ -28,6 +41,8 @@ class Seen:
     def troubles(self, kind: type[Fact]) -> list[tuple[str, Trouble]]:
         """(probe, trouble) where facts of this kind should have come from and did not."""
         feeding = self.feeding(kind)
+        if not any(seen.troubles for seen in feeding):
+            return []
         if any(isinstance(fact, kind) for seen in feeding for fact in seen.facts):
             return []
         return [(seen.probe, trouble) for seen in feeding for trouble in seen.troubles]
@@ -48,7 +63,7 @@ def believe(observations: Sequence[Observation], probes: Mapping[str, Probe]) ->
         min(sources, key=lambda seen: worth(seen, probes[seen.probe].rank))
         for sources in subjects.values()
     ]
-    yields = {name: probe.yields for name, probe in probes.items()}
+    yields = {seen.probe: probes[seen.probe].yields for seen in believed}
     return Seen(tuple(believed), yields)
 
 
