@@ -634,6 +634,7 @@ class Trial:
     `plan` yields rounds of disjoint groups.  `ask` gives member `index` of a group its question;
     a member that is not asked (None) takes no part.  `partners`: the least number of nodes a group
     needs.  `params`: every knob with its default; the playbook may set these and no others.
+    `refuse`: which knob cannot be so and why; empty: it can run.
     """
 
     name: str
@@ -644,6 +645,7 @@ class Trial:
     yields: tuple[type[Fact], ...]
     params: Params = field(default_factory=dict)
     partners: int = 1
+    refuse: Callable[[Params], str] = lambda _params: ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,7 +187,11 @@ def stage(where: str, given: object) -> Stage:
                 f"{where}: {name}: {key}: expected {kind(default)} like {default!r}, "
                 f"found {value!r}"
             )
-    return Stage(trial, {**trial.params, **params})
+    whole = {**trial.params, **params}
+    why = trial.refuse(whole)
+    if why:
+        raise UserError(f"{where}: {name}: {why}")
+    return Stage(trial, whole)
 
 
 def expect(where: str, given: object, source: str) -> dict[str, Limits]:

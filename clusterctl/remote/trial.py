@@ -4,7 +4,12 @@ It travels beside a script that names it in its question's `modules`.
 """
 
 import os
+import select
+import signal
 import sys
+import time
+
+GRACE_S = 2.0  # for a worker to die that took too long
 
 said = 0
 
@@ -27,19 +32,20 @@ def spell(value):
     return "%.6g" % value if isinstance(value, float) else value
 
 
-def trouble(kind, detail):
-    say("trouble", kind, " ".join(str(detail).split()))
+def trouble(kind, detail, *part):
+    say("trouble", kind, " ".join(str(detail).split()), *part)
 
 
 def end():
     print("end\t%d" % said)
 
 
-def crew(work, tasks, started=lambda: None):
+def crew(work, tasks, started=lambda: None, patience_s=None):
     """`work(task)`, a row of whole numbers, of every task in a process of its own, side by side.
 
     What comes back is task -> row.  A worker that was killed, broke or could not be started has
-    none, whatever it had done until then.  `started` is called here when all of them run.
+    none, whatever it had done until then, nor has one that takes longer than `patience_s`.
+    `started` is called here when all of them run.
     """
     reader, writer = os.pipe()
     children = {}
@@ -55,10 +61,37 @@ def crew(work, tasks, started=lambda: None):
         children[child] = number
     os.close(writer)
     started()
-    with os.fdopen(reader) as lines:
-        told = [[int(cell) for cell in line.split()] for line in lines]
-    broken = {number for child, number in children.items() if os.waitpid(child, 0)[1]}
+    until = None if patience_s is None else time.monotonic() + patience_s
+    lines = heard(reader, until).split("\n")[:-1]
+    told = [[int(cell) for cell in line.split()] for line in lines]
+    broken = {number for child, number in children.items() if ended(child, until)}
     return {tasks[number]: row for number, *row in told if number not in broken}
+
+
+def heard(reader, until):
+    """What all workers wrote until they ended, or until then."""
+    parts = [b""]
+    while True:
+        left = None if until is None else max(0.0, until - time.monotonic())
+        part = os.read(reader, 65536) if select.select([reader], [], [], left)[0] else b""
+        if not part:
+            os.close(reader)
+            return b"".join(parts).decode()
+        parts.append(part)
+
+
+def ended(child, until):
+    """Its exit status; not 0 where it had to be stopped, or cannot be: a driver may hold it."""
+    if until is None:
+        return os.waitpid(child, 0)[1]
+    while time.monotonic() < until + GRACE_S:
+        gone, status = os.waitpid(child, os.WNOHANG)
+        if gone:
+            return status
+        if time.monotonic() >= until:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.01)
+    return -1
 
 
 def be_worker(work, task, number, writer):

@@ -88,12 +88,13 @@ KINDS: dict[str, tuple[type[Fact], dict[str, Any]]] = {
 
 
 def parse(stdout: str) -> Iterator[Fact | Trouble]:
-    """Rows `trouble`, kind, detail are what the script itself could not do."""
+    """Rows `trouble`, kind, detail and perhaps a part are what the script itself could not do."""
     for row in rows(stdout):
         if isinstance(row, Trouble):
             yield row
-        elif row[0] == "trouble" and len(row) == 3:
-            yield Trouble(Kind.MISSING if row[1] == "missing" else Kind.EXIT, visible(row[2]))
+        elif row[0] == "trouble" and len(row) in (3, 4):
+            kind = Kind.MISSING if row[1] == "missing" else Kind.EXIT
+            yield Trouble(kind, visible(row[2]), *map(visible, row[3:]))
         else:
             yield fact(row)
 
