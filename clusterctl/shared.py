@@ -26,9 +26,11 @@ def explain_shared(findings: list[Finding], nodes: Sequence[Node]) -> list[Findi
 
 def about_nodes(findings: list[Finding]) -> list[Finding]:
     """Nearly all parts of one kind in a node: one finding about the node's like parts."""
+    troubled = {(f.check, f.verdict.node) for f in findings if f.verdict.status in BAD}
     alike: defaultdict[tuple[str, str, str], list[Verdict]] = defaultdict(list)
     for finding in findings:
-        alike[finding.check, finding.verdict.node, kin(finding.verdict)].append(finding.verdict)
+        if (finding.check, finding.verdict.node) in troubled:
+            alike[finding.check, finding.verdict.node, kin(finding.verdict)].append(finding.verdict)
     explained: dict[tuple[str, Fault], str] = {}
     extra = []
     for (check, node, _), verdicts in alike.items():
@@ -144,5 +146,7 @@ def about(sample: Verdict, label: str, hit: Sequence[str], share: str) -> Verdic
 
 def mark(finding: Finding, explained: Mapping[tuple[str, Fault], str]) -> Finding:
     verdict = finding.verdict
+    if finding.shared or verdict.status not in BAD:
+        return finding
     label = explained.get((verdict.node, fault(finding.check, verdict)))
-    return replace(finding, shared=label) if label and not finding.shared else finding
+    return replace(finding, shared=label) if label else finding

@@ -108,9 +108,13 @@ def pci_address(text: str) -> str:
 
 def visible(text: str, limit: int = 400) -> str:
     """Node text made safe to show: control characters become visible, length is bounded."""
-    shown = "".join(
-        char if char.isprintable() else f"\\x{ord(char):02x}" for char in FLOOD.sub(counted, text)
-    )
+    if text.isascii() and text.isprintable():  # nearly all is, and a character a turn is slow
+        shown = text
+    else:
+        shown = "".join(
+            char if char.isprintable() else f"\\x{ord(char):02x}"
+            for char in FLOOD.sub(counted, text)
+        )
     return shown if len(shown) <= limit else f"{shown[:limit]}… ({len(text)} characters)"
 
 
