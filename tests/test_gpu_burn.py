@@ -1,0 +1,294 @@
+"""The built-in CUDA engine on stub libraries: its processes, its ways to fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from burning import Burning, asked, stage, statuses
+from kin import alive, generation, gone, wait_for
+
+from clusterctl.model import Burn, Kind, Observation
+
+STUBS = Path(__file__).parent / "lab/stubs"
+COMPILER = shutil.which("gcc") or shutil.which("cc")
+OLD = sorted(Path.home().glob(".pyenv/versions/3.6.*/bin/python3.6"))
+PYTHONS = pytest.mark.parametrize(
+    "python",
+    [
+        sys.executable,
+        pytest.param(str(OLD[0]) if OLD else "", marks=pytest.mark.skipif(not OLD, reason="3.6")),
+    ],
+    ids=["new", "3.6"],
+)
+pytestmark = pytest.mark.skipif(not COMPILER, reason="needs a C compiler for the stub libraries")
+SIZE = 512
+TILE = "rows 128-255, columns 256-511"  # where the element IN_TILE of a matrix of SIZE lies
+IN_TILE = 130 * SIZE + 300
+MEMORY_MIB = 96
+
+
+@pytest.fixture(scope="session")
+def libraries(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("libraries")
+    for source, library in (("cuda.c", "libcuda.so.1"), ("nvml.c", "libnvidia-ml.so.1")):
+        flags = ["-shared", "-fPIC", "-O3", "-Wall", "-Wextra", "-Werror"]
+        command = [COMPILER, *flags, "-o", str(folder / library), str(STUBS / source)]
+        subprocess.run(command, check=True)
+    return folder
+
+
+@dataclass
+class GpuNode:
+    folder: Path
+
+    def says(self, *lines: str, gpus: int = 3, nvml: tuple[str, ...] = ()) -> None:
+        for name, more in (("cuda", lines), ("nvml", nvml)):
+            text = "\n".join((f"count = {gpus}", *more, ""))
+            (self.folder / f"{name}.conf").write_text(text)
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch, libraries) -> Iterator[GpuNode]:
+    """Nothing may stay: no process, and no file where the engine works."""
+    mark, home = uuid.uuid4().hex, tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("FAMILY", mark)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(libraries))
+    for name in ("cuda", "nvml"):
+        monkeypatch.setenv(f"CLUSTERCTL_{name.upper()}_STATE", str(tmp_path / f"{name}.conf"))
+    made = GpuNode(tmp_path)
+    made.says()
+    yield made
+    assert gone(mark, 10), alive(mark)
+    assert not list(home.iterdir())
+
+
+def burning(runs: str = sys.executable, **params: object) -> Burning:
+    how = {"engine": "built-in", "size": SIZE, "seconds": 1.0, **params}
+    return Burning(asked(stage("gpu_burn", **how)), runs)
+
+
+def burns(seen: Observation) -> dict[tuple[str, str], Burn]:
+    return {(burn.part, burn.rate_unit): burn for burn in seen.facts}
+
+
+def digests(seen: Observation) -> dict[str, str]:
+    return {burn.part: burn.digest for burn in seen.facts if burn.precision}
+
+
+# ----------------------------------------------------------------------------- sound
+
+
+@PYTHONS
+def test_sound_gpus_pass(node, python):
+    node.says(nvml=("gpu.*.power_w = 650", "gpu.*.temp_c = 61", "gpu.2.throttle = hw_thermal"))
+    seen = burning(python).join()
+    assert not seen.troubles
+    found = burns(seen)
+    assert set(found) == {
+        (f"gpu{i}", unit) for i in range(3) for unit in ("tflop_s", "hbm_gbyte_s")
+    }
+    for (part, unit), burn in found.items():
+        assert (burn.engine, burn.errors, burn.temp_max_c) == ("built-in CUDA", 0, 61)
+        assert (burn.power_w, burn.power_limit_w, burn.clock_sm_mhz) == (650, 700, 345)
+        assert ("slowed by hw_thermal" in burn.detail) == (part == "gpu2")
+        if unit == "hbm_gbyte_s":
+            assert burn.covered > 0.9 == burn.asked
+            assert f" of {MEMORY_MIB} MiB" in burn.detail
+        else:
+            assert burn.precision == "bf16"
+            assert burn.rate == pytest.approx(burn.amount / burn.seconds / 1e12, rel=1e-3)
+    (digest,) = set(digests(seen).values())
+    assert digest.startswith(f"bf16-{SIZE}-7:")
+    assert statuses(seen) <= {"pass", "skip"}
+
+
+def test_a_digest_comes_of_the_seed_and_the_size(node):
+    node.says(gpus=1)
+    first, again = (digests(burning().join())["gpu0"] for _ in range(2))
+    smaller = digests(burning(size=256).join())["gpu0"]
+    assert first == again
+    assert first.split(":")[1] != smaller.split(":")[1]
+
+
+def test_it_ends_when_it_was_asked_to(node):
+    began = time.monotonic()
+    seen = burning(seconds=3.0).join()
+    assert sum(burn.seconds for burn in seen.facts if burn.part == "gpu0") < 3.2
+    assert time.monotonic() - began < 12
+
+
+# ----------------------------------------------------------------------------- wrong
+
+
+def test_a_bit_that_flips_now_and_then_is_named_with_its_tile(node):
+    node.says(f"gpu.1.flip = {IN_TILE}")
+    found = burns(burning().join())
+    assert [found[f"gpu{i}", "tflop_s"].errors > 0 for i in range(3)] == [False, True, False]
+    assert f"against the first result: {found['gpu1', 'tflop_s'].errors} wrong in {TILE}" in (
+        found["gpu1", "tflop_s"].detail
+    )
+
+
+def test_a_gpu_that_is_always_wrong_is_caught_by_exact_arithmetic(node):
+    node.says(f"gpu.1.wrong = {IN_TILE}")
+    seen = burning().join()
+    found = burns(seen)["gpu1", "tflop_s"]
+    assert found.errors == 1
+    assert f"by the integer units: 1 wrong in {TILE}" in found.detail
+    assert statuses(seen) >= {"fail"}
+
+
+def test_a_gpu_that_does_not_see_its_own_fault_is_caught_by_the_others(node):
+    node.says(f"gpu.1.wrong = {IN_TILE}", "gpu.1.blind = 1", gpus=4)
+    seen = burning().join()
+    assert burns(seen)["gpu1", "tflop_s"].errors == 0
+    told = digests(seen)
+    assert told["gpu0"] == told["gpu2"] == told["gpu3"] != told["gpu1"]
+    odd, usual = (told[part].split(":") for part in ("gpu1", "gpu0"))
+    for mine, theirs, band in ((odd[2], usual[2], 1), (odd[3], usual[3], 1)):
+        different = [i for i in range(0, len(mine), 4) if mine[i : i + 4] != theirs[i : i + 4]]
+        assert different == [4 * band]
+
+
+def test_a_stuck_bit_of_memory_is_found_where_it_is(node):
+    node.says("gpu.2.stuck = 7000000")
+    found = burns(burning().join())["gpu2", "hbm_gbyte_s"]
+    assert found.errors > 0
+    assert f"the first at {7000000 * 8:#x}, bits 0x0000000000000008" in found.detail
+
+
+# ----------------------------------------------------------------------------- broken
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("gpu.1.fails = 9 719", "CUDA_ERROR_LAUNCH_FAILED"),
+        ("gpu.1.fails = 9 214", "CUDA_ERROR_ECC_UNCORRECTABLE"),
+        ("gpu.1.start = 46", "CUDA_ERROR_DEVICE_UNAVAILABLE"),
+        ("gpu.1.dies = 9", "signal 9"),
+        ("gpu.1.taken_mib = 95", "1 of 96 MiB are free"),
+        ("gpu.1.major = 7", "sm_70"),
+    ],
+)
+def test_one_broken_gpu_costs_its_own_results(node, line, says):
+    node.says(line)
+    seen = burning().join()
+    assert {part for part, _ in burns(seen)} >= {"gpu0", "gpu2"}
+    assert {trouble.part for trouble in seen.troubles} == {"gpu1"}
+    assert says in " ".join(trouble.detail for trouble in seen.troubles)
+    assert ("gpu1", "tflop_s") not in burns(seen)
+    assert "unknown" in statuses(seen)
+
+
+def test_lost_and_divided_gpus_are_told_and_the_others_burn(node):
+    node.says(nvml=("gpu.0.lost = 1", "gpu.2.mig = 1"))
+    seen = burning().join()
+    assert {trouble.part: trouble.detail for trouble in seen.troubles} == {
+        "gpu0": "no handle: GPU is lost",
+        "gpu2": "MIG is on: turn it off to burn the whole GPU",
+    }
+    assert {part for part, _ in burns(seen)} == {"gpu1"}
+
+
+def test_memory_that_another_process_has_was_not_tested(node):
+    node.says("gpu.*.taken_mib = 40", gpus=1)
+    seen = burning().join()
+    assert burns(seen)["gpu0", "hbm_gbyte_s"].covered < 0.6
+    assert "unknown" in statuses(seen)
+
+
+def test_a_driver_that_does_not_start_is_no_result(node):
+    node.says("init = 999", gpus=1)
+    seen = burning().join()
+    assert not seen.facts
+    assert "CUDA_ERROR_UNKNOWN" in seen.troubles[0].detail
+
+
+def test_without_nvml_cuda_counts(node, libraries, tmp_path, monkeypatch):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "libcuda.so.1").symlink_to(libraries / "libcuda.so.1")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(alone))
+    seen = burning().join()
+    assert {part for part, _ in burns(seen)} == {"gpu0", "gpu1", "gpu2"}
+    assert {burn.power_w for burn in seen.facts} == {None}
+
+
+@pytest.mark.parametrize("engine", ["auto", "built-in"])
+def test_no_engine_is_no_pass(node, monkeypatch, engine):
+    monkeypatch.delenv("LD_LIBRARY_PATH")
+    if shutil.which("nvidia-smi"):
+        monkeypatch.setenv("LD_LIBRARY_PATH", "/nonexistent")
+    seen = burning(engine=engine, python="/bin/false").join()
+    assert not seen.facts
+    assert seen.troubles[-1].kind is Kind.MISSING
+    assert "no engine" in seen.troubles[-1].detail
+    assert statuses(seen) == {"unknown"}
+
+
+def test_auto_takes_the_built_in_engine_where_there_is_no_pytorch(node):
+    seen = burning(engine="auto", python="/bin/false").join()
+    assert not seen.troubles
+    assert {burn.engine for burn in seen.facts} == {"built-in CUDA"}
+    assert len(seen.facts) == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_killed_in_the_middle_it_leaves_nothing(node, number):
+    run = burning(seconds=30)
+    mark = os.environ["FAMILY"]
+    assert wait_for(lambda: len(generation(mark, 3)) >= 4)
+    (script,) = generation(mark, 2)
+    os.kill(script, number)
+    seen = run.join()
+    assert seen.troubles
+    assert gone(mark, 5)
+
+
+# ----------------------------------------------------------------------------- copies
+
+
+def copying(**params: object) -> Observation:
+    return Burning(
+        asked(stage("gpu_copy", seconds=1.0, size_mib=4, **params)), sys.executable
+    ).join()
+
+
+@PYTHONS
+def test_copies_are_timed_and_compared(node, python):
+    seen = Burning(asked(stage("gpu_copy", seconds=1.0, size_mib=4)), python).join()
+    assert not seen.troubles
+    found = burns(seen)
+    units = {"h2d_gbyte_s", "d2h_gbyte_s", "d2d_gbyte_s"}
+    own = {(f"gpu{i}", unit) for i in range(3) for unit in units}
+    pairs = {(f"gpu{a}>gpu{b}", "peer_gbyte_s") for a in range(3) for b in range(3) if a != b}
+    assert set(found) == own | pairs
+    assert all(burn.errors == 0 and burn.rate > 0 for burn in found.values())
+    assert found["gpu0>gpu1", "peer_gbyte_s"].engine == "built-in CUDA, direct, rank 0"
+    assert statuses(seen) <= {"pass", "skip"}
+
+
+def test_a_copy_that_garbles_is_found_by_its_target(node):
+    node.says("gpu.1.garbles = 1", "peers = 0")
+    found = burns(copying())
+    assert {key for key, burn in found.items() if burn.errors} == {
+        ("gpu1", "h2d_gbyte_s"),
+        ("gpu1", "d2h_gbyte_s"),
+        ("gpu0>gpu1", "peer_gbyte_s"),
+        ("gpu2>gpu1", "peer_gbyte_s"),
+    }
+    assert found["gpu0>gpu2", "peer_gbyte_s"].engine == "built-in CUDA, staged"
