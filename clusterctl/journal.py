@@ -1,0 +1,251 @@
+"""Read what remote/journal.py wrote: records, samples, steps, and how long a node was burnt.
+
+Kinds of records and what each has (`m`, seconds of the node's monotonic clock, is in all of them):
+
+    start      version campaign boot uptime_s w every_s lease_s hard_s policy folder volatile python
+    command    the order as it was accepted: id do …
+    begin      step name load soak timeout_s
+    end        step name code why s out err; out_bytes and err_bytes where a stream was cut,
+               survivors where some of it cannot be killed
+    dropped    step name why: accepted, and never begun
+    full       groups: [[folder, [names], [values]], …]; every value
+    sample     d: [index, value, …], what changed; indices count through the last full's groups
+    kernel     lines: [[seconds, text], …]; more: how many lines were left out or overwritten
+    lease      held after_s policy
+    disk       error ("": it works again) lost_samples
+    clock      jump_s w: the wall clock against the monotonic one
+    stop       why: the load stops and the supervisor with it
+    finish     why w: its last word
+    orphaned   why survivors: the supervisor was killed; its sibling ended the steps
+    bug        text
+
+`w` is the wall clock, a label only.  `why` of an end: exit, timeout, flood, told, lease, disk,
+deadline, drained, or a signal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from clusterctl.model import Answer
+
+LINE = re.compile(rb"([0-9a-f]{8}) (\d{1,18}) (\{.*\})")
+GAP = 3.0  # samples that may be late, in intervals, until the time between them is nobody's
+LOST = "lost"  # `why` of a step whose end nobody saw
+
+Value = int | float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    sequence: int
+    kind: str
+    at_s: float  # of the node's monotonic clock: comparable until the next start
+    cells: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Corrupt:
+    """Bytes that are no record, or records that are not there.  `offset` in what was read."""
+
+    offset: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Every value as of then.  `changed`: the names of those that differ from the sample before.
+
+    Names are /sys/…, gpu3.temp_c, or nvml and kmsg, which say "ok" or why they are silent.
+    """
+
+    at_s: float
+    values: Mapping[str, Value] = field(hash=False)
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One that has ended.  `code` None: it was stopped, or nobody knows (`why` LOST)."""
+
+    identity: str
+    name: str
+    load: bool
+    soak: bool
+    began_s: float
+    why: str
+    code: int | None = None
+    seconds: float = 0.0
+    stdout: str = ""
+    stderr: str = ""
+    truncated: bool = False
+    survivors: int = 0
+
+    def answer(self) -> Answer:
+        """For the parser of the trial that asked."""
+        code = self.code if self.why == "exit" else None
+        return Answer(self.name, code, self.stdout, self.stderr, self.seconds, self.truncated)
+
+
+def records(data: bytes, *, after: int | None = None) -> Iterator[Record | Corrupt]:
+    """Never raises.  `after`: the sequence number before the first, if there was one."""
+    offset, last = 0, after
+    while offset < len(data):
+        end = data.find(b"\n", offset)
+        if end < 0:
+            yield Corrupt(offset, "torn: the last line has no end")
+            return
+        found = record(data[offset:end])
+        if found is None:
+            yield Corrupt(offset, f"not a record: {end - offset} bytes")
+        else:
+            if last is not None and found.sequence != last + 1:
+                yield Corrupt(offset, f"record {last} is followed by record {found.sequence}")
+            last = found.sequence
+            yield found
+        offset = end + 1
+
+
+def record(line: bytes) -> Record | None:
+    """One line without its end."""
+    found = LINE.fullmatch(line)
+    if not found or int(found[1], 16) != zlib.crc32(line[9:]):
+        return None
+    try:
+        cells = json.loads(found[3])
+        return Record(int(found[2]), str(cells.pop("k")), float(cells.pop("m")), cells)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def samples(found: Iterable[Record | Corrupt]) -> Iterator[Sample]:
+    """After a corrupt line none comes until the next full one: deltas would add up to nonsense."""
+    names: list[str] = []
+    values: dict[str, Value] = {}
+    known = False
+    for one in found:
+        if isinstance(one, Corrupt) or one.kind == "start":
+            known = False
+        elif one.kind == "full":
+            before = values if known else {}
+            values = dict(named(one.cells.get("groups")))
+            names, known = list(values), bool(values)
+            changed = tuple(name for name in names if before.get(name, names) != values[name])
+            yield Sample(one.at_s, dict(values), changed)
+        elif one.kind == "sample" and known:
+            delta = fitting(one.cells.get("d"), len(names))
+            if delta is None:
+                known = False
+                continue
+            changed = tuple(names[index] for index in delta[::2])
+            values |= dict(zip(changed, delta[1::2], strict=True))
+            yield Sample(one.at_s, dict(values), changed)
+
+
+def named(groups: object) -> Iterator[tuple[str, Value]]:
+    if not isinstance(groups, list):
+        return
+    for group in groups:
+        match group:
+            case [str(folder), list(names), list(values)]:
+                joint = "/" if folder.startswith("/") else "." if folder else ""
+                for name, value in zip(names, values, strict=False):
+                    yield f"{folder}{joint}{name}", value
+
+
+def fitting(delta: object, count: int) -> list[Any] | None:
+    if not isinstance(delta, list) or len(delta) % 2:
+        return None
+    good = all(isinstance(index, int) and 0 <= index < count for index in delta[::2])
+    return delta if good else None
+
+
+def steps(found: Iterable[Record | Corrupt]) -> Iterator[Step]:
+    """Those that have ended, or were lost with their supervisor; not the one that still runs."""
+    begun: Record | None = None
+    for one in found:
+        if isinstance(one, Corrupt):
+            continue
+        if begun and one.kind in {"start", "orphaned", "begin"}:
+            yield lost(begun, one)
+            begun = None
+        if one.kind == "begin":
+            begun = one
+        elif one.kind == "end":
+            mine = begun if begun and begun.cells.get("step") == one.cells.get("step") else None
+            yield ended(mine, one)
+            begun = None
+
+
+def lost(begun: Record, by: Record) -> Step:
+    seconds = by.at_s - begun.at_s if by.kind == "orphaned" else 0.0
+    return Step(**whose(begun), began_s=begun.at_s, why=LOST, seconds=seconds)
+
+
+def whose(one: Record) -> dict[str, Any]:
+    return {
+        "identity": str(one.cells.get("step", "")),
+        "name": str(one.cells.get("name", "")),
+        "load": bool(one.cells.get("load", True)),
+        "soak": bool(one.cells.get("soak", False)),
+    }
+
+
+def ended(begun: Record | None, one: Record) -> Step:
+    seconds = float(one.cells.get("s", 0.0))
+    return Step(
+        **(whose(begun or one)),
+        began_s=begun.at_s if begun else one.at_s - seconds,
+        why=str(one.cells.get("why", "")),
+        code=one.cells.get("code"),
+        seconds=seconds,
+        stdout=str(one.cells.get("out", "")),
+        stderr=str(one.cells.get("err", "")),
+        truncated="out_bytes" in one.cells,
+        survivors=int(one.cells.get("survivors", 0)),
+    )
+
+
+def burnt_s(found: Iterable[Record | Corrupt], *, gap: float = GAP) -> float:
+    """Seconds in which a step that loads ran and was sampled; see `burnt`."""
+    return sum(burnt(found, gap=gap).values())
+
+
+def burnt(found: Iterable[Record | Corrupt], *, gap: float = GAP) -> dict[str, float]:
+    """Step name -> seconds in which it ran, was a load, and was sampled, over all boots.
+
+    Time counts between two samples of one supervisor at most `gap` intervals apart, and only what
+    of it lies inside a step.  What came after the last sample before a kill or reboot, and what
+    nobody can read any more, does not count.
+    """
+    total: dict[str, float] = {}
+    pending: dict[str, float] = {}  # since the last sample
+    sampled_s: float | None = None
+    running: tuple[str, float] | None = None  # name, and since when
+    every_s = 10.0
+    for one in found:
+        if isinstance(one, Corrupt) or one.kind in {"start", "orphaned"}:
+            pending, sampled_s, running = {}, None, None
+            if isinstance(one, Record) and one.kind == "start":
+                every_s = float(one.cells.get("every_s", every_s))
+            continue
+        if running and one.kind in {"end", "full", "sample", "begin"}:
+            name, since_s = running
+            pending[name] = pending.get(name, 0.0) + max(0.0, one.at_s - since_s)
+            running = (name, one.at_s)
+        if one.kind == "begin":
+            name = str(one.cells.get("name", ""))
+            running = (name, one.at_s) if one.cells.get("load", True) else None
+        elif one.kind == "end":
+            running = None
+        elif one.kind in {"full", "sample"}:
+            if sampled_s is not None and one.at_s - sampled_s <= gap * every_s:
+                for name, seconds in pending.items():
+                    total[name] = total.get(name, 0.0) + seconds
+            pending, sampled_s = {}, one.at_s
+    return total

@@ -1,0 +1,224 @@
+"""Sample what moves on a node and costs next to nothing to look at: files, kernel log, GPUs.
+
+Names are a file's path, gpu3.temp_c, or `nvml` and `kmsg`, which say whether those sources are
+"ok".  Values are whole numbers or text; "!" and an error's name where it cannot be read, None where
+its source is silent.
+"""
+
+import errno
+import glob
+import os
+import re
+
+FILES = (
+    "/sys/class/infiniband/*/ports/*/state",
+    "/sys/class/infiniband/*/ports/*/phys_state",
+    "/sys/class/infiniband/*/ports/*/rate",
+    "/sys/class/infiniband/*/ports/*/counters/*err*",
+    "/sys/class/infiniband/*/ports/*/counters/link_*",
+    "/sys/class/infiniband/*/ports/*/counters/*integrity*",
+    "/sys/class/infiniband/*/ports/*/counters/*overrun*",
+    "/sys/class/infiniband/*/ports/*/counters/*discards",
+    "/sys/class/infiniband/*/ports/*/counters/port_*_data",
+    "/sys/class/infiniband/*/ports/*/hw_counters/*err*",
+    "/sys/class/infiniband/*/ports/*/hw_counters/out_of_*",
+    "/sys/class/infiniband/*/ports/*/hw_counters/*retrans*",
+    "/sys/class/net/*/carrier_changes",
+    "/sys/class/net/*/statistics/rx_crc_errors",
+    "/sys/class/net/*/statistics/?x_errors",
+    "/sys/bus/pci/devices/*/aer_dev_correctable",
+    "/sys/bus/pci/devices/*/aer_dev_nonfatal",
+    "/sys/bus/pci/devices/*/aer_dev_fatal",
+    "/sys/devices/system/edac/mc/mc*/?e_count",
+    "/sys/devices/system/edac/mc/mc*/dimm*/dimm_?e_count",
+    "/sys/class/thermal/thermal_zone*/temp",
+    "/sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count",
+)
+KERNEL = (
+    "NVRM|Xid|mce:|Machine check|EDAC|AER:|nvme |mlx5_|Out of memory|oom-kill|I/O error|hung|"
+    "blocked for more than|amdgpu|segfault|soft lockup|Uncorrected|link is not ready|Link is Down"
+)
+FULL_S = 3600.0  # so that one bad line of a journal costs no more than an hour of deltas
+FILE_BYTES = 4096  # a sysfs attribute is no longer
+FILES_AT_MOST = 4096
+LINES_AT_MOST = 50  # of the kernel's log, a sample
+RECORDS_AT_MOST = 2000
+WHOLE = re.compile(r"-?\d{1,20}")
+KMSG = re.compile(rb"\d+,\d+,(\d+),[^;]*;(.*)")
+
+
+def word(error):
+    return "!" + errno.errorcode.get(error.errno, str(error.errno))
+
+
+class Files:
+    """Files kept open: opening costs more than reading."""
+
+    def __init__(self, patterns):
+        self.patterns = patterns
+        self.paths, self.open, self.raw = [], [], []
+
+    def look(self):
+        """Find them anew: devices come and go."""
+        for descriptor in self.open:
+            if descriptor is not None:
+                os.close(descriptor)
+        found = {path for pattern in self.patterns for path in glob.glob(pattern)}
+        self.paths = sorted(found)[:FILES_AT_MOST]
+        self.open = [None] * len(self.paths)
+        self.raw = [None] * len(self.paths)
+
+    def reopen(self, index):
+        if self.open[index] is not None:
+            os.close(self.open[index])
+            self.open[index] = None
+        self.open[index] = os.open(self.paths[index], os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self, index):
+        try:
+            # A device that came back has new files by the old names; so has a plain file that was
+            # replaced, which is what stands for hardware in a lab.
+            if self.open[index] is None or not os.fstat(self.open[index]).st_nlink:
+                self.reopen(index)
+            return os.pread(self.open[index], FILE_BYTES, 0)
+        except OSError as error:
+            if self.open[index] is not None:
+                os.close(self.open[index])
+                self.open[index] = None
+            return word(error).encode()
+
+    def changes(self):
+        """[(index, value)] of those that read otherwise than before."""
+        found = []
+        for index, before in enumerate(self.raw):
+            raw = self.read(index)
+            if raw != before:
+                self.raw[index] = raw
+                found.append((index, value_of(raw)))
+        return found
+
+
+def value_of(raw):
+    text = raw.decode("utf-8", "replace").strip()
+    return int(text) if WHOLE.fullmatch(text) else text
+
+
+class KernelLog:
+    """New lines that hold one of the words.  `since_s`: of the kernel's clock; None: from now."""
+
+    def __init__(self, words, since_s, path="/dev/kmsg"):
+        self.words = re.compile(words.encode())
+        self.since_us = 0 if since_s is None else since_s * 1e6
+        self.rest = b""
+        self.file = None
+        self.state = "ok"
+        try:
+            self.file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            if since_s is None:
+                os.lseek(self.file, 0, os.SEEK_END)
+        except OSError as error:
+            self.state = word(error)
+
+    def read(self):
+        """([[seconds, text], …], how many more there were)."""
+        lines, more = [], 0
+        if self.file is None:
+            return lines, more
+        for _ in range(RECORDS_AT_MOST):
+            try:
+                chunk = os.read(self.file, 8192)  # one record of the device, much of a plain file
+            except OSError as error:
+                if error.errno == errno.EPIPE:  # overwritten before we came; the next read goes on
+                    more += 1
+                    continue
+                if error.errno != errno.EAGAIN:
+                    self.state = word(error)
+                break
+            if not chunk:
+                break
+            *whole, self.rest = (self.rest + chunk).split(b"\n")
+            for line in whole:
+                found = KMSG.match(line)
+                if not found or int(found.group(1)) < self.since_us:
+                    continue
+                if not self.words.search(found.group(2)):
+                    continue
+                if len(lines) < LINES_AT_MOST:
+                    text = found.group(2)[:1000].decode("utf-8", "replace")
+                    lines.append([int(found.group(1)) / 1e6, text])
+                else:
+                    more += 1
+        return lines, more
+
+
+class Sampler:
+    """All sources together.  `begin` a sample, then `take` it when it `waits` no longer."""
+
+    def __init__(self, files, log, gpus):
+        self.files, self.log, self.gpus = files, log, gpus
+        self.head = []  # what the last sample said of the states of NVML and of the log
+        self.gpu_names, self.gpu_values = [], []
+        self.full_at = None
+        self.asked = False
+
+    def begin(self, now, deadline):
+        self.asked = self.gpus.request(full=self.full_due(now), deadline=deadline)
+
+    def waits(self):
+        return self.asked and self.gpus.deadline is not None
+
+    def full_due(self, now):
+        return self.full_at is None or now - self.full_at >= FULL_S
+
+    def again(self):
+        """The next sample is a full one: what was said before was lost."""
+        self.full_at = None
+
+    def take(self, now):
+        """(the record, the kernel's record or None)."""
+        full = self.full_due(now)
+        if full:
+            self.files.look()
+            self.full_at = now
+        lines, more = self.log.read()
+        kernel = {"k": "kernel", "lines": lines, "more": more} if lines or more else None
+        head = [self.gpus.state, self.log.state]
+        changes = self.files.changes()
+        if full or self.gpus.names != self.gpu_names:
+            record = {"k": "full", "groups": self.groups(head)}
+        else:
+            base = 2 + len(self.gpus.values)
+            found = differences(self.head, head, 0)
+            found += differences(self.gpu_values, self.gpus.values, 2)
+            for index, value in changes:
+                found += [index + base, value]
+            record = {"k": "sample", "d": found}
+        self.head, self.gpu_names = head, self.gpus.names
+        self.gpu_values = list(self.gpus.values)
+        return record, kernel
+
+    def groups(self, head):
+        """[[folder, [names], [values]], …]; indices of later deltas count through all of them."""
+        named = [("", "nvml", head[0]), ("", "kmsg", head[1])]
+        for name, value in zip(self.gpus.names, self.gpus.values):
+            named.append((*name.split(".", 1), value))
+        for path, raw in zip(self.files.paths, self.files.raw):
+            named.append((*os.path.split(path), value_of(raw)))
+        found = []
+        for folder, name, value in named:
+            if not found or found[-1][0] != folder:
+                found.append([folder, [], []])
+            found[-1][1].append(name)
+            found[-1][2].append(value)
+        return found
+
+
+def differences(before, now, base):
+    """[index, value, …] of what changed between two lists of one length."""
+    if before == now:
+        return []
+    found = []
+    for index, value in enumerate(now):
+        if value != before[index]:
+            found += [index + base, value]
+    return found

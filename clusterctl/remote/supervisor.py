@@ -1,0 +1,442 @@
+"""The daemon of a campaign on its node: runs steps, samples, keeps its lease and its deadline.
+
+Argument: a JSON object of campaign, folder, plan, and the descriptors of the lock and of a pipe on
+which it says "ok" or why not.  The plan, every key optional but `hard_s`:
+
+    every_s 10      between samples
+    hard_s          from now until everything stops, whatever happens
+    lease_s 3600    without a word from the controller, until the lease is lost
+    policy "stop"   what a lost lease means for the load: "stop", or "run_on" to the deadline
+    files, kernel   patterns of files to sample; a regular expression for kernel lines to keep
+    nvml true       sample GPUs
+    nice 10         of steps
+    sources {}      script, module and file name -> text, for steps; as a Question's
+
+Orders come as {"do": …} on a socket in the folder, one a connection; every one renews the lease:
+
+    {"do": "state"}                                          the reply is the state alone
+    {"do": "run", "id", "step", "sources": {}}               after what runs and waits already
+    {"do": "stop_step", "id", "step": an id; none: whatever runs}
+    {"do": "soak", "id", "on": true, "steps": […]}           again and again, in turn, when nothing
+                                                             else is to run; off stops it
+    {"do": "drain", "id"}        what was accepted still runs, no soak step begins, then it ends
+    {"do": "stop", "now": false}                             the load stops, then it ends
+
+A step: {"name", "timeout_s", "script" and "argv", or "argv" alone as a command; "modules": [],
+"files": [], "env": {}, "nice", "cap_bytes" of each stream, "term_s" from SIGTERM to SIGKILL,
+"load": true}.  `load` false: it burns nothing, and its time does not count.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+
+import apart
+import cgroups
+import places
+from gpus import Gpus
+from journal import Journal, whole
+from load import Load
+from orders import Refused, obey, told
+from sampler import FILES, KERNEL, Files, KernelLog, Sampler
+
+MARK = "CLUSTERCTL_CAMPAIGN"
+VERSION = 1
+GPU_S = 5.0  # of patience with NVML, a sample
+JUMP_S = 0.5  # of the wall clock against the monotonic one; chrony slews 0.005 s in 10 s at most
+LATE_S = 60.0  # past the deadline, the watcher believes that we hang
+REQUEST_BYTES = 8 << 20
+CLIENT_S = 30.0
+FLUSH_S = 10.0
+NOW_S = 1.0  # from SIGTERM to SIGKILL for who is in a hurry
+
+
+class Client:
+    """A connection.  `durable`: it is answered when this record is on disk."""
+
+    def __init__(self, wire, until):
+        self.wire, self.until = wire, until
+        self.heard = b""
+        self.reply = self.durable = None
+
+
+class Supervisor:
+    def __init__(self, order, wall=time.time):
+        """`wall`: the clock that people read; it only labels.  Raises OSError."""
+        self.wall, self.plan = wall, order["plan"]
+        self.campaign, self.folder, self.lock = order["campaign"], order["folder"], order["lock"]
+        self.began = self.renewed = self.due = time.monotonic()
+        self.every_s = float(self.plan.get("every_s", 10.0))
+        self.lease_s = float(self.plan.get("lease_s", 3600.0))
+        self.deadline = self.began + float(self.plan["hard_s"])
+        self.offset_s = wall() - self.began
+        self.held, self.sampling, self.draining, self.ending = True, False, False, False
+        self.stopping = self.disk = ""
+        self.accepted = set()
+        self.poll, self.clients = select.poll(), {}
+        self.watcher = self.lifeline = self.gpu_pipe = None
+        self.ring_for_signals()
+        self.open()
+
+    # ------------------------------------------------------------------------- coming up
+
+    def open(self):
+        path = os.path.join(self.folder, "journal")
+        since_s = self.look_back(path) if os.path.exists(path) else None
+        self.journal = Journal(path, wake=self.ring)
+        self.listen()
+        plan = self.plan
+        groups = cgroups.make(self.campaign, "steps")
+        for place in cgroups.make(self.campaign, "supervisor"):
+            apart.put(place + "/cgroup.procs", str(os.getpid()))
+        apart.put("/proc/self/oom_score_adj", "-900")
+        self.load = Load(self.campaign, self.tell, self.poll, groups, plan.get("nice", 10))
+        self.load.sources.update(plan.get("sources") or {})
+        log = KernelLog(plan.get("kernel", KERNEL), since_s)
+        self.gpus = Gpus(self.campaign, MARK, plan.get("nvml", True))
+        self.sampler = Sampler(Files(plan.get("files", FILES)), log, self.gpus)
+        limits = {name: plan[name] for name in ("hard_s", "policy") if name in plan}
+        self.tell(
+            "start",
+            version=VERSION,
+            campaign=self.campaign,
+            boot=places.boot_id(),
+            uptime_s=places.uptime_s(),
+            w=round(self.wall(), 3),
+            every_s=self.every_s,
+            lease_s=self.lease_s,
+            folder=self.folder,
+            volatile=places.volatile(self.folder),
+            cgroups=groups,
+            python=sys.version.split()[0],
+            **limits,
+        )
+        self.journal.start()
+        self.watch()
+
+    def look_back(self, path):
+        """Since when the kernel's log is news: after a reboot, all of it."""
+        boot, last_s = "", 0.0
+        for _, record in whole(path):
+            if record.get("k") == "start":
+                boot = record.get("boot", "")
+            elif record.get("k") == "command":
+                self.accepted.add(record.get("id"))
+            last_s = record.get("m", last_s)
+        return last_s if boot == places.boot_id() else 0.0
+
+    def ring_for_signals(self):
+        self.wake, self.bell = os.pipe()
+        for end in (self.wake, self.bell):
+            os.set_blocking(end, False)
+        self.poll.register(self.wake, select.POLLIN)
+        signal.set_wakeup_fd(self.bell)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # SIG_DFL would not write to the bell
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self.told_to_stop)
+
+    def ring(self):
+        try:
+            os.write(self.bell, b"j")
+        except OSError:
+            pass  # full of rings already
+
+    def told_to_stop(self, number, frame):
+        del frame
+        self.stopping = self.stopping or "signal %d" % number
+
+    def listen(self):
+        path = os.path.join(self.folder, "control")
+        if os.path.exists(path):
+            os.unlink(path)
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(path)
+        self.listener.listen(16)
+        self.listener.settimeout(0)
+        self.poll.register(self.listener, select.POLLIN)
+
+    def watch(self):
+        """Start the watcher, again where it was killed."""
+        if self.watcher is not None and self.watcher.poll() is None:
+            return
+        if self.lifeline is not None:
+            os.close(self.lifeline)
+        ours, self.lifeline = os.pipe()
+        left_s = self.deadline - time.monotonic() + LATE_S
+        names = ("watcher", "journal", "steps", "cgroups", "places")
+        try:
+            self.watcher = apart.launch(
+                (self.campaign, "watcher"),
+                sources={name: apart.source(name) for name in names},
+                script="watcher",
+                argv=[json.dumps([self.campaign, self.folder, ours, os.getpid(), left_s])],
+                env=apart.environment(**{MARK: self.campaign}),
+                pass_fds=(ours, self.lock),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        finally:
+            os.close(ours)
+
+    # ------------------------------------------------------------------------- the journal
+
+    def tell(self, kind, droppable=False, **cells):
+        record = {"k": kind, "m": round(time.monotonic(), 3)}
+        record.update(cells)
+        return self.journal.add(record, droppable=droppable)
+
+    def mind_the_disk(self):
+        """A disk that takes nothing stops the load: nobody would know what it did."""
+        trouble = self.journal.trouble
+        if trouble == self.disk:
+            return
+        self.disk = trouble
+        if trouble:
+            self.tell("disk", error=trouble)
+            self.load.cease("disk")
+            return
+        lost, self.journal.lost = self.journal.lost, 0
+        self.tell("disk", error="", lost_samples=lost)
+        self.sampler.again()
+
+    # ------------------------------------------------------------------------- sampling
+
+    def sample(self, now):
+        if self.gpus.deadline is not None and now >= self.gpus.deadline:
+            self.lose_gpus("timeout")
+        if now >= self.due and not self.sampling:
+            self.due = now + self.every_s - (now - self.due) % self.every_s
+            started = self.gpus.start(now)
+            if started is not None:
+                self.gpu_pipe = started
+                self.poll.register(started, select.POLLIN)
+            self.sampling = True
+            self.sampler.begin(now, now + min(GPU_S, self.every_s / 2))
+        if self.sampling and not self.sampler.waits():
+            self.sampling = False
+            self.take(now)
+
+    def take(self, now):
+        record, kernel = self.sampler.take(now)
+        offset_s = self.wall() - time.monotonic()
+        jump_s, self.offset_s = offset_s - self.offset_s, offset_s
+        if abs(jump_s) > JUMP_S:
+            self.tell("clock", jump_s=round(jump_s, 3), w=round(self.wall(), 3))
+        if record["k"] == "full":
+            record["w"] = round(self.wall(), 3)
+        if kernel:
+            self.tell(kernel.pop("k"), **kernel)
+        if self.tell(record.pop("k"), droppable=True, **record) is None:
+            self.sampler.again()
+
+    def hear_gpus(self):
+        try:
+            chunk = os.read(self.gpu_pipe, 1 << 20)
+        except OSError:
+            chunk = b""
+        try:
+            if chunk:
+                self.gpus.heard(chunk)
+            else:
+                self.lose_gpus("ended")
+        except (ValueError, KeyError, IndexError):
+            self.lose_gpus("unreadable")
+
+    def lose_gpus(self, why):
+        self.poll.unregister(self.gpus.lost(why))
+        self.gpu_pipe = None
+
+    # ------------------------------------------------------------------------- who talks to us
+
+    def state(self):
+        now = time.monotonic()
+        space = os.statvfs(self.folder)
+        return {
+            "alive": True,
+            "campaign": self.campaign,
+            "pid": os.getpid(),
+            "boot": places.boot_id(),
+            "uptime_s": places.uptime_s(),
+            "m": round(now, 3),
+            "w": round(self.wall(), 3),
+            "folder": self.folder,
+            "step": self.load.state(),
+            "queued": [identity for identity, _ in self.load.queue],
+            "soak": self.load.soak_id if self.load.soak else "",
+            "draining": self.draining,
+            "stopping": self.stopping,
+            "lease_left_s": round(self.renewed + self.lease_s - now, 1),
+            "hard_left_s": round(self.deadline - now, 1),
+            "disk": self.disk,
+            "disk_free_bytes": space.f_bavail * space.f_frsize,
+            "unwritten": len(self.journal.queue),
+            "nvml": self.gpus.state,
+        }
+
+    def welcome(self):
+        try:
+            wire, _ = self.listener.accept()
+        except OSError:
+            return
+        wire.settimeout(0)
+        self.clients[wire.fileno()] = Client(wire, time.monotonic() + CLIENT_S)
+        self.poll.register(wire, select.POLLIN)
+
+    def hear(self, client):
+        try:
+            chunk = client.wire.recv(1 << 20)
+        except BlockingIOError:
+            return
+        except OSError:
+            chunk = b""
+        client.heard += chunk
+        if not chunk or len(client.heard) > REQUEST_BYTES:
+            self.part(client)
+        elif client.heard.endswith(b"\n") and client.reply is None:
+            try:
+                client.reply, client.durable = self.answer(json.loads(client.heard.decode()))
+            except (Refused, ValueError, TypeError, KeyError) as error:
+                client.reply = {"ok": False, "why": str(error) or repr(error)}
+
+    def answer(self, order):
+        """(reply, the record to wait for or None).  Raises Refused."""
+        now = time.monotonic()
+        self.renew(now)
+        kind = order.get("do")
+        if kind == "state":
+            return self.state(), None
+        if kind == "stop":
+            self.stopping = self.stopping or "told"
+            if order.get("now"):
+                self.load.cease("told", NOW_S)
+            return {"ok": True}, None
+        if kind not in ("run", "stop_step", "soak", "drain") or not order.get("id"):
+            raise Refused("no such order")
+        if order["id"] in self.accepted:
+            return {"ok": True, "repeated": True}, self.journal.sequence - 1
+        if self.stopping or self.draining:
+            raise Refused("it is ending: " + (self.stopping or "drain"))
+        if self.disk and kind != "stop_step":
+            raise Refused("the journal cannot be written: " + self.disk)
+        if kind == "drain":
+            self.draining, self.load.soak = True, []
+        else:
+            obey(order, self.load, now)
+        self.accepted.add(order["id"])
+        return {"ok": True}, self.tell("command", **told(order))
+
+    def renew(self, now):
+        if not self.held:
+            self.held = True
+            self.tell("lease", held=True, after_s=round(now - self.renewed, 1))
+        self.renewed = now
+
+    def reply(self, client):
+        if client.durable is not None and client.durable >= self.journal.durable:
+            if not self.journal.trouble:
+                return
+            client.reply = {"ok": False, "why": "the journal cannot be written: " + self.disk}
+        try:
+            client.wire.send(json.dumps(client.reply).encode() + b"\n")
+        except OSError:
+            pass
+        self.part(client)
+
+    def part(self, client):
+        self.poll.unregister(client.wire)
+        del self.clients[client.wire.fileno()]
+        client.wire.close()
+
+    # ------------------------------------------------------------------------- the loop
+
+    def tick(self, now):
+        self.mind_the_disk()
+        if self.held and now - self.renewed > self.lease_s:
+            self.held = False
+            policy = self.plan.get("policy", "stop")
+            self.tell("lease", held=False, after_s=round(now - self.renewed, 1), policy=policy)
+            if policy != "run_on":
+                self.load.cease("lease")
+        if now >= self.deadline:
+            self.stopping = self.stopping or "deadline"
+        if self.draining and self.load.idle():
+            self.stopping = self.stopping or "drained"
+        if self.stopping and not self.ending:
+            self.ending = True
+            self.tell("stop", why=self.stopping)
+            self.load.cease(self.stopping)
+        self.load.tick(now)
+        if not self.stopping:
+            self.load.begin_next(now)
+        self.sample(now)
+        self.watch()
+        for client in list(self.clients.values()):
+            if client.reply is not None:
+                self.reply(client)
+            elif now > client.until:
+                self.part(client)
+
+    def until_next_s(self, now):
+        moments = [self.due, self.load.next_s(now), self.deadline]
+        if self.held:
+            moments.append(self.renewed + self.lease_s)
+        if self.gpus.deadline is not None:
+            moments.append(self.gpus.deadline)
+        moments += [client.until for client in self.clients.values()]
+        return max(0.0, min(moments) - now)
+
+    def run(self):
+        while not (self.ending and self.load.step is None):
+            wait_s = self.until_next_s(time.monotonic())
+            for descriptor, _ in self.poll.poll(int(wait_s * 1000) + 1):
+                if descriptor == self.wake:
+                    os.read(self.wake, 4096)
+                elif descriptor == self.listener.fileno():
+                    self.welcome()
+                elif descriptor in self.clients:
+                    self.hear(self.clients[descriptor])
+                elif descriptor == self.gpu_pipe:
+                    self.hear_gpus()
+                elif self.load.step and descriptor in self.load.step.pipes:
+                    self.load.hear(descriptor)
+            self.tick(time.monotonic())
+
+    def close(self):
+        """Nobody may find us half gone: the socket goes first, the lock with our process."""
+        os.unlink(os.path.join(self.folder, "control"))
+        self.listener.close()
+        if self.gpus.process is not None:
+            self.gpus.process.kill()
+        self.tell("finish", why=self.stopping, w=round(self.wall(), 3))
+        self.journal.close(FLUSH_S)
+        cgroups.leave(self.campaign, "supervisor")
+        os.write(self.lifeline, b"q")
+
+
+def main(order, wall=time.time):
+    order = json.loads(order)
+    try:
+        supervisor = Supervisor(order, wall)
+    except BaseException:
+        os.write(order["ready"], traceback.format_exc().encode())
+        raise
+    os.write(order["ready"], b"ok\n")
+    os.close(order["ready"])
+    try:
+        supervisor.run()
+        supervisor.close()
+    except BaseException:
+        # The watcher ends the steps.
+        supervisor.tell("bug", text=traceback.format_exc())
+        supervisor.journal.close(FLUSH_S)
+        raise
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,97 @@
+"""Questions to the supervisor of a campaign on a node, and the reading of its answers.
+
+What each does, and the keys of plan, order and step, stand in remote/supervise.py and
+remote/supervisor.py.  `places`: folders to keep its state in, best first; empty: its own choice.
+Every question may be repeated after a lost answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clusterctl.model import Answer, Kind, Question, Trouble
+
+SCRIPT = "supervise"
+ASKS = ("places", "journal")
+ENDS = (*ASKS, "apart", "cgroups", "steps")
+RUNS = (
+    *ENDS, "gpus", "load", "orders", "sample_nvml", "sampler", "supervisor", "watcher",
+)  # fmt: skip
+START_S, ASK_S, STOP_S, COLLECT_S = 40.0, 30.0, 90.0, 40.0
+HEAD_BYTES = 1 << 16  # of the line before the records
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`ok` False: `words["why"]` not; `words["holder"]` is the campaign that has the node.
+
+    Of `fetch`: `words` has the state, `size` (as far as the journal goes) and `next` (where to go
+    on), and `journal` holds whole records.  `words["alive"]` False: `words["why"]` there is no
+    supervisor; None: it does not answer.
+    """
+
+    ok: bool
+    words: Mapping[str, Any] = field(hash=False)
+    journal: bytes = b""
+
+
+def ask(
+    verb: str, campaign: str, places: Sequence[str], words: Sequence[str], **how: Any
+) -> Question:
+    chosen = (f"--in={':'.join(places)}",) if places else ()
+    return Question(verb, (verb, campaign, *chosen, *words), script=SCRIPT, **how)
+
+
+def start(campaign: str, plan: Mapping[str, Any], places: Sequence[str] = ()) -> Question:
+    """Answered when the supervisor is up and its first record on its way to disk."""
+    words = (json.dumps(plan), *RUNS)
+    return ask("start", campaign, places, words, modules=RUNS, timeout_s=START_S)
+
+
+def fetch(
+    campaign: str, offset: int, *, most_bytes: int = 1 << 20, places: Sequence[str] = ()
+) -> Question:
+    """The state, and records from `offset`, a byte; all of them stay on the node."""
+    words = (str(offset), str(most_bytes))
+    cap = most_bytes + HEAD_BYTES
+    return ask("fetch", campaign, places, words, modules=ASKS, timeout_s=ASK_S, cap_bytes=cap)
+
+
+def tell(campaign: str, order: Mapping[str, Any], places: Sequence[str] = ()) -> Question:
+    """Answered when the order is on the node's disk."""
+    return ask("tell", campaign, places, (json.dumps(order),), modules=ASKS, timeout_s=ASK_S)
+
+
+def stop(campaign: str, *, now: bool = False, places: Sequence[str] = ()) -> Question:
+    """Answered when nothing of it runs any more."""
+    words = ("now",) if now else ()
+    return ask("stop", campaign, places, words, modules=ENDS, timeout_s=STOP_S)
+
+
+def collect(campaign: str, size: int, places: Sequence[str] = ()) -> Question:
+    """Removes it all.  Refused unless `size` bytes is as far as the journal goes."""
+    return ask("collect", campaign, places, (str(size),), modules=ENDS, timeout_s=COLLECT_S)
+
+
+def reply(answer: Answer) -> Reply | Trouble:
+    """Trouble: nobody knows what was done; ask again."""
+    if answer.exit_code is None:
+        return Trouble(Kind.TIMEOUT, "the node did not finish in time")
+    if answer.exit_code != 0:
+        last = answer.stderr.strip().rpartition("\n")[2]
+        return Trouble(Kind.EXIT, f"exit {answer.exit_code}: {last}")
+    head, _, rest = answer.stdout.partition("\n")
+    try:
+        words = json.loads(head)
+        ok = words["ok"] is True
+    except (ValueError, TypeError, KeyError):
+        return Trouble(Kind.UNREADABLE, f"not an answer of a supervisor: {head[:80]!r}")
+    if not rest:
+        return Reply(ok, words)
+    journal, _, mark = rest.rpartition("end\t")
+    if answer.truncated or not mark.strip().isdecimal():
+        return Trouble(Kind.CUT, "the journal's end mark is missing")
+    return Reply(ok, words, journal.encode())
