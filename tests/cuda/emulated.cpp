@@ -35,6 +35,9 @@ static u64 all_bad()
 
 static void hold_gemm()
 {
+    // As in test_cuda_kernels.py, of Python's own.
+    HOLDS(element(0, 1) == -87 && element(1, 1) == 121 && element(12345, 99) == -34);
+    HOLDS(element(1u << 27, 0xFFFFFFFFu) == -66);
     run(fill_a, {3, 1, 1}, 64, 0);
     run(fill_b, {3, 1, 1}, 64, 0);
     bool least = false, most = false;
@@ -108,16 +111,12 @@ static void hold_memory()
     }
 }
 
-int main(int count, char **words)
+int main()
 {
     hold_gemm();
     hold_fault(300, 511, 0x7FC00000, true); // NaN
     hold_fault(0, 0, __float_as_uint(c[0]) ^ 1, false);
     hold_fault(127, 256, __float_as_uint(c[127 * N + 256]) ^ 1u << 31, false);
     hold_memory();
-    if (count > 1) { // what the stub library must give too
-        run(digest, {TILES, 1, 1}, 256, 0);
-        printf("%s %016llx %016llx\n", words[1], digests[0], digests[1]);
-    }
     puts("all held");
 }
