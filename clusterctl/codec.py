@@ -17,8 +17,14 @@ FACTS = tuple(TYPES.values())
 FIELDS = {name: tuple(field.name for field in fields(kind)) for name, kind in TYPES.items()}
 
 
+SCALARS = frozenset({str, int, float, bool, type(None)})
+ENCODER = json.JSONEncoder(sort_keys=True)
+
+
 def plain(value: Any) -> Any:
     """A field's value as JSON knows it: times as ISO text, tuples as lists."""
+    if type(value) in SCALARS:  # nearly all are; a Mapping is the dearest question below
+        return value
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Enum):
@@ -92,8 +98,10 @@ def column_type(hint: Any) -> str:
 
 def cell(value: Any) -> Any:
     """A field's value as a parquet column holds it: what nests is JSON text."""
+    if type(value) in SCALARS:
+        return value
     given = plain(value)
-    return json.dumps(given, sort_keys=True) if isinstance(given, (dict, list)) else given
+    return ENCODER.encode(given) if isinstance(given, (dict, list)) else given
 
 
 def uncell(name: str, value: Any) -> Any:

@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import count
 from threading import Lock
 from typing import Literal
@@ -36,7 +36,16 @@ Sink = Callable[[Heard], None]
 
 def line(heard: Heard) -> str:
     """One line of JSON, all ASCII, without the line's end; any text survives."""
-    return json.dumps(asdict(heard))
+    answer, trouble = heard.answer, heard.trouble
+    fields = {
+        "node": heard.node,
+        # Not asdict: it copies every text first.
+        "answer": answer and {name: getattr(answer, name) for name in Answer.__slots__},
+        "trouble": trouble and {name: getattr(trouble, name) for name in Trouble.__slots__},
+        "point": heard.point,
+        "visit": heard.visit,
+    }
+    return json.dumps(fields)
 
 
 def heard(line: str) -> Heard:
