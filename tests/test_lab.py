@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,22 @@ def test_every_node_answers_with_its_own_name(lab: Lab) -> None:
     assert {node: ssh.communicate()[0].strip() for node, ssh in started.items()} == {
         node: node for node in lab.nodes
     }
+
+
+def test_nobody_enters_this_machine_for_a_node(lab: Lab, tmp_path: Path) -> None:
+    noted = tmp_path / "nodes" / "n01" / "pid"
+    noted.parent.mkdir(parents=True)
+    noted.write_text(str(os.getpid()))
+
+    with pytest.raises(LabError, match="own root"):
+        replace(lab, folder=tmp_path).do("n01", "true")
+
+
+def test_a_node_that_starts_afresh_can_be_entered_at_once(lab: Lab) -> None:
+    here = Path("/").stat()
+    for _ in range(5):
+        lab.ask_keeper(do="fresh", node="n16")
+        assert not os.path.samestat(Path(f"/proc/{lab.pid('n16')}/root/").stat(), here)
 
 
 def test_a_node_sees_its_own_processes_and_no_others(lab: Lab) -> None:

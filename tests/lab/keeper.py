@@ -157,6 +157,15 @@ class Keeper:
             self.running[name], go = node.spawn(self.build, plan, restarted=restarted)
             started.append((plan, self.running[name], go))
         node.plug_in(self.build, started)
+        self.await_roots(names)
+
+    def await_roots(self, names: tuple[str, ...]) -> None:
+        """Until each can be entered, or has died before that; see its word in the log then."""
+        for name in names:
+            while not (self.plans[name].keys / "pid").exists():
+                if os.waitid(os.P_PID, self.running[name], os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                    break
+                time.sleep(0.002)
 
     def off(self, name: str) -> None:
         self.later = [(when, other) for when, other in self.later if other != name]
@@ -165,7 +174,7 @@ class Keeper:
             return
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        (self.plans[name].keys / "pid").unlink()
+        (self.plans[name].keys / "pid").unlink(missing_ok=True)
         # The card vanishes with its name space, but in the kernel's own time.
         subprocess.run(["ip", "link", "delete", self.plans[name].link], check=False)
 
@@ -207,7 +216,7 @@ class Keeper:
             for name, first in list(self.running.items()):
                 if first == pid:
                     del self.running[name]
-                    (self.plans[name].keys / "pid").unlink()
+                    (self.plans[name].keys / "pid").unlink(missing_ok=True)
 
     def answer(self, client: socket.socket) -> None:
         with client, client.makefile("rw") as stream:

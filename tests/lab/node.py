@@ -131,12 +131,13 @@ def live(build: Build, plan: Plan, waits: int) -> None:
         os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        note_process_id(build, plan)
         ns.set_hostname(plan.name)
         ns.mount("none", "/", flags=ns.MS_REC | ns.MS_PRIVATE)
         root = mount_root(build, plan)
         os.read(waits, 1)
+        note = os.open(plan.keys, os.O_RDONLY | os.O_DIRECTORY)
         ns.pivot_root(str(root))
+        note_process_id(build, note)
         connect(plan, build.rate)
         os.closerange(3, 1024)
         run("/usr/sbin/sshd", "-E", "/dev/null" if build.light else "/run/sshd.log")
@@ -147,11 +148,15 @@ def live(build: Build, plan: Plan, waits: int) -> None:
         os._exit(1)
 
 
-def note_process_id(build: Build, plan: Plan) -> None:
-    """By this machine's own /proc, because the lab counts its processes anew."""
-    new = plan.keys / "pid.new"
-    new.write_text(os.readlink("self", dir_fd=build.host_proc))
-    new.rename(plan.keys / "pid")
+def note_process_id(build: Build, note: int) -> None:
+    """By this machine's own /proc, because the lab counts its processes anew.
+
+    Only from inside the node's own root: whoever enters it earlier stands in this machine's.
+    """
+    text = os.readlink("self", dir_fd=build.host_proc)
+    new = os.open("pid.new", os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=note)
+    os.write(new, text.encode())
+    os.rename("pid.new", "pid", src_dir_fd=note, dst_dir_fd=note)
 
 
 def mount_root(build: Build, plan: Plan) -> Path:
