@@ -21,6 +21,7 @@ NOT_REPORTED = frozenset(
         "/",
     }
 )
+COUNT = re.compile(r"[0-9]{1,20}")
 ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
 
 FLOOD = re.compile(r"([^\x20-\x7e\w])\1{3,}")  # a hundred NULs say no more than four
@@ -68,7 +69,7 @@ def whole(text: str) -> int | None:
 def count(text: str) -> int:
     """A whole number of things, where there is always one to give: N/A is Unreadable too."""
     text = text.strip()
-    if not re.fullmatch(r"[0-9]{1,20}", text):
+    if not COUNT.fullmatch(text):
         raise Unreadable(f"not a count: {text[:80]!r}")
     return int(text)
 

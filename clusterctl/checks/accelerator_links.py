@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
-from clusterctl.counters import NoRise, rise
+from clusterctl.counters import Rise, rise
 from clusterctl.model import Accelerator, Check, Evidence, Limit, Link, Severity, Status, Verdict
 from clusterctl.peers import majority
 from clusterctl.verdicts import (
@@ -142,6 +143,7 @@ def alone(evidence: Evidence, part: str, links: Sequence[Link]) -> Verdict:
 def errors(evidence: Evidence) -> Iterator[Verdict]:
     """Of links that are up: of the others `counted` speaks."""
     earlier = before(evidence, Link)
+    mute: set[tuple[str, str]] = set()  # a thousand counters may have the same to say once
     for link in facts_of(evidence, Link):
         if link.state != "up":
             continue
@@ -149,10 +151,17 @@ def errors(evidence: Evidence) -> Iterator[Verdict]:
         past = then.counters if then else {}
         for name in link.counters:
             limit = limit_for(name)
-            if limit:
-                yield grown(evidence, link, name, limit, past.get(name))
+            if not limit:
+                continue
+            rose = rise(evidence, name, link.counters[name], past.get(name))
+            if isinstance(rose, Rise):
+                yield grown(evidence, link, name, limit, rose)
+            elif (link.accelerator, rose.why) not in mute:
+                mute.add((link.accelerator, rose.why))
+                yield skipping(evidence, link.accelerator, rose.why)
 
 
+@lru_cache(maxsize=1024)
 def limit_for(name: str) -> str:
     """The limit for this counter; empty: it counts traffic, not errors."""
     word = name.lower()
@@ -162,11 +171,8 @@ def limit_for(name: str) -> str:
     return "error_rise" if any(part in word for part in OTHER_ERRORS) else ""
 
 
-def grown(evidence: Evidence, link: Link, name: str, limit: str, past: int | None) -> Verdict:
-    rose = rise(evidence, name, link.counters[name], past)
+def grown(evidence: Evidence, link: Link, name: str, limit: str, rose: Rise) -> Verdict:
     part, most = link.accelerator, threshold(evidence, limit)
-    if isinstance(rose, NoRise):
-        return skipping(evidence, part, rose.why)
     hourly = limit.endswith("_per_h") and rose.per_s is not None
     amount = rose.per_s * 3600 if hourly and rose.per_s is not None else float(rose.count)
     if amount <= most:
