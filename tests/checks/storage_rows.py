@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rows import row
+from rows import Row, row
 
 from clusterctl.model import (
+    Cpu,
     Drive,
     Filesystem,
 )
@@ -154,8 +155,30 @@ DISK = (
         expect={"sda": "unknown"},
     ),
 )
+TWO = (NVME, replace(NVME, part="nvme1", serial="s2"))
+
+COUNT = (
+    Row(
+        "one of two is gone, its peers have both",
+        {"n1": TWO, "n2": TWO, "n3": TWO[:1], "n4": TWO},
+        expect={"n1 drives": "pass", "n3 drives": "fail"},
+        says="most nodes of this kind",
+    ),
+    Row(
+        "peers of another kind do not count",
+        {f"n{i}": (*TWO[: 1 + (i > 3)], Cpu("cpu", f"c{i > 3}")) for i in range(1, 8)},
+        expect={"n1 drives": "pass", "n7 drives": "pass"},
+    ),
+    row("gone since last time", NVME, earlier=TWO, expect={"drives": "warn"}, says="nvme1"),
+    row("no peers, as last time", NVME, earlier=(NVME,), expect={"drives": "skip"}),
+    row("read first, alone", NVME, expect={"drives": "skip"}),
+    row("one more than last time", *TWO, earlier=(NVME,), expect={"drives": "skip"}),
+    row("fewer than promised", NVME, limits={"drives": 2}, expect={"drives": "fail"}),
+    row("as promised", NVME, limits={"drives": 1}, earlier=TWO, expect={"drives": "pass"}),
+)
 TABLES = {
     "disk_health": DISK,
+    "drive_count": COUNT,
     "disk_space": SPACE,
     "read_only": READ_ONLY,
 }
