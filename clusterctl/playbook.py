@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
 from importlib import resources
@@ -47,8 +48,11 @@ def find(path_or_name: str) -> Path | Traversable:
 
 
 def parse(path: Path | Traversable) -> Playbook:
-    name = str(path.name).removesuffix(".yml")
-    return build(str(path), {"name": name} | read_mapping(path))
+    given = {"name": str(path.name).removesuffix(".yml")} | read_mapping(path)
+    for key in ("probes", "checks"):
+        if given.get(key) == []:
+            raise UserError(f"{path}: {key}: is empty: what is not asked or judged looks healthy")
+    return build(str(path), given)
 
 
 def build(origin: str, given: Mapping[str, Any]) -> Playbook:
@@ -57,7 +61,7 @@ def build(origin: str, given: Mapping[str, Any]) -> Playbook:
     probes = chosen(f"{origin}: probes", given.get("probes", "all"), catalog.all_probes())
     stages = tuple(stage(f"{origin}: stages", entry) for entry in listed(origin, "stages", given))
     return Playbook(
-        name=word(origin, "name", given),
+        name=file_name(origin, word(origin, "name", given)),
         about=word(origin, "about", given),
         select=word(origin, "select", given),
         pace=pace(f"{origin}: pace", given.get("pace", {})),
@@ -100,6 +104,13 @@ def word(origin: str, key: str, given: Mapping[str, Any]) -> str:
     return value
 
 
+def file_name(origin: str, name: str) -> str:
+    """A playbook's name, which its runs' folders carry."""
+    if not re.fullmatch(r"\w[\w.-]{0,99}", name):
+        raise UserError(f"{origin}: name: {name!r}: use letters, digits, . - _")
+    return name
+
+
 def listed(origin: str, key: str, given: Mapping[str, Any]) -> list[Any]:
     value = given.get(key, [])
     if not isinstance(value, list):
@@ -118,7 +129,7 @@ def names(where: str, given: object, known: Collection[str]) -> list[str]:
     if not isinstance(given, list):
         raise UserError(f'{where}: expected "all" or a list of names, found {kind(given)}')
     for name in given:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise UserError(f"{where}: unknown {str(name)!r}{nearest(str(name), known)}")
     return list(dict.fromkeys(given))
 
@@ -158,10 +169,10 @@ def pace(where: str, given: object) -> Pace:
         raise UserError(f"{where}: expected keys and values, found {kind(given)}")
     refuse_unknown(where, given, [field.name for field in fields(Pace)])
     for key, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        if not is_number(value) or value <= 0:
             raise UserError(f"{where}: {key}: expected a number above 0, found {value!r}")
-    if "at_once" in given:
-        given = {**given, "at_once": int(given["at_once"])}
+    if not isinstance(given.get("at_once", 1), int):
+        raise UserError(f"{where}: at_once: expected a whole number, found {given['at_once']!r}")
     return Pace(**given)
 
 
@@ -181,8 +192,8 @@ def stage(where: str, given: object) -> Stage:
     refuse_unknown(f"{where}: {name}", params, list(trial.params))
     for key, value in params.items():
         default = trial.params[key]
-        fits = isinstance(value, (int, float)) if isinstance(default, float) else False
-        if not (fits or type(value) is type(default)):
+        alike = is_number(value) if isinstance(default, float) else type(value) is type(default)
+        if not alike:
             raise UserError(
                 f"{where}: {name}: {key}: expected {kind(default)} like {default!r}, "
                 f"found {value!r}"
