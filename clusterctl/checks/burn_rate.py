@@ -22,12 +22,19 @@ from clusterctl.verdicts import (
 )
 
 ALONE = "run it once more alone; if it stays slow look at cooling, power and clocks"
-Key = tuple[str, str, str, str]
+Key = tuple[str, str, str, str, str]
+# hbm: a GPU's own memory; h2d, d2h: host to device and back; d2d: within it; peer: between two.
+UNITS = (
+    "gop_s",
+    "gbyte_s",
+    "tflop_s",
+    *(f"{way}_gbyte_s" for way in ("hbm", "h2d", "d2h", "d2d", "peer")),
+)
 # A floor and a ceiling for each kind of part and unit that a trial may give.
 FLOORS = tuple(
     f"{part}_{unit}{end}"
     for part in ("cpu", "memory", "disk", "gpu", "npu")
-    for unit in ("gop_s", "gbyte_s", "tflop_s")
+    for unit in UNITS
     for end in ("", "_ceiling")
 )
 
@@ -45,8 +52,8 @@ def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
 
 
 def alike(evidence: Evidence, burn: Burn) -> Key:
-    """Peers: the same kind of part, of the same kind of node, under the same engine and unit."""
-    return make(evidence), what(burn.part), burn.engine, burn.rate_unit
+    """Peers: the same kind of part, of the same kind of node, doing the same by the same engine."""
+    return make(evidence), what(burn.part), burn.engine, burn.precision, burn.rate_unit
 
 
 def what(part: str) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import accelerator_rows
 import burn_rows
 import counter_rows
+import digest_rows
 import host_rows
 import link_rows
 import log_rows
@@ -41,6 +42,7 @@ MODULES = (
     accelerator_rows,
     burn_rows,
     counter_rows,
+    digest_rows,
     host_rows,
     link_rows,
     log_rows,
