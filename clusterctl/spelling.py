@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from math import isfinite
 
 # As nvidia-smi, rocm-smi, npu-smi, cnmon and their kin spell "nothing to report here".
@@ -93,6 +94,7 @@ def plain(text: str) -> str:
     return ANSI.sub("", text)
 
 
+@lru_cache(maxsize=4096)  # a node's files and tools name each of its devices dozens of times
 def pci_address(text: str) -> str:
     """One spelling for nvidia-smi's 00000000:1B:00.0, the log's 0000:1b:00 and sysfs's.
 

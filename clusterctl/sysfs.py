@@ -19,7 +19,7 @@ POSIX_READER = (
 
 
 def files(name: str, *globs: str, timeout_s: float = 20.0, cap_bytes: int = 1 << 20) -> Question:
-    """A question that reads every file that matches; see `lines` for the answer.
+    """A question that reads every file that matches; see `contents` for the answer.
 
     Links are listed too: a pattern ending in "@" reads where the link points (`driver@`); a node
     without Python does not answer those.
@@ -35,22 +35,6 @@ def files(name: str, *globs: str, timeout_s: float = 20.0, cap_bytes: int = 1 <<
     )
 
 
-def lines(stdout: str) -> Iterator[tuple[str, str]]:
-    """(path, line) for every line of every file that could be read."""
-    for line in stdout.split("\n"):
-        path, tab, text = line.partition("\t")
-        if tab and path.startswith("/"):
-            yield path, text
-
-
-def unreadable(stdout: str) -> Iterator[tuple[str, str]]:
-    """(path, reason) for every file that matched and could not be read."""
-    for line in stdout.split("\n"):
-        path, tab, reason = line.partition("\t")
-        if tab and path.startswith("!/"):
-            yield path[1:], reason
-
-
 def contents(stdout: str) -> tuple[dict[str, str], list[Trouble]]:
     """The text of every file by path, and a trouble for each that could not be read.
 
@@ -59,17 +43,16 @@ def contents(stdout: str) -> tuple[dict[str, str], list[Trouble]]:
     """
     whole, _, rest = stdout.rpartition("\n")
     texts: dict[str, str] = {}
-    for path, line in lines(whole):
-        texts[path] = f"{texts[path]}\n{line}" if path in texts else line
-    troubles = [
-        Trouble(kind_of(reason), f"{path}: {visible(reason)}", path)
-        for path, reason in unreadable(whole)
-    ]
-    foreign = [
-        line
-        for line in whole.split("\n")
-        if line and ("\t" not in line or not line.startswith(("/", "!/")))
-    ]
+    troubles: list[Trouble] = []
+    foreign: list[str] = []
+    for line in whole.split("\n"):
+        path, tab, text = line.partition("\t")
+        if tab and path[:1] == "/":
+            texts[path] = f"{texts[path]}\n{text}" if path in texts else text
+        elif tab and path[:2] == "!/":
+            troubles.append(Trouble(kind_of(text), f"{path[1:]}: {visible(text)}", path[1:]))
+        elif line:
+            foreign.append(line)
     if foreign:
         troubles.append(Trouble(Kind.UNREADABLE, f"not a line of a file: {visible(foreign[0])}"))
     if rest:
