@@ -21,6 +21,9 @@ def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Ru
     spelled = playbook.build(str(found.path / "run.json"), about["playbook"])
     book = playbook.load(other_playbook) if other_playbook else spelled
 
+    if book.stages and about["verb"] != "burnin":
+        raise UserError(f"{book.origin}: has stages, and {found.id} is of a {about['verb']}")
+
     def reach(reading: str, _node_s: float) -> Transport:
         return Replay(found.heard(reading))
 

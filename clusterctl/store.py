@@ -70,8 +70,14 @@ class Recorder:
             raise UserError(f"{self.path}: {error.strerror}; choose another --runs-dir") from None
 
     def begin(self, about: dict[str, Any]) -> None:
-        """What the run is, before its first answer: enough to judge it if it never ends."""
-        write_json(self.path / "run.json", {"schema": SCHEMA, **about, "complete": False})
+        """What the run is, before its first answer: enough to judge it if it never ends.
+
+        Raises UserError where there is no room even for that.
+        """
+        try:
+            write_json(self.path / "run.json", {"schema": SCHEMA, **about, "complete": False})
+        except OSError as error:
+            raise UserError(f"{self.path}: {error.strerror}; choose another --runs-dir") from None
 
     def hear(self, reading: str, said: Heard) -> None:
         """Keep one answer, from any thread.  Never raises: a full disk must not end a sweep."""
@@ -123,6 +129,15 @@ def describe(run: Run) -> dict[str, Any]:
         "earlier_run": run.earlier_run,
         "past_s": run.past_s,
     }
+
+
+# What `describe` says of every run.
+DESCRIBED = frozenset(
+    {
+        *("id", "verb", "forced", "playbook", "nodes", "seed", "started", "finished"),
+        *("earlier_run", "past_s"),
+    }
+)
 
 
 def write_json(path: Path, content: object) -> None:
@@ -296,6 +311,8 @@ def stored(path: Path) -> Stored:
         raise UserError(f"{path}/run.json: cannot be read: {error}") from None
     if not isinstance(about, dict) or about.get("schema") != SCHEMA:
         raise UserError(f"{path}/run.json: not a run of schema {SCHEMA}")
+    if lacking := ", ".join(sorted(DESCRIBED - about.keys())):
+        raise UserError(f"{path}/run.json: lacks {lacking}")
     return Stored(path, about)
 
 

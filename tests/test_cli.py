@@ -128,6 +128,12 @@ MISTAKES = {
     "what to list": (["list", "nonsense"], "nonsense"),
     "run": (["show", "20200101"], "20200101"),
     "run to judge": (["judge", "last"], "last"),
+    "run without its parts": (["judge", "half"], "lacks earlier_run"),
+    "no room for a run": (
+        ["sweep", "-i", LOCAL, "-p", "quick.yml", "--runs-dir", "/proc"],
+        "--runs-dir",
+    ),
+    "a form that exec has not": (["exec", "-i", LOCAL, "--format", "csv", "--", "true"], "csv"),
     "place for the answer": (
         ["sweep", "-i", LOCAL, "-p", "quick.yml", "-o", "no/such/folder"],
         "no/such/folder",
@@ -145,6 +151,8 @@ def test_a_mistake_is_2_and_one_line_that_says_what(words, said, ctl, home):
     (home / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe" * 50)
     (home / "typo.yml").write_text("nodes: {n1: {adress: 10.0.0.1}}\n")
     (home / "trial.yml").write_text("stages: [cpu_bern]\n")
+    (home / "half").mkdir()
+    (home / "half/run.json").write_text('{"schema": 1}')
     done = ctl(*words)
     assert (done.returncode, done.stdout) == (2, "")
     lines = [line for line in done.stderr.splitlines() if not line.startswith("run: ")]
@@ -223,6 +231,26 @@ def test_a_run_is_judged_again_with_other_limits_offline(ctl, home):
 def test_what_a_node_said_can_be_seen_word_for_word(ctl):
     ctl("sweep", "-i", LOCAL, "-p", "quick.yml")
     assert "MemTotal" in ctl("show", "last", "--raw", "localhost").stdout
+    absent = ctl("show", "last", "--raw", "localhosd")
+    assert absent.returncode == 2
+    assert "did you mean 'localhost'" in absent.stderr
+
+
+def test_what_never_burned_is_not_judged_as_a_burn(ctl):
+    ctl("sweep", "-i", LOCAL, "-p", "quick.yml")
+    done = ctl("judge", "last", "-p", "burnin-quick")
+    assert done.returncode == 2
+    assert "has stages" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_changes_no_verdict(closed, home):
+    words = f"{' '.join(PROGRAM)} sweep -i {LOCAL} -p quick.yml --format json {closed}"
+    done = subprocess.run(["sh", "-c", words], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+    if ">&-" not in closed or closed == "2>&-":
+        assert json.loads(done.stdout)["exit_code"] == 0
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,23 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Never a traceback for the operator's mistake; always exit 70 with one for ours."""
+    open_streams()
     command = typer.main.get_command(app)
     # Not `app()`: it would turn a closed pipe into exit 1 and a mistyped word into a box.
     with LastWords():
         words = sys.argv[1:] or ["--help"]
         with command.make_context("clusterctl", words) as context:
             command.invoke(context)
+
+
+def open_streams() -> None:
+    """A closed one (`>&-`) is None here, and the next socket or file would take its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
 
 
 class LastWords:

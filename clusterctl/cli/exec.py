@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from clusterctl.cli import options
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
 
 
 def execute(
@@ -20,7 +26,9 @@ def execute(
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=1, help="Seconds that the command may take.")
     ] = 60.0,
-    form: options.OutputFormat = options.Format.TABLE,
+    form: Annotated[
+        Format, typer.Option("--format", help="How the answer is written.")
+    ] = Format.TABLE,
     at_once: options.AtOnce = None,
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
@@ -33,5 +41,5 @@ def execute(
     flags = Flags(inventory, nodes, select, at_once, accept_new, ssh_config=ssh_config)
     with ExitStack() as closing:
         said = gather(ask(Command(command, timeout_s), flags, closing))
-    sys.stdout.write(as_json(said) if form is options.Format.JSON else as_text(said))
+    sys.stdout.write(as_json(said) if form is Format.JSON else as_text(said))
     raise typer.Exit(exit_code(said))

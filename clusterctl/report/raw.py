@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from clusterctl.model import Answer
+from clusterctl.model import Answer, UserError
 from clusterctl.spelling import visible
 from clusterctl.store import Stored
+from clusterctl.yaml_files import nearest
 
 
 def answers(stored: Stored, node: str) -> Iterator[str]:
-    """Every answer of a node in every reading; control characters made visible, lines kept."""
+    """Every answer of a node in every reading; control characters made visible, lines kept.
+
+    Raises UserError where the run has no such node.
+    """
+    known = [one["name"] for one in stored.about["nodes"]]
+    if node not in known:
+        raise UserError(f"{stored.id}: has no node {node!r}{nearest(node, known)}")
     for reading in stored.readings():
         for said in stored.heard(reading):
             if said.node != node:
