@@ -17,6 +17,7 @@ def burnin(
     select: options.Select = "",
     form: options.OutputFormat = options.Format.TABLE,
     output: options.Output = None,
+    html: options.Page = None,
     runs_dir: options.RunsDir = None,
     at_once: options.AtOnce = None,
     accept_new: options.AcceptNew = False,
@@ -46,4 +47,4 @@ def burnin(
         seed=seed,
     )
     run = carry_out("burnin", playbook or "burnin-quick", flags)
-    raise typer.Exit(render(run, form, output, verbose=verbose))
+    raise typer.Exit(render(run, form, output, verbose=verbose, page=html))

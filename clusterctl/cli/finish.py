@@ -24,8 +24,18 @@ def finish(run: Run, recorder: Recorder) -> Path:
         return recorder.path
 
 
-def render(run: Run, form: Format, output: Path | None, *, verbose: bool = False) -> int:
-    """Print the run, or write it to `output`; the exit code.  Raises UserError."""
+def render(
+    run: Run,
+    form: Format,
+    output: Path | None,
+    *,
+    verbose: bool = False,
+    page: Path | None = None,
+) -> int:
+    """Print the run, or write it to `output`; the exit code.  Raises UserError.
+
+    `page`: an HTML page beside that, whatever the form of the answer.
+    """
     from clusterctl.report.accounts import account
 
     accounts = account(run)
@@ -37,7 +47,26 @@ def render(run: Run, form: Format, output: Path | None, *, verbose: bool = False
                 write(run, form, file, verbose=verbose)
         except OSError as error:
             raise UserError(f"-o {output}: {error.strerror}") from None
+    if page is not None:
+        write_page(run, page)
     return accounts.exit_code
+
+
+def write_page(run: Run, path: Path) -> None:
+    """Raises UserError where the file cannot be written."""
+    from clusterctl.acceptance import decide, shipped_rules
+    from clusterctl.playbook import skus
+    from clusterctl.report.accounts import account
+    from clusterctl.report.html import page
+    from clusterctl.report.standings import decided
+
+    burnt = decide(run, shipped_rules()) if run.verb == "burnin" else []
+    text = page(run, skus=skus(), standings=decided(burnt, account(run)))
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--html {path}: {error.strerror}") from None
+    sys.stderr.write(f"page: {path}\n")
 
 
 def write(run: Run, form: Format, file: object, *, verbose: bool) -> None:

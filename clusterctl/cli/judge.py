@@ -15,6 +15,7 @@ def judge(
     playbook: options.PlaybookName = None,
     form: options.OutputFormat = options.Format.TABLE,
     output: options.Output = None,
+    html: options.Page = None,
     runs_dir: options.RunsDir = None,
     verbose: options.Verbose = False,
 ) -> None:
@@ -27,4 +28,4 @@ def judge(
     logs()
     folder = runs(runs_dir)
     judged = again(store.find(folder, run), folder, playbook)
-    raise typer.Exit(render(judged, form, output, verbose=verbose))
+    raise typer.Exit(render(judged, form, output, verbose=verbose, page=html))

@@ -33,6 +33,10 @@ OutputFormat = Annotated[Format, typer.Option("--format", help="How the answer i
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write the answer here, not to stdout.")
 ]
+Page = Annotated[
+    Path | None,
+    typer.Option("--html", help="Write the run as one self-contained page here, too."),
+]
 RunsDir = Annotated[
     Path | None,
     typer.Option(

@@ -15,6 +15,7 @@ def show(
     *,
     form: options.OutputFormat = options.Format.TABLE,
     output: options.Output = None,
+    html: options.Page = None,
     runs_dir: options.RunsDir = None,
     raw: Annotated[
         str, typer.Option("--raw", help="Print what this node said, word for word.")
@@ -32,4 +33,4 @@ def show(
 
         sys.stdout.writelines(answers(found, raw))
         raise typer.Exit(0)
-    raise typer.Exit(render(store.load(found), form, output, verbose=verbose))
+    raise typer.Exit(render(store.load(found), form, output, verbose=verbose, page=html))

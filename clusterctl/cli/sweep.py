@@ -15,6 +15,7 @@ def sweep(
     select: options.Select = "",
     form: options.OutputFormat = options.Format.TABLE,
     output: options.Output = None,
+    html: options.Page = None,
     runs_dir: options.RunsDir = None,
     at_once: options.AtOnce = None,
     accept_new: options.AcceptNew = False,
@@ -36,4 +37,4 @@ def sweep(
         ssh_config=ssh_config,
     )
     run = carry_out("sweep", playbook or "nightly", flags)
-    raise typer.Exit(render(run, form, output, verbose=verbose))
+    raise typer.Exit(render(run, form, output, verbose=verbose, page=html))

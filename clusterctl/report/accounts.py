@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from clusterctl.judge import REACHABLE, by_node
 from clusterctl.limits import LABELS
 from clusterctl.model import Accelerator, Kind, Node, PcieDevice, Run, Status
-from clusterctl.sources import believe, lost
+from clusterctl.sources import Seen, believe, lost
 
 WORST_FIRST = (Status.FAIL, Status.UNKNOWN, Status.WARN, Status.PASS)
 EXIT_PASS, EXIT_FAIL, EXIT_USAGE, EXIT_NO_NODE, EXIT_UNKNOWN = 0, 1, 2, 3, 4
@@ -95,17 +95,24 @@ def parts(run: Run) -> tuple[Parts, ...]:
     seen = by_node(one for one in run.observations if one.probe in probes)
     here: dict[str, int] = {}
     there: dict[str, int] = {}
+    silent: set[str] = set()
     for node in run.nodes:
         believed = believe(seen.get(node.name, ()), probes)
         facts = believed.facts((Accelerator, PcieDevice))
         slots = sum(isinstance(fact, PcieDevice) and fact.kind == "accelerator" for fact in facts)
         here[node.name] = len({fact.part for fact in facts if isinstance(fact, Accelerator)})
         there[node.name] = max(here[node.name], slots, promised(run, node))
-    heard = [there[name] for name in there if lost(seen.get(name, ())) is None]
+        if lost(seen.get(node.name, ())) or (not facts and unanswered(believed)):
+            silent.add(node.name)
+    heard = [count for name, count in there.items() if name not in silent]
     usual = Counter(heard).most_common(1)[0][0] if heard else 0
-    silent = [name for name in there if lost(seen.get(name, ())) is not None]
     there |= {name: max(there[name], usual) for name in silent}
     return (Parts("accelerators", sum(here.values()), sum(there.values())),)
+
+
+def unanswered(believed: Seen) -> bool:
+    """Somebody should have told of accelerators and could not."""
+    return any(believed.troubles(kind) for kind in (Accelerator, PcieDevice))
 
 
 def promised(run: Run, node: Node) -> int:

@@ -59,7 +59,7 @@ def distribution(
     across = scale([*values, *(value for _, value in limits)], 16, WIDTH - 16)
     placed, hidden = place(marks, across)
     top = CROWD_TOP + ROW * (1 + max((row for _, _, row in placed), default=-1))
-    bottom = top + CROWD_HEIGHT
+    bottom = top + crowd_height(values, across)
     height = bottom + BOX_HEIGHT + AXIS_HEIGHT
     pieces = [
         opening(title, height),
@@ -71,6 +71,12 @@ def distribution(
         *(shape(mark, across(mark.value), bottom) for mark in hidden),
     ]
     return "".join([*pieces, "</svg>"])
+
+
+def crowd_height(values: Sequence[float], across: Scale) -> float:
+    """No higher than its highest stack, with room for the shape of a mark."""
+    tallest = max(Counter(round(across(value) / DOT) for value in values).values())
+    return min(CROWD_HEIGHT, max(24.0, tallest * DOT + 4))
 
 
 def dots(values: Sequence[float], across: Scale, bottom: float) -> str:

@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from clusterctl.report.folding import spread
-from clusterctl.report.standings import Standing
+from clusterctl.report.standings import GRAVEST_FIRST, Standing
 from clusterctl.report.timeplots import Line, over_time
 
 # (node, part, quantity) -> (seconds since the run began, value), in order of time.  A quantity
@@ -26,22 +28,22 @@ UNITS = {
     "_gbit_s": "Gbit/s",
     "_gbyte_s": "GB/s",
     "_tflop_s": "TFLOP/s",
-    "_rpm": "1/min",
-    "_per_h": "1/h",
+    "_rpm": "/min",
+    "_per_h": "/h",
     "_v": "V",
 }
 FIRST = ("temp", "power", "clock")
 MOST_NODES = 24
 MOST_POINTS = 60_000  # some 11 bytes each: the page must stay one that opens at once
-LEAST_COLUMNS, MOST_COLUMNS = 30, 300
+LEAST_COLUMNS, MOST_COLUMNS = 40, 200
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`plots`: SVG, one a quantity."""
+    """`plots`: (what it shows, SVG), one a quantity."""
 
     standing: Standing
-    plots: tuple[str, ...]
+    plots: tuple[tuple[str, Markup], ...]
 
 
 def histories(series: Series, standings: Sequence[Standing]) -> tuple[list[History], list[str]]:
@@ -52,26 +54,33 @@ def histories(series: Series, standings: Sequence[Standing]) -> tuple[list[Histo
         if node in suspects:
             line = Line(part, samples, part in suspects[node])
             by_node[node].setdefault(quantity, []).append(line)
-    ranked = [one for one in standings if one.node in by_node]
+    ranked = sorted(
+        (one for one in standings if one.node in by_node),
+        key=lambda one: GRAVEST_FIRST.index(one.kind),
+    )
     shown = ranked[:MOST_NODES]
-    count = sum(len(lines) for one in shown for lines in by_node[one.node].values())
-    columns = min(MOST_COLUMNS, max(LEAST_COLUMNS, MOST_POINTS // (2 * count))) if count else 0
+    drawn = [drawn_traces(lines) for one in shown for lines in by_node[one.node].values()]
+    columns = min(MOST_COLUMNS, max(LEAST_COLUMNS, MOST_POINTS // (3 * max(sum(drawn), 1))))
     found = [
         History(
             one,
             tuple(
-                over_time(
-                    by_node[one.node][quantity],
-                    title=f"{one.node}: {spelt(quantity)}",
-                    unit=unit(quantity),
-                    points=columns,
-                )
+                (spelt(quantity), plotted(one.node, quantity, by_node[one.node][quantity], columns))
                 for quantity in sorted(by_node[one.node], key=rank)
             ),
         )
         for one in shown
     ]
     return found, [one.node for one in ranked[MOST_NODES:]]
+
+
+def plotted(node: str, quantity: str, lines: Sequence[Line], columns: int) -> Markup:
+    plot = over_time(lines, title=f"{node}: {spelt(quantity)}", unit=unit(quantity), points=columns)
+    return Markup(plot)  # noqa: S704 - charts escape their labels
+
+
+def drawn_traces(lines: Sequence[Line]) -> int:
+    return 1 + sum(line.marked for line in lines)
 
 
 def accused(standing: Standing) -> set[str]:

@@ -11,6 +11,7 @@ from clusterctl.model import Node
 from clusterctl.report.standings import Standing
 
 NO_RACK = "no rack given"
+TALLEST = 52  # nodes in a rack of 52 units
 LEGIBLE = 9  # characters of a name that fit in a cell
 
 
@@ -26,6 +27,11 @@ class Rack:
     cells: tuple[tuple[str, Standing], ...]
 
     @property
+    def wide(self) -> bool:
+        """Too many to stand above one another."""
+        return self.name == NO_RACK or len(self.cells) > TALLEST
+
+    @property
     def bad(self) -> int:
         return sum(not one.good for _, one in self.cells)
 
@@ -37,7 +43,8 @@ def racks(nodes: Sequence[Node], standings: Mapping[str, Standing]) -> list[Rack
         places[node.labels.get("rack") or NO_RACK].append(node)
     found = []
     for name in sorted(places, key=lambda name: (name == NO_RACK, natural(name))):
-        members = sorted(places[name], key=place)
+        by_unit = name != NO_RACK
+        members = sorted(places[name], key=place if by_unit else lambda node: natural(node.name))
         common = shared_start([node.name for node in members])
         cells = tuple((node.name[len(common) :], standings[node.name]) for node in members)
         found.append(Rack(name, common, cells))

@@ -224,9 +224,13 @@ def marks(odd: Sequence[Sample]) -> list[Mark]:
 def named(samples: Iterable[Sample]) -> str:
     """n[03,07] gpu[0-7]: who they are, folded."""
     parts: defaultdict[str, list[str]] = defaultdict(list)
+    paths = []
     for one in samples:
-        parts[one.node].append(one.part)
+        if ">" in one.part:
+            paths.append(one.part)
+        else:
+            parts[one.node].append(one.part)
     alike: defaultdict[str, list[str]] = defaultdict(list)
     for node, own in parts.items():
         alike[fold_parts(own)].append(node)
-    return ", ".join(f"{fold(nodes)} {own}" for own, nodes in alike.items())
+    return ", ".join([*(f"{fold(nodes)} {own}" for own, nodes in alike.items()), *paths])

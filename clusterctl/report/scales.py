@@ -18,7 +18,7 @@ GLYPHS = {
     "pass": "M3 8.5 6.5 12 13 4.5",
     "warn": "M8 3V9.5M8 12.2V13.2",
     "fail": "M4 4 12 12M12 4 4 12",
-    "unknown": "M5.2 6C5.2 2.6 10.8 2.6 10.8 6 10.8 8.2 8 8 8 10.2M8 12.4V13.2",
+    "unknown": "M4.6 6A3.4 3.4 0 1 1 9.6 8.9C8.4 9.7 8 10 8 11M8 13.6V13.8",
     "far": "M8 3.5A4.5 4.5 0 1 0 8 12.5 4.5 4.5 0 1 0 8 3.5",
     "return": "M7 3.5 3.5 7 7 10.5M3.5 7H10C13.5 7 13.5 12.5 10 12.5H7",
 }
@@ -61,11 +61,14 @@ def scale(values: Iterable[float], start: float, end: float, *, margin: float = 
     """Room for all values; equal ones stand in the middle."""
     known = list(values)
     low, high = min(known), max(known)
+    if low == high == 0:
+        return Scale(0.0, 1.0, start, end)
     if low == high:
         around = abs(low) * 0.05 or 1.0
         return Scale(low - around, high + around, start, end)
     room = (high - low) * margin
-    return Scale(low - room, high + room, start, end)
+    least = 0.0 if low >= 0 else low - room  # nothing that is counted or measured here goes below
+    return Scale(max(low - room, least), high + room, start, end)
 
 
 def ticks(low: float, high: float, about: int = 6) -> list[float]:
@@ -99,9 +102,9 @@ def drawable(value: float) -> bool:
     return isfinite(value) and abs(value) < MOST
 
 
-def opening(title: str, height: float) -> str:
+def opening(title: str, height: float, width: float = WIDTH) -> str:
     words = said(title, 300)
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{words}">'
+        f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{words}">'
         f"<title>{words}</title>"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -83,3 +83,12 @@ def tallied(standings: Sequence[Standing]) -> list[Tally]:
         alike[one.word, one.kind, one.rule, one.source].append(one.node)
     found = [Tally(*key, tuple(nodes)) for key, nodes in alike.items()]
     return sorted(found, key=lambda one: (GRAVEST_FIRST.index(one.kind), one.rule))
+
+
+def words(standings: Sequence[Standing]) -> list[tuple[str, str, int]]:
+    """(word, kind, how many nodes), gravest first; the counts add up to all nodes."""
+    counted = Counter((one.word, one.kind) for one in standings)
+    return sorted(
+        ((word, kind, count) for (word, kind), count in counted.items()),
+        key=lambda one: GRAVEST_FIRST.index(one[1]),
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import ceil, floor
 
+import numpy as np
+from numpy.typing import NDArray
+
 from clusterctl.report.scales import (
-    WIDTH,
+    MOST,
     Scale,
-    drawable,
     hours,
     opening,
     said,
@@ -29,9 +30,13 @@ class Line:
     marked: bool = False
 
 
-PLOT_LEFT, PLOT_RIGHT, PLOT_TOP, PLOT_HEIGHT = 52.0, 96.0, 10.0, 104.0
+PLOT_WIDTH, PLOT_LEFT, PLOT_RIGHT, PLOT_TOP, PLOT_HEIGHT = 500.0, 50.0, 84.0, 10.0, 104.0
 AXIS_HEIGHT = 20.0
 GAP_TIMES = 3.5  # a pause of so many usual intervals is a gap: nothing was seen in it
+FEW = 4  # lines that can be told apart without one of them being marked
+MOST_GAPS = 200
+Samples = Sequence[tuple[float, float]]
+Floats = NDArray[np.float64]
 
 
 def over_time(
@@ -39,91 +44,165 @@ def over_time(
     *,
     title: str,
     unit: str,
-    points: int = 300,
+    points: int = 200,
     limits: Sequence[tuple[str, float]] = (),
 ) -> str:
-    """Every part's samples over time; marked parts stand out and are named, gaps stay gaps.
+    """Marked parts by name, each a line within the band of its lowest and highest samples; all the
+    others one grey band.  Gaps stay gaps.  Where few are there and none is marked, all are.
 
-    `points`: into how many columns the time is cut; each keeps its lowest and highest sample, so
-    no spike is lost.  Empty where there is no sample.
+    `points`: into how many columns the time is cut; a spike of one sample stays in the band.
+    Empty where there is no sample.
     """
-    shown = [kept for line in lines if (kept := finite(line)).samples]
+    shown = [kept for line in lines if (kept := track(line)).times.size]
     if not shown:
         return ""
-    unit_s, unit_name = hours(max(line.samples[-1][0] for line in shown))
-    every = [sample for line in shown for sample in line.samples]
-    right = WIDTH - PLOT_RIGHT
-    across = scale((at for at, _ in every), PLOT_LEFT, right, margin=0)
-    values = [*(value for _, value in every), *(value for _, value in limits)]
-    up = scale(values, PLOT_TOP + PLOT_HEIGHT, PLOT_TOP, margin=0.08)
-    height = PLOT_TOP + PLOT_HEIGHT + AXIS_HEIGHT
+    few = len(shown) <= FEW and not any(one.marked for one in shown)
+    marked = [one for one in shown if one.marked or few]
+    others = [one for one in shown if not (one.marked or few)]
+    right = PLOT_WIDTH - PLOT_RIGHT
+    ends = [float(one.times[at]) for one in shown for at in (0, -1)]
+    across = scale(ends, PLOT_LEFT, right, margin=0)
+    values = [float(found) for one in shown for found in (one.values.min(), one.values.max())]
+    up = scale([*values, *(value for _, value in limits)], PLOT_TOP + PLOT_HEIGHT, PLOT_TOP)
+    unit_s, unit_name = hours(across.high - across.low)
     pieces = [
-        opening(title, height),
+        opening(title, PLOT_TOP + PLOT_HEIGHT + AXIS_HEIGHT, PLOT_WIDTH),
         *shaded(shown, across),
         *levels(up, right, unit),
         *clock(across, unit_s, unit_name),
+        band(columns(others, across, points), across, up, "band") if others else "",
+        *(
+            band(found, across, up, f"band m{number % 4}")
+            + trace(found, across, up, f"trace m{number % 4}")
+            for number, one in enumerate(marked)
+            for found in [columns([one], across, points)]
+        ),
         *(bound(name, up(value), right) for name, value in limits),
+        *names(marked, others, up, right),
     ]
-    plain = [line for line in shown if not line.marked]
-    for number, line in enumerate([*plain, *(line for line in shown if line.marked)]):
-        style = f"trace marked m{(number - len(plain)) % 4}" if line.marked else "trace"
-        pieces.append(f'<path class="{style}" d="{trace(line.samples, across, up, points)}"/>')
-    return "".join([*pieces, *names(shown, plain, up, right), "</svg>"])
+    return "".join([*pieces, "</svg>"])
 
 
-def finite(line: Line) -> Line:
-    samples = [(at, value) for at, value in line.samples if drawable(at) and drawable(value)]
-    return Line(line.label, samples, line.marked)
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A line's samples as arrays, in order of time.  `usual_s`: the usual pause between two."""
+
+    label: str
+    times: Floats
+    values: Floats
+    marked: bool
+    usual_s: float
+
+    @property
+    def gaps(self) -> list[tuple[float, float]]:
+        """(from, to) in seconds, where more than a few samples in a row are missing."""
+        if self.usual_s <= 0:
+            return []
+        at = np.flatnonzero(np.diff(self.times) > GAP_TIMES * self.usual_s)
+        return [(float(self.times[i]), float(self.times[i + 1])) for i in at]
 
 
-def usual_interval(samples: Sequence[tuple[float, float]]) -> float:
-    steps = sorted(later[0] - sooner[0] for sooner, later in pairwise(samples))
-    return steps[len(steps) // 2] if steps else 0.0
+def track(line: Line) -> Track:
+    given = np.asarray(line.samples, dtype=float).reshape(-1, 2)
+    given = given[(np.abs(given) < MOST).all(axis=1)]  # nan compares false
+    given = given[np.argsort(given[:, 0], kind="stable")]
+    pauses = np.diff(given[:, 0])
+    usual_s = float(np.median(pauses)) if pauses.size else 0.0
+    return Track(line.label, given[:, 0], given[:, 1], line.marked, usual_s)
 
 
-def gaps(samples: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """(from, to) in seconds, where more than a few samples in a row are missing."""
-    least = GAP_TIMES * usual_interval(samples)
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Of each column of the time axis: lowest, mean and highest; nan where nothing was seen.
+
+    `apart`: so many columns from one to the next are a gap.
+    """
+
+    low: Floats
+    mean: Floats
+    high: Floats
+    apart: int
+
+
+def columns(tracks: Sequence[Track], across: Scale, points: int) -> Columns:
+    low, high = np.full(points, np.inf), np.full(points, -np.inf)
+    total, count = np.zeros(points), np.zeros(points)
+    column_s = (across.high - across.low) / points
+    for one in tracks:
+        number = np.clip((one.times - across.low) / column_s, 0, points - 1).astype(int)
+        first = np.flatnonzero(np.diff(number, prepend=-1))
+        at = number[first]
+        low[at] = np.minimum(low[at], np.minimum.reduceat(one.values, first))
+        high[at] = np.maximum(high[at], np.maximum.reduceat(one.values, first))
+        total += np.bincount(number, one.values, points)
+        count += np.bincount(number, minlength=points)
+    low[count == 0] = np.nan
+    high[count == 0] = np.nan
+    mean = np.divide(total, count, out=np.full(points, np.nan), where=count > 0)
+    usual_s = max(one.usual_s for one in tracks)
+    return Columns(low, mean, high, max(1, ceil(GAP_TIMES * usual_s / column_s)))
+
+
+def unbroken(found: Columns) -> list[list[int]]:
+    """Runs of column numbers with no gap within."""
+    runs: list[list[int]] = []
+    for number in np.flatnonzero(~np.isnan(found.mean)).tolist():
+        if runs and number - runs[-1][-1] <= found.apart:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return runs
+
+
+def places(run: Sequence[int], values: Floats, across: Scale, up: Scale) -> list[str]:
+    wide = (across.end - across.start) / values.size
     return [
-        (sooner[0], later[0])
-        for sooner, later in pairwise(samples)
-        if least > 0 and later[0] - sooner[0] > least
+        f"{round(across.start + (at + 0.5) * wide, 1):g} {up(float(values[at])):g}" for at in run
     ]
 
 
-def trace(samples: Sequence[tuple[float, float]], across: Scale, up: Scale, points: int) -> str:
-    """A path broken at gaps, two points a column."""
-    opened = {to for _, to in gaps(samples)}
-    path, columns = [], points / (across.end - across.start)
-    bucket: list[tuple[float, float]] = []
-    pen = "M"
-    for sample in samples:
-        new = bool(bucket) and int(across(sample[0]) * columns) != int(
-            across(bucket[0][0]) * columns
-        )
-        if new or sample[0] in opened:
-            path.append(pen + stroke(bucket, across, up))
-            bucket, pen = [], "M" if sample[0] in opened else "L"
-        bucket.append(sample)
-    return "".join(path) + pen + stroke(bucket, across, up)
-
-
-def stroke(bucket: Sequence[tuple[float, float]], across: Scale, up: Scale) -> str:
-    ends = {min(bucket, key=lambda one: one[1]), max(bucket, key=lambda one: one[1])}
-    return "L".join(f"{across(at):g} {up(value):g}" for at, value in sorted(ends)) + (
-        "h0" if len(ends) == 1 else ""
+def trace(found: Columns, across: Scale, up: Scale, style: str) -> str:
+    """Through the mean of each column; broken at gaps."""
+    path = "".join(
+        "M" + "L".join(places(run, found.mean, across, up)) + ("h.1" if len(run) == 1 else "")
+        for run in unbroken(found)
     )
+    return f'<path class="{style}" d="{path}"/>'
 
 
-def shaded(lines: Sequence[Line], across: Scale) -> Iterator[str]:
+def band(found: Columns, across: Scale, up: Scale, style: str) -> str:
+    """From the lowest to the highest sample of each column."""
+    path = "".join(
+        "M"
+        + "L".join(
+            [*places(run, found.high, across, up), *places(run[::-1], found.low, across, up)]
+        )
+        + "Z"
+        for run in unbroken(found)
+    )
+    return f'<path class="{style}" d="{path}"/>'
+
+
+def shaded(tracks: Sequence[Track], across: Scale) -> Iterator[str]:
     """Where no part gave a sample."""
-    missing = [set(gaps(line.samples)) for line in lines]
-    for start, end in sorted(set.intersection(*missing)):
+    missing = tracks[0].gaps[:MOST_GAPS]
+    for one in tracks[1:]:
+        missing = overlaps(missing, one.gaps)[:MOST_GAPS]
+    for start, end in missing:
         wide = max(across(end) - across(start), 1)
         yield (
             f'<rect class="gap" x="{across(start):g}" y="{PLOT_TOP:g}" width="{wide:g}" '
             f'height="{PLOT_HEIGHT:g}"><title>no samples</title></rect>'
         )
+
+
+def overlaps(some: Samples, others: Samples) -> list[tuple[float, float]]:
+    return [
+        (max(a, c), min(b, d))
+        for a, b in some
+        for c, d in others[:MOST_GAPS]
+        if max(a, c) < min(b, d)
+    ]
 
 
 def levels(up: Scale, right: float, unit: str) -> Iterator[str]:
@@ -168,18 +247,20 @@ def bound(name: str, y: float, right: float) -> str:
     )
 
 
-def names(lines: Sequence[Line], plain: Sequence[Line], up: Scale, right: float) -> Iterator[str]:
+def names(
+    marked: Sequence[Track], others: Sequence[Track], up: Scale, right: float
+) -> Iterator[str]:
     """Marked parts by name where their lines end, the others as one; labels never overlap."""
     wanted = [
-        (up(line.samples[-1][1]), line.label, f"m{number % 4}")
-        for number, line in enumerate(line for line in lines if line.marked)
+        (up(float(line.values[-1])), line.label, f"m{number % 4}")
+        for number, line in enumerate(marked)
     ]
-    if plain:
-        label = plain[0].label if len(plain) == 1 else f"{len(plain)} others"
-        ends = sorted(up(line.samples[-1][1]) for line in plain)
-        wanted.append((ends[len(ends) // 2], label, "others"))
+    if others:
+        label = others[0].label if len(others) == 1 else f"{len(others)} others"
+        ends = sorted(up(float(line.values[-1])) for line in others)
+        wanted.append((ends[len(ends) // 2], label if marked else f"all {len(others)}", "others"))
     free = 0.0
     for y, label, style in sorted(wanted):
         free = max(y + 4, free)
-        yield f'<text class="label {style}" x="{right + 5:g}" y="{free:g}">{said(label, 16)}</text>'
+        yield f'<text class="label {style}" x="{right + 5:g}" y="{free:g}">{said(label, 14)}</text>'
         free += 13
