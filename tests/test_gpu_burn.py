@@ -18,6 +18,7 @@ from burning import Burning, asked, stage, statuses
 from kin import alive, generation, gone, wait_for
 
 from clusterctl.model import Burn, Kind, Observation
+from clusterctl.trials.torch_burn import START_S
 
 STUBS = Path(__file__).parent / "lab/stubs"
 COMPILER = shutil.which("gcc") or shutil.which("cc")
@@ -194,6 +195,25 @@ def test_one_broken_gpu_costs_its_own_results(node, line, says):
     assert "unknown" in statuses(seen)
 
 
+def test_a_gpu_that_never_comes_back_costs_its_own_results(node):
+    node.says("gpu.1.hangs = 9")
+    what = asked(
+        stage("gpu_burn", engine="built-in", size=SIZE, seconds=1.0),
+        swap={str(START_S): "3"},
+    )
+    seen = Burning(what, sys.executable).join()
+    assert {part for part, _ in burns(seen)} >= {"gpu0", "gpu2"}
+    assert [(one.part, one.detail) for one in seen.troubles] == [("gpu1", "no result in time")]
+
+
+def test_an_nvml_that_hangs_costs_only_what_it_measures(node):
+    node.says(nvml=("gpu.1.hang = power_w", "gpu.1.hang_ignores_term = 1"))
+    seen = burning().join()
+    assert not seen.troubles
+    assert len(seen.facts) == 6
+    assert {burn.power_w for burn in seen.facts if burn.part == "gpu1"} == {None}
+
+
 def test_lost_and_divided_gpus_are_told_and_the_others_burn(node):
     node.says(nvml=("gpu.0.lost = 1", "gpu.2.mig = 1"))
     seen = burning().join()
@@ -262,10 +282,8 @@ def test_killed_in_the_middle_it_leaves_nothing(node, number):
 # ----------------------------------------------------------------------------- copies
 
 
-def copying(**params: object) -> Observation:
-    return Burning(
-        asked(stage("gpu_copy", seconds=1.0, size_mib=4, **params)), sys.executable
-    ).join()
+def copying() -> Observation:
+    return Burning(asked(stage("gpu_copy", seconds=1.0, size_mib=4)), sys.executable).join()
 
 
 @PYTHONS
@@ -292,3 +310,21 @@ def test_a_copy_that_garbles_is_found_by_its_target(node):
         ("gpu2>gpu1", "peer_gbyte_s"),
     }
     assert found["gpu0>gpu2", "peer_gbyte_s"].engine == "built-in CUDA, staged"
+
+
+def test_a_gpu_that_does_not_start_is_no_partner(node):
+    node.says("gpu.1.start = 46")
+    seen = copying()
+    assert [trouble.part for trouble in seen.troubles] == ["gpu1"]
+    assert {part for part, _ in burns(seen)} == {
+        *("gpu0", "gpu2"),
+        *("gpu0>gpu2", "gpu2>gpu0"),
+    }
+
+
+def test_a_gpu_that_breaks_among_its_partners_is_told(node):
+    node.says("gpu.1.fails_among = 1 719")
+    seen = copying()
+    assert {trouble.kind for trouble in seen.troubles} == {Kind.EXIT}
+    assert all("gpu1" in trouble.part for trouble in seen.troubles)
+    assert {"gpu0>gpu2", "gpu2>gpu0"} <= {part for part, _ in burns(seen)}

@@ -19,7 +19,7 @@ ENGINE = "built-in CUDA"
 SAMPLE_S = (0.1, 1.0)  # at least and at most between two; a load has twenty where it can
 LIST_S = 20.0  # NVML without persistence mode starts the GPUs first
 SLACK_S = 45.0  # contexts of eight GPUs, compiling the kernels, the checks of the first result
-WORST_S = 5.0  # of the last piece of work beyond its time
+PAIR_S = 1.0  # of a pair's copies beyond their time
 PRECISIONS = ("bf16",)
 
 
@@ -153,8 +153,11 @@ class Watch:
         tell("gpu_burn", power_limit_w=gpu.get("limit_w"), **dict(cells, **measured))
 
 
-def on_all(ptx, works, seconds):
-    """`works` on every GPU side by side; `seconds`: what they take together."""
+def on_all(ptx, works, seconds, slack_s):
+    """`works` on every GPU side by side: the GPUs that did them all, and the meter.
+
+    `seconds`: what the works take together; a GPU that needs more than `slack_s` beyond is stuck.
+    """
     prepare()
     gpus, meter = roll(seconds)
     gpus = list(usable(gpus))
@@ -162,13 +165,14 @@ def on_all(ptx, works, seconds):
     for gpu in gpus:
         worker = Worker(part(gpu), lambda say, gpu=gpu: be_gpu(gpu, ptx, works, say))
         workers[worker] = gpu
-    gather(workers, meter, time.monotonic() + seconds + SLACK_S + WORST_S)
-    return gpus, meter
+    sound = gather(workers, meter, time.monotonic() + seconds + slack_s)
+    return [gpu for gpu in gpus if gpu in sound], meter
 
 
 def gather(workers, meter, until):
+    """The rows and troubles as they come; what is returned are the GPUs without trouble."""
     eyes = Watch(workers.values())
-    said_by = dict.fromkeys(workers)
+    running, sound = list(workers), list(workers.values())
     for one, said in listen(workers, until, aside=[meter] if meter else []):
         if one is meter:
             eyes.hear(said)
@@ -176,26 +180,30 @@ def gather(workers, meter, until):
         gpu = workers[one]
         if said is None:
             status = one.end()
-            del said_by[one]
+            running.remove(one)
             if status:
                 trouble("exit", "its process ended early%s" % cause(status), part(gpu))
+                sound = [other for other in sound if other is not gpu]
         elif "row" in said:
             eyes.row(gpu, said["row"])
         elif "trouble" in said:
             trouble(said["trouble"], said["why"], part(gpu))
+            sound = [other for other in sound if other is not gpu]
         else:
             eyes.forget(gpu["index"])
-    for one in said_by:
+    for one in running:
+        sound.remove(workers[one])
         stuck = one.end() is None
         why = "no result in time%s" % (", and it cannot be killed" if stuck else "")
         trouble("exit", why, part(workers[one]))
+    return sound
 
 
 def cause(status):
     return " by signal %d" % os.WTERMSIG(status) if os.WIFSIGNALED(status) else ""
 
 
-def burn(ptx, seconds, seed, precision, size, share, modes=("memory", "gemm")):
+def burn(ptx, seconds, seed, precision, size, share, modes=("memory", "gemm"), slack_s=SLACK_S):
     """Rows of every GPU: its memory for a quarter of the time, its tensor cores for the rest."""
     if precision not in PRECISIONS and "gemm" in modes:
         trouble("missing", "the built-in CUDA engine knows %s only" % " ".join(PRECISIONS))
@@ -207,7 +215,7 @@ def burn(ptx, seconds, seed, precision, size, share, modes=("memory", "gemm")):
         ],
         "gemm": lambda gpu, begun: [gemm(gpu, part_s.get("gemm", seconds), seed, size, begun)],
     }
-    _, meter = on_all(ptx, [(mode, doing[mode]) for mode in modes], seconds)
+    _, meter = on_all(ptx, [(mode, doing[mode]) for mode in modes], seconds, slack_s)
     if meter:
         meter.end()
 
@@ -218,10 +226,10 @@ def copy(ptx, seconds, seed, size):
         ("device copy", lambda gpu, _: [device_copy(gpu, seconds / 8, seed, size)]),
         ("host copies", lambda gpu, _: host_copies(gpu, seconds * 3 / 8, seed, size)),
     ]
-    gpus, meter = on_all(ptx, works, seconds / 2)
+    gpus, meter = on_all(ptx, works, seconds / 2, SLACK_S)
     if len(gpus) > 1:
         pairs = Worker("pairs", lambda say: be_pairs(gpus, ptx, seconds / 2, seed, size, say))
-        limit = time.monotonic() + seconds / 2 + SLACK_S + len(gpus) ** 2
+        limit = time.monotonic() + seconds / 2 + SLACK_S + PAIR_S * len(gpus) ** 2
         gather_pairs(pairs, limit)
     if meter:
         meter.end()

@@ -1,7 +1,7 @@
 """Load every GPU, by PyTorch where there is one that sees them, else by the built-in CUDA engine.
 
 Arguments: engine (auto, pytorch, built-in), seconds, seed, precision, size, share of the memory,
-then an interpreter that has torch or nothing, and the seconds that it may take to start.  PyTorch
+then an interpreter that has torch or nothing, and the seconds that starting may take.  PyTorch
 tests no memory: where the driver is here, the built-in engine does that first.
 """
 
@@ -53,20 +53,21 @@ def main(engine, seconds, seed, precision, size, share, python, start_s):
     ptx = FILES[FILE]  # noqa: F821 - comes along with the question
     seconds, here = float(seconds), burn_cuda.installed()
     built_in = (int(seed), precision, int(size), float(share))
+    slack_s = min(burn_cuda.SLACK_S, float(start_s))
     if engine == "built-in":
         if here:
-            burn_cuda.burn(ptx, seconds, *built_in)
+            burn_cuda.burn(ptx, seconds, *built_in, slack_s=slack_s)
         else:
             trouble("missing", "no engine: libcuda.so.1 is not installed")
         end()
         return
     torch_s = seconds * (0.75 if here else 1)
     if here:
-        burn_cuda.burn(ptx, seconds - torch_s, *built_in, modes=("memory",))
+        burn_cuda.burn(ptx, seconds - torch_s, *built_in, modes=("memory",), slack_s=slack_s)
     words = (python, str(torch_s), seed, precision, size, "auto", start_s)
     if not by_pytorch(engine, words):
         if here:
-            burn_cuda.burn(ptx, torch_s, *built_in, modes=("gemm",))
+            burn_cuda.burn(ptx, torch_s, *built_in, modes=("gemm",), slack_s=slack_s)
         else:
             trouble("missing", "no engine: neither PyTorch with a GPU nor libcuda.so.1 is here")
     end()

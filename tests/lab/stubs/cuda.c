@@ -11,6 +11,7 @@
      gpu.3.taken_mib = 90       another process has this much
      gpu.3.start = 46           no context: this error
      gpu.3.fails = 5 719        after five launches every call says 719 (launch failed)
+     gpu.3.fails_among = 1 719  the same, in a process that sees other GPUs too
      gpu.3.hangs = 5            after five launches waiting never ends
      gpu.3.dies = 5             after five launches the process is killed
      gpu.3.slow_ms = 20         each launch takes that much longer
@@ -88,9 +89,9 @@ static long number_of(int gpu, const char *name, long otherwise) {
 
 /* The error that this GPU says to everything by now. */
 static int broken(void) {
-  const char *fails = current ? text_of(current->gpu, "fails") : NULL;
   long after, code;
   if (!current) return 201;
+  const char *fails = text_of(current->gpu, seen > 1 ? "fails_among" : "fails");
   return fails && sscanf(fails, "%ld %ld", &after, &code) == 2 && current->launches > after ? (int)code
                                                                                            : OK;
 }
