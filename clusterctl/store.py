@@ -46,6 +46,7 @@ SCHEMA = 1
 PARTIAL = ".partial"
 ANSWERS = "answers-{}.jsonl.gz"
 SQUEEZE = 4  # of gzip's nine: 9 takes four times the time to save a seventh
+LOOK_BACK = 100  # runs; of these only run.json is read
 ARROW = {"int": "int64", "float": "float64", "bool": "bool_", "str": "string", "json": "string"}
 
 
@@ -395,14 +396,25 @@ def finding(row: dict[str, str]) -> Finding:
     return Finding(row["check"], Verdict(**cells), row["shared"])  # type: ignore[arg-type]
 
 
-def newest(runs_dir: Path, name: str) -> Stored | None:
-    """The newest complete run of a playbook; None if there is none that can be read."""
-    for path in sorted(runs_dir.glob("*/run.json"), reverse=True):
+def newest(runs_dir: Path, name: str, nodes: Iterable[str]) -> Stored | None:
+    """The newest complete run of a playbook that has all these nodes, else most of them.
+
+    So a run of one node in the afternoon costs the others' next reading nothing to compare with.
+    """
+    wanted = set(nodes)
+    best, most = None, 0
+    paths = sorted(runs_dir.glob(f"*-{name}-*/run.json"), reverse=True)
+    for path in paths[:LOOK_BACK]:
         try:
             found = stored(path.parent)
         except UserError as error:
             log.warning("%s", error)
             continue
-        if found.complete and found.about["playbook"]["name"] == name:
-            return found
-    return None
+        if not found.complete or found.about["playbook"]["name"] != name:
+            continue
+        shared = len(wanted & {node["name"] for node in found.about["nodes"]})
+        if shared > most:
+            best, most = found, shared
+        if most == len(wanted):
+            break
+    return best

@@ -151,6 +151,7 @@ def test_accelerators_are_counted_against_the_bus_and_silent_nodes_against_their
     )
     seven = tuple(Accelerator(f"gpu{i}") for i in range(7))
     gone = Trouble(Kind.UNREACHABLE, "no route", "*")
+    broken = Trouble(Kind.EXIT, "too many open files")
     seen = (
         Observation("n1", "nvml", NOON, (*seven, Accelerator("gpu7"))),
         Observation("n1", "pci", NOON, cards),
@@ -158,12 +159,16 @@ def test_accelerators_are_counted_against_the_bus_and_silent_nodes_against_their
         Observation("n2", "pci", NOON, cards),
         Observation("n3", "nvml", NOON, troubles=(gone,)),
         Observation("n3", "pci", NOON, troubles=(gone,)),
+        Observation("n4", "nvml", NOON, troubles=(broken,)),
+        Observation("n4", "pci", NOON, troubles=(broken,)),
     )
-    made = replace(run(on("n1", PASS)), observations=seen, playbook=Playbook("p", probes=probes))
+    made = replace(
+        run(on("n1", PASS), nodes=4), observations=seen, playbook=Playbook("p", probes=probes)
+    )
 
     (parts,) = account(made).parts
 
-    assert (parts.seen, parts.expected) == (15, 24)
+    assert (parts.seen, parts.expected) == (15, 32)
 
 
 def test_what_another_finding_explains_leaves_the_table_and_is_counted():

@@ -123,8 +123,19 @@ def test_the_newest_run_of_a_playbook_is_complete_and_of_that_name(recorder, tmp
     other = store.Recorder(tmp_path, "20260102T120000-p-ffff")
     other.begin({**store.describe(RUN), "id": "20260102T120000-p-ffff"})
 
-    assert store.newest(tmp_path, "p").id == RUN.id
-    assert store.newest(tmp_path, "q") is None
+    assert store.newest(tmp_path, "p", ["n000"]).id == RUN.id
+    assert store.newest(tmp_path, "q", ["n000"]) is None
+    assert store.newest(tmp_path, "p", ["n999"]) is None
+
+
+def test_a_later_run_of_one_node_hides_no_past_of_the_others(recorder, tmp_path):
+    recorder.finish(RUN)
+    alone = replace(RUN, id="20260102T120000-p-ffff", nodes=RUN.nodes[:1])
+    store.Recorder(tmp_path, alone.id).finish(alone)
+
+    assert store.newest(tmp_path, "p", ["n000", "n001"]).id == RUN.id
+    assert store.newest(tmp_path, "p", ["n000", "n001", "n002"]).id == RUN.id
+    assert store.newest(tmp_path, "p", ["n000"]).id == alone.id
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 99}'])

@@ -101,16 +101,19 @@ def go(
 
     if verb == "burnin":
         return run.burnin(playbook, nodes, world, force=flags.force)
-    earlier_run, past = last_reading(playbook, flags, world) or ("", NO_PAST)
+    earlier_run, past = last_reading(playbook, nodes, flags, world) or ("", NO_PAST)
     return run.sweep(playbook, nodes, world, past=past, earlier_run=earlier_run)
 
 
-def last_reading(playbook: Playbook, flags: Flags, world: World) -> tuple[str, Past] | None:
+def last_reading(
+    playbook: Playbook, nodes: Sequence[Node], flags: Flags, world: World
+) -> tuple[str, Past] | None:
     """The newest run of this playbook: counters are judged as rates since then."""
     from clusterctl import store
     from clusterctl.judge import Past
 
-    found = store.newest(ambient.runs(flags.runs_dir), playbook.name)
+    names = [node.name for node in nodes]
+    found = store.newest(ambient.runs(flags.runs_dir), playbook.name, names)
     if found is None:
         return None
     seconds = (world.clock() - found.started).total_seconds()
