@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
-from operator import itemgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any, TextIO
@@ -319,16 +318,6 @@ def stored(path: Path) -> Stored:
 
 def load(found: Stored) -> Run:
     """The run as it was recorded.  Raises UserError where it has no tables: judge it first."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 - see write_observations
-
-    paths = [found.path / f"{name}.parquet" for name in ("observations", "findings")]
-    try:
-        seen, said = (pq.read_table(path) for path in paths)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{found.path}: was never finished ({error}); `clusterctl judge {found.id}` judges "
-            "what was heard"
-        ) from None
     about = found.about
     return Run(
         id=found.id,
@@ -337,44 +326,73 @@ def load(found: Stored) -> Run:
         seed=about["seed"],
         started=found.started,
         finished=datetime.fromisoformat(about["finished"]),
-        observations=tuple(observations(seen, "now")),
-        findings=tuple(finding(row) for row in said.to_pylist()),
+        observations=observed(found),
+        findings=tuple(
+            finding(row) for rows in batches(found, "findings") for row in rows.to_pylist()
+        ),
         verb=about["verb"],
         forced=about["forced"],
-        earlier=tuple(observations(seen, "before")),
+        earlier=observed(found, "before"),
         earlier_run=about["earlier_run"],
         past_s=about["past_s"],
         complete=found.complete,
     )
 
 
-def observations(table: Any, reading: str) -> Iterator[Observation]:
-    """Facts are built a type at a time, from that type's columns alone: most are another's."""
-    import pyarrow as pa  # noqa: PLC0415 - see write_observations
-    import pyarrow.compute as pc  # noqa: PLC0415
+def batches(found: Stored, name: str) -> Iterator[Any]:
+    """A table of the run, some rows at a time.  Raises UserError where there is none."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - see write_observations
 
-    table = table.append_column("row", pa.array(range(len(table))))
-    table = table.filter(pc.equal(table["reading"], reading))
-    items: list[tuple[int, tuple[str, str, str], Fact | Trouble | str | None]] = []
-    for kind in pc.unique(table["type"]).to_pylist():
-        names = codec.FIELDS.get(kind, ("part",))
-        rows = table.filter(pc.equal(table["type"], kind) if kind else pc.is_null(table["type"]))
-        items += [
-            (row["row"], (row["node"], row["probe"], row["seen_at"]), item(row))
-            for row in rows.select(list(dict.fromkeys(("row", *HEADER, *names)))).to_pylist()
-        ]
+    try:
+        with pq.ParquetFile(found.path / f"{name}.parquet") as file:
+            yield from file.iter_batches(ROWS)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{found.path}: was never finished ({error}); `clusterctl judge {found.id}` judges "
+            "what was heard"
+        ) from None
+
+
+def observed(found: Stored, reading: str = "now") -> tuple[Observation, ...]:
+    """What the nodes said in a reading.  Raises UserError as `load` does."""
     grouped: dict[tuple[str, str, str], list[Fact | Trouble | str | None]] = {}
-    for _, key, one in sorted(items, key=itemgetter(0)):
-        grouped.setdefault(key, []).append(one)
-    for (node, probe, at), found in grouped.items():
-        yield Observation(
+    for batch in batches(found, "observations"):
+        for key, one in told(batch, reading):
+            grouped.setdefault(key, []).append(one)
+    return tuple(
+        Observation(
             node,
             probe,
             datetime.fromisoformat(at),
-            tuple(one for one in found if isinstance(one, codec.FACTS)),
-            tuple(one for one in found if isinstance(one, Trouble)),
-            next((one for one in found if isinstance(one, str)), ""),
+            tuple(one for one in items if isinstance(one, codec.FACTS)),
+            tuple(one for one in items if isinstance(one, Trouble)),
+            next((one for one in items if isinstance(one, str)), ""),
         )
+        for (node, probe, at), items in grouped.items()
+    )
+
+
+def told(
+    batch: Any, reading: str
+) -> Iterator[tuple[tuple[str, str, str], Fact | Trouble | str | None]]:
+    """Of each row: node, probe, time; and its item.
+
+    Facts are built a type at a time, from that type's columns alone: most are another's.
+    """
+    import pyarrow.compute as pc  # noqa: PLC0415 - see write_observations
+
+    batch = batch.filter(pc.equal(batch["reading"], reading))
+    items: list[Fact | Trouble | str | None] = [None] * len(batch)
+    for kind in pc.unique(batch["type"]).to_pylist():
+        names = codec.FIELDS.get(kind, ("part",))
+        places = pc.indices_nonzero(
+            pc.equal(batch["type"], kind) if kind else pc.is_null(batch["type"])
+        )
+        rows = batch.take(places).select(list(dict.fromkeys((*HEADER, *names)))).to_pylist()
+        for place, row in zip(places.to_pylist(), rows, strict=True):
+            items[place] = item(row)
+    keys = zip(*(batch[name].to_pylist() for name in ("node", "probe", "seen_at")), strict=True)
+    return zip(keys, items, strict=True)
 
 
 def item(row: dict[str, Any]) -> Fact | Trouble | str | None:
