@@ -79,8 +79,9 @@ class Journal:
         """A torn tail is ended, so that it becomes one bad line.  Raises OSError."""
         self.wake = wake
         self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        size = os.fstat(self.file).st_size
-        self.good = size  # what lies beyond is half a record of ours
+        self.good = os.fstat(self.file).st_size  # what lies beyond is half a record of ours
+        if complete_bytes(path) != self.good:
+            self.put_down(b"\n")  # which may be all that its last line lacked
         self.sequence = 1 + max((number for number, _ in whole(path)), default=-1)
         self.queue = []
         self.queued_bytes = 0
@@ -90,8 +91,6 @@ class Journal:
         self.closing = False
         self.changed = threading.Condition()
         self.thread = None
-        if size and complete_bytes(path) != size:
-            self.put_down(b"\n")
 
     def start(self):
         self.thread = threading.Thread(target=self.run, daemon=True)

@@ -6,7 +6,9 @@ value, {"names": […], "values": […]}, `s` with what changed since, [index, v
 gpu3.temp_c; values are whole numbers, text, or "!" and NVML's error.  The first answer comes
 unasked: {"gpus": 8}, or {"absent": why}.
 
-NVML is called directly: pynvml is 50 ms and 6 MB of a node for thirteen functions.
+A call is 10 to 100 us of the driver's time.  So what moves by the second is asked of every GPU each
+time, and counters and settings of one GPU after the other: each within as many samples as there are
+GPUs.  NVML is called directly: pynvml is 50 ms and 6 MB of a node for thirteen functions.
 """
 
 import ctypes
@@ -123,20 +125,25 @@ def text(lib, name):
     return function and call
 
 
-def plain(lib):
+def quick(lib):
     """By name, how to ask; None where this library lacks it.  Arguments as in ask_nvml.py."""
-    wide = ctypes.c_ulonglong
     reasons = "nvmlDeviceGetCurrentClocksEventReasons"
     if not hasattr(lib, reasons):
         reasons = "nvmlDeviceGetCurrentClocksThrottleReasons"
     return {
-        "uuid": text(lib, "nvmlDeviceGetUUID"),
         "temp_c": caller(lib, "nvmlDeviceGetTemperature", 0),
         "power_w": caller(lib, "nvmlDeviceGetPowerUsage", scale=1000),
-        "power_limit_w": caller(lib, "nvmlDeviceGetEnforcedPowerLimit", scale=1000),
         "clock_sm_mhz": caller(lib, "nvmlDeviceGetClockInfo", 1),
+        "throttle_mask": caller(lib, reasons, kind=ctypes.c_ulonglong),
+    }
+
+
+def slow(lib):
+    wide = ctypes.c_ulonglong
+    return {
+        "uuid": text(lib, "nvmlDeviceGetUUID"),
+        "power_limit_w": caller(lib, "nvmlDeviceGetEnforcedPowerLimit", scale=1000),
         "clock_memory_mhz": caller(lib, "nvmlDeviceGetClockInfo", 2),
-        "throttle_mask": caller(lib, reasons, kind=wide),
         "ecc_corrected_volatile": caller(lib, "nvmlDeviceGetTotalEccErrors", 0, 0, kind=wide),
         "ecc_uncorrected_volatile": caller(lib, "nvmlDeviceGetTotalEccErrors", 1, 0, kind=wide),
         "ecc_corrected_aggregate": caller(lib, "nvmlDeviceGetTotalEccErrors", 0, 1, kind=wide),
@@ -157,15 +164,21 @@ class Gpu:
         self.error = lib.nvmlDeviceGetHandleByIndex_v2(
             ctypes.c_uint(index), ctypes.byref(self.handle)
         )
-        self.asks, self.fields, self.names = [], None, ["handle"]
+        self.quick, self.slow, self.fields, self.names = [], [], None, ["handle"]
         if self.error:
             return
-        for name, ask in plain(lib).items():
-            if ask and ask(self.handle) not in NOT_REPORTED:
-                self.asks.append(ask)
-                self.names.append(name)
+        self.quick = self.choose(quick(lib))
         self.choose_fields()
+        self.slow = self.choose(slow(lib))
         self.choose_links()
+        self.last = self.ask(self.slow)
+
+    def choose(self, every):
+        chosen = [
+            (n, ask) for n, ask in every.items() if ask and ask(self.handle) not in NOT_REPORTED
+        ]
+        self.names += [name for name, _ in chosen]
+        return [ask for _, ask in chosen]
 
     def choose_fields(self):
         if not hasattr(self.lib, "nvmlDeviceGetFieldValues"):
@@ -191,21 +204,25 @@ class Gpu:
                 )
                 if ask and ask(self.handle) not in (*NOT_REPORTED, "!InvalidArgument"):
                     found = True
-                    self.asks.append(ask)
-                    self.names.insert(len(self.asks), "link%d.%s_errors" % (link, name))
+                    self.slow.append(ask)
+                    self.names.append("link%d.%s_errors" % (link, name))
             if not found:
                 return
 
-    def values(self):
-        """In the order of `names`."""
+    def ask(self, questions):
+        return [ask(self.handle) for ask in questions]
+
+    def values(self, *, whole):
+        """In the order of `names`; `whole`: what is slow is asked too."""
         if self.error:
             return [wrong(self.error)]
-        found = ["ok"]
-        found += [ask(self.handle) for ask in self.asks]
+        found = ["ok", *self.ask(self.quick)]
         if self.fields is not None:
             code = self.lib.nvmlDeviceGetFieldValues(self.handle, len(self.fields), self.fields)
             found += [wrong(code) if code else field_value(field) for field in self.fields]
-        return found
+        if whole:
+            self.last = self.ask(self.slow)
+        return found + self.last
 
 
 def field_value(field):
@@ -238,12 +255,17 @@ def main(descriptor):
     names = [gpu.prefix + name for gpu in gpus for name in gpu.names]
     say({"gpus": count.value})
     before = [None] * len(names)
+    turn = 0
     while True:
         request = os.read(int(descriptor), 64)
         if not request:
             return
-        values = [value for gpu in gpus for value in gpu.values()]
-        if b"f" in request:
+        whole = b"f" in request
+        turn += 1
+        values = []
+        for index, gpu in enumerate(gpus):
+            values += gpu.values(whole=whole or index == turn % len(gpus))
+        if whole:
             say({"names": names, "values": values})
         else:
             changes = []

@@ -10,8 +10,17 @@ import glob
 import os
 import re
 
+# Read at every sample: states, and what tells a load from none.
 FILES = (
     "/sys/class/infiniband/*/ports/*/state",
+    "/sys/class/infiniband/*/ports/*/counters/symbol_error",
+    "/sys/class/infiniband/*/ports/*/counters/link_downed",
+    "/sys/class/infiniband/*/ports/*/counters/port_*_data",
+    "/sys/class/net/*/carrier_changes",
+    "/sys/class/thermal/thermal_zone*/temp",
+)
+# Read in turn, each within SLOW_TURNS samples: counters, of which nobody misses a rise.
+SLOW_FILES = (
     "/sys/class/infiniband/*/ports/*/phys_state",
     "/sys/class/infiniband/*/ports/*/rate",
     "/sys/class/infiniband/*/ports/*/counters/*err*",
@@ -19,11 +28,9 @@ FILES = (
     "/sys/class/infiniband/*/ports/*/counters/*integrity*",
     "/sys/class/infiniband/*/ports/*/counters/*overrun*",
     "/sys/class/infiniband/*/ports/*/counters/*discards",
-    "/sys/class/infiniband/*/ports/*/counters/port_*_data",
     "/sys/class/infiniband/*/ports/*/hw_counters/*err*",
     "/sys/class/infiniband/*/ports/*/hw_counters/out_of_*",
     "/sys/class/infiniband/*/ports/*/hw_counters/*retrans*",
-    "/sys/class/net/*/carrier_changes",
     "/sys/class/net/*/statistics/rx_crc_errors",
     "/sys/class/net/*/statistics/?x_errors",
     "/sys/bus/pci/devices/*/aer_dev_correctable",
@@ -31,13 +38,13 @@ FILES = (
     "/sys/bus/pci/devices/*/aer_dev_fatal",
     "/sys/devices/system/edac/mc/mc*/?e_count",
     "/sys/devices/system/edac/mc/mc*/dimm*/dimm_?e_count",
-    "/sys/class/thermal/thermal_zone*/temp",
     "/sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count",
 )
 KERNEL = (
     "NVRM|Xid|mce:|Machine check|EDAC|AER:|nvme |mlx5_|Out of memory|oom-kill|I/O error|hung|"
     "blocked for more than|amdgpu|segfault|soft lockup|Uncorrected|link is not ready|Link is Down"
 )
+SLOW_TURNS = 6
 FULL_S = 3600.0  # so that one bad line of a journal costs no more than an hour of deltas
 FILE_BYTES = 4096  # a sysfs attribute is no longer
 FILES_AT_MOST = 4096
@@ -54,17 +61,21 @@ def word(error):
 class Files:
     """Files kept open: opening costs more than reading."""
 
-    def __init__(self, patterns):
-        self.patterns = patterns
+    def __init__(self, patterns, slow):
+        self.patterns, self.slow = patterns, slow
         self.paths, self.open, self.raw = [], [], []
+        self.quick = 0  # so many of them are read every time
+        self.turn = 0
 
     def look(self):
         """Find them anew: devices come and go."""
         for descriptor in self.open:
             if descriptor is not None:
                 os.close(descriptor)
-        found = {path for pattern in self.patterns for path in glob.glob(pattern)}
-        self.paths = sorted(found)[:FILES_AT_MOST]
+        quick = {path for pattern in self.patterns for path in glob.glob(pattern)}
+        slow = {path for pattern in self.slow for path in glob.glob(pattern)} - quick
+        self.paths = (sorted(quick) + sorted(slow))[:FILES_AT_MOST]
+        self.quick = len(quick)
         self.open = [None] * len(self.paths)
         self.raw = [None] * len(self.paths)
 
@@ -76,9 +87,11 @@ class Files:
 
     def read(self, index):
         try:
-            # A device that came back has new files by the old names; so has a plain file that was
-            # replaced, which is what stands for hardware in a lab.
-            if self.open[index] is None or not os.fstat(self.open[index]).st_nlink:
+            # A plain file that was replaced, as those that stand for hardware in a lab are, has no
+            # name any more.  One of sysfs whose device went away says so when it is read.
+            if self.open[index] is None or (
+                index % SLOW_TURNS == self.turn and not os.fstat(self.open[index]).st_nlink
+            ):
                 self.reopen(index)
             return os.pread(self.open[index], FILE_BYTES, 0)
         except OSError as error:
@@ -90,7 +103,10 @@ class Files:
     def changes(self):
         """[(index, value)] of those that read otherwise than before."""
         found = []
+        self.turn = (self.turn + 1) % SLOW_TURNS
         for index, before in enumerate(self.raw):
+            if index >= self.quick and before is not None and index % SLOW_TURNS != self.turn:
+                continue
             raw = self.read(index)
             if raw != before:
                 self.raw[index] = raw

@@ -5,9 +5,12 @@ which it says "ok" or why not.  The plan, every key optional but `hard_s`:
 
     every_s 10      between samples
     hard_s          from now until everything stops, whatever happens
+    late_s 60       past that, until the watcher believes that the supervisor hangs, and kills it
     lease_s 3600    without a word from the controller, until the lease is lost
     policy "stop"   what a lost lease means for the load: "stop", or "run_on" to the deadline
-    files, kernel   patterns of files to sample; a regular expression for kernel lines to keep
+    files           patterns of files to read at every sample
+    slow_files      ... and in turn, each at every sixth
+    kernel          a regular expression for kernel lines to keep
     nvml true       sample GPUs
     nice 10         of steps
     sources {}      script, module and file name -> text, for steps; as a Question's
@@ -44,13 +47,13 @@ from gpus import Gpus
 from journal import Journal, whole
 from load import Load
 from orders import Refused, obey, told
-from sampler import FILES, KERNEL, Files, KernelLog, Sampler
+from sampler import FILES, KERNEL, SLOW_FILES, Files, KernelLog, Sampler
 
 MARK = "CLUSTERCTL_CAMPAIGN"
 VERSION = 1
 GPU_S = 5.0  # of patience with NVML, a sample
 JUMP_S = 0.5  # of the wall clock against the monotonic one; chrony slews 0.005 s in 10 s at most
-LATE_S = 60.0  # past the deadline, the watcher believes that we hang
+LATE_S = 60.0
 REQUEST_BYTES = 8 << 20
 CLIENT_S = 30.0
 FLUSH_S = 10.0
@@ -100,7 +103,9 @@ class Supervisor:
         self.load.sources.update(plan.get("sources") or {})
         log = KernelLog(plan.get("kernel", KERNEL), since_s)
         self.gpus = Gpus(self.campaign, MARK, plan.get("nvml", True))
-        self.sampler = Sampler(Files(plan.get("files", FILES)), log, self.gpus)
+        self.sampler = Sampler(
+            Files(plan.get("files", FILES), plan.get("slow_files", SLOW_FILES)), log, self.gpus
+        )
         limits = {name: plan[name] for name in ("hard_s", "policy") if name in plan}
         self.tell(
             "start",
@@ -168,7 +173,7 @@ class Supervisor:
         if self.lifeline is not None:
             os.close(self.lifeline)
         ours, self.lifeline = os.pipe()
-        left_s = self.deadline - time.monotonic() + LATE_S
+        left_s = self.deadline - time.monotonic() + float(self.plan.get("late_s", LATE_S))
         names = ("watcher", "journal", "steps", "cgroups", "places")
         try:
             self.watcher = apart.launch(
