@@ -328,3 +328,14 @@ def test_a_gpu_that_breaks_among_its_partners_is_told(node):
     assert {trouble.kind for trouble in seen.troubles} == {Kind.EXIT}
     assert all("gpu1" in trouble.part for trouble in seen.troubles)
     assert {"gpu0>gpu2", "gpu2>gpu0"} <= {part for part, _ in burns(seen)}
+
+
+@pytest.mark.parametrize(
+    ("knob", "value"),
+    [("engine", "cuda"), ("size", 1000), ("size", 1 << 15), ("share", 90), ("share", 0)],
+)
+def test_a_knob_that_cannot_be_so_is_refused(knob, value):
+    what = stage("gpu_burn", **{knob: value})
+    assert what.trial.refuse(what.params).startswith(f"{knob}: ")
+    sound = stage("gpu_burn")
+    assert not sound.trial.refuse(sound.params)

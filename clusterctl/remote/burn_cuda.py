@@ -25,7 +25,11 @@ PRECISIONS = ("bf16",)
 
 def prepare():
     """For this process and its children; before the driver is loaded."""
-    os.environ.update(CUDA_DEVICE_ORDER="PCI_BUS_ID", CUDA_CACHE_DISABLE="1")
+    os.environ.update(
+        CUDA_DEVICE_ORDER="PCI_BUS_ID",
+        CUDA_CACHE_DISABLE="1",
+        CUDA_MODULE_LOADING="EAGER",  # a kernel loaded late finds no memory left
+    )
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)
 
 

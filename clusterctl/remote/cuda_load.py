@@ -11,6 +11,7 @@ ROWS, COLUMNS, SHARED_BYTES = 128, 256, 98304  # as in burn.cu
 BATCH_S = 0.2  # what is queued at a time: so much later than asked may it end
 PLACES = 8  # elements that this computer computes itself
 CHUNK, LEAST_CHUNK = 8 << 30, 32 << 20
+KEPT = 128  # one part in so many is the driver's, for what it may need while we run
 ALL = (1 << 64) - 1
 BANDS = 64  # at most, of rows and of columns, that a digest can tell apart
 NAMED = 4  # tiles named in words
@@ -211,8 +212,8 @@ def areas(gpu, found):
     """All the memory there is to have, in as few pieces as possible."""
     taken, size = [], CHUNK
     while size >= LEAST_CHUNK:
-        free, _ = gpu.room()
-        want = min(size, free) >> 21 << 21
+        free, total = gpu.room()
+        want = min(size, free - total // KEPT) >> 21 << 21
         try:
             if want < LEAST_CHUNK:
                 return taken

@@ -50,6 +50,8 @@ def refuse(params: Params) -> str:
         return f"size: {size} is no multiple of {TILE} up to {SIZES[1]}"
     if engine == "built-in" and params["precision"] != "bf16":
         return "precision: the built-in engine knows bf16 only"
+    if not 0 < float(str(params["share"])) <= 1:
+        return f"share: {params['share']} is no share of the memory: 0.9 is 90 %"
     return torch_burn.refuse(params)
 
 

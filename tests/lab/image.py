@@ -56,6 +56,7 @@ CHRONY = (
     "-12.345,0.001,0.012,0.000204512,0.000101123,64.4,Normal\n"
 )
 
+CUDA = "gpu.*.memory_mib = 40\n"  # real memory: a node has eight, and there are many nodes
 SERVICES = """\
 nvidia-fabricmanager active enabled
 nvidia-persistenced active enabled
@@ -149,12 +150,13 @@ def place_stubs(layer: Path, gpus: int) -> None:
     if not gpus:
         return
     compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler and (STUBS / "nvml.c").exists():
+    if compiler:
         folder(layer / "usr/lib", 0o755)
-        library = layer / "usr/lib/libnvidia-ml.so.1"
-        source = STUBS / "nvml.c"
-        command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(source)]
-        subprocess.run(command, check=True)
+        place(layer, f"{STATE}/cuda.conf", CUDA)
+        for source, name in (("nvml.c", "libnvidia-ml.so.1"), ("cuda.c", "libcuda.so.1")):
+            library = layer / "usr/lib" / name
+            command = [compiler, "-O3", "-shared", "-fPIC", "-o", str(library), str(STUBS / source)]
+            subprocess.run(command, check=True)
 
 
 def nvml_conf(number: int, present: Sequence[int]) -> str:
