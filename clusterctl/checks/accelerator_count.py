@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from clusterctl.model import Accelerator, Check, Evidence, PcieDevice, Severity, Verdict
+from clusterctl.model import Accelerator, Check, Cpu, Evidence, PcieDevice, Severity, Verdict
 from clusterctl.peers import majority
 from clusterctl.verdicts import (
     facts_of,
@@ -19,6 +20,7 @@ from clusterctl.verdicts import (
 )
 
 PART = "accelerators"
+NONE = "if it is meant to have none, label it accelerators: 0 in the inventory"
 PASSED_THROUGH = frozenset({"vfio-pci", "pci-stub", "xen-pciback"})
 
 
@@ -86,9 +88,53 @@ def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
         for kind in set(kinds)
         if kind
     }
+    beside = by_processor(fleet, seats)
     for evidence, seen, kind in zip(fleet, seats, kinds, strict=True):
         yield from strangers(evidence, seen)
-        yield count(evidence, seen, usual.get(kind))
+        if seen.here or usual.get(kind) or "accelerators" in evidence.limits:
+            yield count(evidence, seen, usual.get(kind))
+        else:
+            yield bare(evidence, beside.get(processor(evidence)))
+
+
+def processor(evidence: Evidence) -> str:
+    return " + ".join(sorted({cpu.model for cpu in facts_of(evidence, Cpu)}))
+
+
+def by_processor(fleet: Sequence[Evidence], seats: Sequence[Seat]) -> dict[str, int | None]:
+    """How many cards most nodes with the same CPU have: a node without a card has no other kin."""
+    counts: defaultdict[str, list[int]] = defaultdict(list)
+    for evidence, seen in zip(fleet, seats, strict=True):
+        counts[processor(evidence)].append(seen.here)
+    return {model: majority(here) for model, here in counts.items() if model}
+
+
+def bare(evidence: Evidence, beside: int | None) -> Verdict:
+    """No card on the bus, and nothing says how many there should be: a whole board may be dead."""
+    had = seat(replace(evidence, facts=evidence.earlier)).here
+    if had:
+        return failing(
+            evidence,
+            PART,
+            expected=str(had),
+            actual="0",
+            why="all gone since the last reading",
+            remedy=f"power the node off and on; {NONE}",
+            severity=Severity.ISOLATE,
+            source="this node's last reading",
+            yardstick="past",
+        )
+    if beside:
+        return unknown(
+            evidence,
+            PART,
+            f"none on the bus, and most nodes with this CPU have {beside}",
+            expected=str(beside),
+            actual="0",
+            remedy=f"power the node off and on; {NONE}",
+            source="most nodes with the same CPU",
+        )
+    return skipping(evidence, PART, "no accelerator on the bus and none expected")
 
 
 def strangers(evidence: Evidence, seen: Seat) -> Iterator[Verdict]:
@@ -187,7 +233,7 @@ CHECKS = (
         name="accelerator_count",
         asks="Is every accelerator there, and does the driver show each card on the bus?",
         wants=(PcieDevice,),
-        uses=(Accelerator,),
+        uses=(Accelerator, Cpu),
         judge=judge,
         options=("accelerators", "usual_accelerators"),
         scope="fleet",

@@ -93,6 +93,18 @@ def judge(nodes: Sequence[Evidence]) -> Iterator[Verdict]:
 def errors(evidence: Evidence, port: Port, then: Port | None) -> Iterator[Verdict]:
     past = then.counters if then else {}
     judged = [(name, counted) for name in port.counters if (counted := known(name))]
+    for name in sorted(past.keys() - port.counters.keys()):
+        if known(name) and evidence.same_boot:
+            yield unknown(
+                evidence,
+                port.part,
+                f"{name} was there at the last reading and is not any more",
+                expected=name,
+                actual="not there",
+                remedy="see why the driver no longer shows it; reload it or reboot",
+                source="this port's last reading",
+            )
+            break
     if not judged:
         yield skipping(evidence, port.part, "this port reports no error counter that we judge")
     for name, counted in judged:

@@ -16,6 +16,20 @@ ERRORS = (
         earlier=(counting(symbol_error=7),),
         expect={"mlx5_0/1": "pass"},
     ),
+    row(
+        "a counter that is gone is mute, not quiet",
+        counting(port_rcv_errors=7),
+        earlier=(counting(port_rcv_errors=7, symbol_error=7),),
+        expect={"mlx5_0/1": "unknown"},
+        says="symbol_error was there",
+    ),
+    row(
+        "a counter that another driver does not have",
+        counting(port_rcv_errors=7),
+        same_boot=False,
+        earlier=(counting(port_rcv_errors=7, symbol_error=7),),
+        expect={"mlx5_0/1": "skip"},
+    ),
     row("first reading is not asked", counting(symbol_error=7), expect={"mlx5_0/1": "skip"}),
     row(
         "other boot is not asked",

@@ -7,13 +7,43 @@ from dataclasses import replace
 from rows import Row, row
 from sample_cards import CARD, GPU, NAMES, NIC, card, gpu, silent
 
+from clusterctl.model import Cpu
+
 EIGHT = tuple(gpu(i) for i in range(8))
 
 EIGHT_CARDS = tuple(card(i) for i in range(8))
 
+CPU = Cpu("cpu", "EPYC")
+BOARD = (CPU, *EIGHT, *EIGHT_CARDS)
+
 COUNT = (
     row("eight of eight", *EIGHT, *EIGHT_CARDS, expect={"accelerators": "pass"}),
     row("none on a CPU node is not asked", expect={"accelerators": "skip"}),
+    row(
+        "all gone since the last reading",
+        CPU,
+        earlier=(CPU, *EIGHT, *EIGHT_CARDS),
+        expect={"accelerators": "fail"},
+        says="all gone since",
+    ),
+    Row(
+        "none where most nodes with this CPU have eight",
+        {"n1": BOARD, "n2": BOARD, "n3": (CPU,), "n4": BOARD},
+        expect={"n1 accelerators": "pass", "n3 accelerators": "unknown"},
+        says="accelerators: 0",
+    ),
+    Row(
+        "a head node's CPU is another",
+        {"n1": BOARD, "n2": BOARD, "n3": (Cpu("cpu", "other"),), "n4": BOARD},
+        expect={"n1 accelerators": "pass", "n3 accelerators": "skip"},
+    ),
+    row(
+        "the inventory says none, whatever was there",
+        CPU,
+        earlier=EIGHT_CARDS,
+        limits={"accelerators": 0},
+        expect={"accelerators": "skip"},
+    ),
     row(
         "seven where a whole board has eight",
         *EIGHT[:7],
