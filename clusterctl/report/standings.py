@@ -42,7 +42,8 @@ def decided(outcomes: Iterable[Outcome], accounts: Accounts) -> list[Standing]:
         warned = one.decision is Decision.ACCEPT and accounts.nodes[one.node] is Status.WARN
         word = f"{one.decision} with warnings" if warned else str(one.decision)
         kind = "warn" if warned else KINDS[one.decision]
-        found.append(Standing(one.node, word, kind, one.rule, one.source, one.evidence))
+        source = "warnings and nothing graver: see the findings" if warned else one.source
+        found.append(Standing(one.node, word, kind, one.rule, source, one.evidence))
     return found
 
 
