@@ -145,11 +145,11 @@ def test_the_direction_is_named_by_who_sent_and_who_received(address, link, fami
 
 
 @contextmanager
-def calling(what: Stage) -> Iterator[socket.socket]:
+def calling(what: Stage, number: int = 0) -> Iterator[socket.socket]:
     """One stream to a listener, greeted."""
     word = secret(what)
     peer = connected(ports(what)[0])
-    peer.sendall(word + struct.pack("<I", 0))
+    peer.sendall(word + struct.pack("<I", number))
     assert peer.recv(len(word), socket.MSG_WAITALL) == word[::-1]
     with peer:
         yield peer
@@ -191,6 +191,26 @@ def test_warm_up_is_not_counted(family):
     assert fact.retransmits == 5
 
 
+def test_nobody_sends_back_while_another_stream_still_arrives(family):
+    what = pair(2, seconds=0.5)
+    burning = Burning(asked(what, PAIR, 0), NEW, PAIR[0])
+    with calling(what, 0) as early, calling(what, 1) as late:
+        for peer in (early, late):
+            peer.sendall(bytes(1 << 16))
+        early.sendall(TRAILER.pack(1 << 16, 0))
+        early.shutdown(socket.SHUT_WR)
+        early.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            early.recv(1)
+        late.sendall(TRAILER.pack(1 << 16, 0))
+        late.shutdown(socket.SHUT_WR)
+        for peer in (early, late):
+            peer.settimeout(10)
+            while peer.recv(1 << 20):
+                pass
+    assert fact_of(burning.join()).gbit_s >= 0
+
+
 @pytest.mark.parametrize("way", ["hangs up", "says too little", "is silent", "takes nothing"])
 def test_a_partner_lost_on_the_way_is_no_measurement(way, family):
     what = pair(1, seconds=1.0)
@@ -224,10 +244,12 @@ def test_a_stream_killed_on_one_side_is_no_measurement_on_either(side, family):
     for pid in generation(family, STREAMS):
         sides[alive(family)[pid] != listener].append(pid)
     os.kill(sides[side][0], signal.SIGKILL)
+    began = time.monotonic()
     for one in burning:
         seen = one.join()
         assert not seen.facts
         assert seen.troubles[0].detail == "1 of 2 streams broke off"
+    assert time.monotonic() - began < 15  # its end was heard of, not waited for
 
 
 # ----------------------------------------------------------------------------- strangers

@@ -123,6 +123,44 @@ def test_a_sound_disk_passes_and_keeps_nothing(python, engine, family, folder):
     assert statuses(seen) <= CLEAN
 
 
+# As on NFS, and on overlays of old kernels.
+NO_TMPFILE = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+static int refuse(const char *name, const char *path, int flags, int mode) {
+    if ((flags & O_TMPFILE) == O_TMPFILE) { errno = EOPNOTSUPP; return -1; }
+    int (*next)(const char *, int, ...) = dlsym(RTLD_NEXT, name);
+    return next(path, flags, mode);
+}
+#define OPEN(name) int name(const char *path, int flags, ...) { \\
+    va_list more; va_start(more, flags); int mode = va_arg(more, int); va_end(more); \\
+    return refuse(#name, path, flags, mode); }
+OPEN(open)
+OPEN(open64)
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
+@pytest.mark.parametrize("old", [False, True], ids=["no name", "name removed"])
+def test_the_scratch_file_is_nowhere_to_be_found_while_it_is_used(old, family, folder, tmp_path):
+    python = NEW
+    if old:
+        library = tmp_path / "refuse.so"
+        build = ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", library, "-ldl"]
+        subprocess.run(build, input=NO_TMPFILE.encode(), check=True)
+        python = wrapper(tmp_path, f'LD_PRELOAD={library} exec {NEW} "$@"')
+    burning = Burning(asked(disk(folder, seconds=1.0)), python)
+    assert wait_for(lambda: under_way("disk", family, folder))
+    (script,) = generation(family, SCRIPT)
+    named = "/.clusterctl-" in str(scratch_of(script, folder).readlink())
+    assert named == old
+    assert list(folder.iterdir()) == []
+    assert fact_of(burning.join()).errors == 0
+
+
 def test_auto_takes_the_tool_where_there_is_one(family, folder, tmp_path):
     engines = [
         fact_of(Burning(asked(what), NEW).join()).engine
@@ -157,6 +195,17 @@ def test_one_core_that_computes_wrong_is_named(family):
     assert 0 < fact.errors < fact.amount or CORES == 1
     assert fact.detail.endswith(f"wrong on cpu{last}")
     assert "fail" in statuses(seen)
+
+
+def test_every_core_has_a_worker_of_its_own(family):
+    burning = Burning(asked(cpu(seconds=1.0)), NEW)
+    assert wait_for(lambda: len(generation(family, WORKERS)) == CORES)
+    assert wait_for(lambda: placed(family) == [{cpu} for cpu in sorted(os.sched_getaffinity(0))], 3)
+    assert fact_of(burning.join()).errors == 0
+
+
+def placed(family: str) -> list[set[int]]:
+    return sorted((os.sched_getaffinity(pid) for pid in generation(family, WORKERS)), key=min)
 
 
 @ROOT
@@ -213,7 +262,9 @@ def test_a_worker_killed_on_the_way_is_never_clean(what, hit, family):
     assert wait_for(lambda: generation(family, hit))
     time.sleep(0.2)
     assert wait_for(lambda: killed(generation(family, hit)))
+    began = time.monotonic()
     seen = burning.join()
+    assert time.monotonic() - began < 15  # not only at its deadline
     assert seen.troubles
     for fact in seen.facts:
         assert fact.errors is None or fact.covered < fact.asked
