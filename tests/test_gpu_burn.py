@@ -17,7 +17,8 @@ import pytest
 from burning import Burning, asked, stage, statuses
 from kin import alive, generation, gone, wait_for
 
-from clusterctl.model import Burn, Kind, Observation
+from clusterctl.catalog import all_checks
+from clusterctl.model import Burn, Evidence, Kind, Node, Observation
 from clusterctl.trials.torch_burn import START_S
 
 STUBS = Path(__file__).parent / "lab/stubs"
@@ -162,6 +163,11 @@ def test_a_gpu_that_does_not_see_its_own_fault_is_caught_by_the_others(node):
     for mine, theirs, band in ((odd[2], usual[2], 1), (odd[3], usual[3], 1)):
         different = [i for i in range(0, len(mine), 4) if mine[i : i + 4] != theirs[i : i + 4]]
         assert different == [4 * band]
+    evidence = Evidence(Node("here"), seen.facts, all_checks()["silent_corruption"].limits)
+    bad = [one for one in all_checks()["silent_corruption"].judge([evidence]) if one.remedy]
+    assert [(one.part, str(one.status)) for one in bad] == [("gpu1", "fail")]
+    assert TILE in bad[0].why
+    assert "fail" in statuses(seen)
 
 
 def test_a_stuck_bit_of_memory_is_found_where_it_is(node):
@@ -265,6 +271,47 @@ def test_auto_takes_the_built_in_engine_where_there_is_no_pytorch(node):
     assert not seen.troubles
     assert {burn.engine for burn in seen.facts} == {"built-in CUDA"}
     assert len(seen.facts) == 6
+
+
+TORCH_ROW = (
+    "gpu_burn part=gpu0 engine=PyTorch_2.4 seconds=1 amount=1 unit=flop rate=500 rate_unit=tflop_s "
+    "errors=0 covered=N/A asked=N/A detail= precision=bf16 power_w=N/A power_limit_w=N/A "
+    "clock_sm_mhz=N/A temp_max_c=N/A digest="
+).replace(" ", "\\t")
+
+
+def python_with_torch(folder: Path, *lines: str) -> str:
+    """An interpreter that has torch, if one asks, and says these lines when it should run it."""
+    path = folder / "python-torch"
+    said = "".join(f"printf '{line}\\n'\n" for line in lines)
+    path.write_text(f"#!/bin/sh\n[ $# = 2 ] && exit 0\n{said}")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_auto_takes_pytorch_and_tests_the_memory_itself(node, tmp_path):
+    torch = python_with_torch(tmp_path, TORCH_ROW, r"end\t1")
+    seen = burning(engine="auto", python=torch).join()
+    assert not seen.troubles
+    assert sorted((burn.part, burn.engine) for burn in seen.facts) == [
+        ("gpu0", "PyTorch_2.4"),
+        *((f"gpu{i}", "built-in CUDA") for i in range(3)),
+    ]
+
+
+def test_auto_goes_on_where_pytorch_sees_no_gpu(node, tmp_path):
+    torch = python_with_torch(tmp_path, r"trouble\tmissing\tPyTorch sees no accelerator", r"end\t1")
+    seen = burning(engine="auto", python=torch).join()
+    assert not seen.troubles
+    assert {burn.engine for burn in seen.facts} == {"built-in CUDA"}
+    alone = burning(engine="pytorch", python=torch).join()
+    assert [trouble.detail for trouble in alone.troubles] == ["PyTorch sees no accelerator"]
+
+
+@pytest.mark.parametrize("lines", [(), (TORCH_ROW,), (TORCH_ROW, r"end\t2")])
+def test_a_pytorch_that_does_not_end_is_told(node, tmp_path, lines):
+    seen = burning(engine="auto", python=python_with_torch(tmp_path, *lines)).join()
+    assert "PyTorch ended before it had said all" in [one.detail for one in seen.troubles]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
