@@ -13,7 +13,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 from clusterctl.model import Fact
 
 TYPES: dict[str, type[Fact]] = {kind.__name__: kind for kind in get_args(Fact)}
-FACTS = tuple(TYPES.values())
 FIELDS = {name: tuple(field.name for field in fields(kind)) for name, kind in TYPES.items()}
 
 

@@ -45,6 +45,6 @@ def earlier(runs_dir: Path, run_id: str, past_s: float | None) -> Past:
     if not run_id:
         return NO_PAST
     try:
-        return Past(store.load(store.find(runs_dir, run_id)).observations, past_s)
+        return Past(store.observed(store.find(runs_dir, run_id)), past_s)
     except UserError:
         return NO_PAST

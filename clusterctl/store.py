@@ -364,7 +364,7 @@ def observed(found: Stored, reading: str = "now") -> tuple[Observation, ...]:
             node,
             probe,
             datetime.fromisoformat(at),
-            tuple(one for one in items if isinstance(one, codec.FACTS)),
+            tuple(one for one in items if one is not None and not isinstance(one, (Trouble, str))),
             tuple(one for one in items if isinstance(one, Trouble)),
             next((one for one in items if isinstance(one, str)), ""),
         )

@@ -118,7 +118,7 @@ def last_reading(
         return None
     seconds = (world.clock() - found.started).total_seconds()
     try:
-        return found.id, Past(store.load(found).observations, seconds)
+        return found.id, Past(store.observed(found), seconds)
     except UserError as error:
         sys.stderr.write(f"clusterctl: {error}; counters start afresh\n")
         return None

@@ -33,6 +33,7 @@ from lab import start, stop
 
 from clusterctl import run as flow
 from clusterctl import store
+from clusterctl.cli import collect_rarely
 from clusterctl.cli.finish import write
 from clusterctl.cli.options import Format
 from clusterctl.cli.start import Provisional
@@ -153,9 +154,9 @@ def bench(sample: Sequence[Heard], count: int, folder: Path) -> None:
     text = timed("report: table", lambda: shown(run, Format.TABLE))
     print(f"{'in all':42}{time.monotonic() - began:9.2f}")
     timed("report: JSON", lambda: shown(run, Format.JSON))
-    kept = timed("read it back", lambda: store.load(store.find(folder, "bench")))
-    assert kept.observations == run.observations
-    past = Past(kept.observations, 86400.0)
+    kept = timed("read its readings back", lambda: store.observed(store.find(folder, "bench")))
+    assert kept == run.observations
+    past = Past(kept, 86400.0)
     timed(
         "judge, with the night before",
         lambda: judge(book, nodes, seen, probes=probes, skus=world.skus, past=past),
@@ -176,6 +177,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=1250)
     parser.add_argument("--run", type=Path, help="a recorded sweep of lab nodes")
     given = parser.parse_args()
+    collect_rarely()
     with tempfile.TemporaryDirectory(prefix="clusterctl-bench-") as name:
         folder = Path(name)
         kept = store.stored(given.run or recorded(folder / "sample"))
