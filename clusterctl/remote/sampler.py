@@ -63,7 +63,7 @@ class Files:
 
     def __init__(self, patterns, slow):
         self.patterns, self.slow = patterns, slow
-        self.paths, self.open, self.raw = [], [], []
+        self.paths, self.open, self.inodes, self.raw = [], [], [], []
         self.quick = 0  # so many of them are read every time
         self.turn = 0
 
@@ -77,6 +77,7 @@ class Files:
         self.paths = (sorted(quick) + sorted(slow))[:FILES_AT_MOST]
         self.quick = len(quick)
         self.open = [None] * len(self.paths)
+        self.inodes = [0] * len(self.paths)
         self.raw = [None] * len(self.paths)
 
     def reopen(self, index):
@@ -84,13 +85,14 @@ class Files:
             os.close(self.open[index])
             self.open[index] = None
         self.open[index] = os.open(self.paths[index], os.O_RDONLY | os.O_CLOEXEC)
+        self.inodes[index] = os.fstat(self.open[index]).st_ino
 
     def read(self, index):
         try:
-            # A plain file that was replaced, as those that stand for hardware in a lab are, has no
-            # name any more.  One of sysfs whose device went away says so when it is read.
+            # A device that went away and came back has another file by the same name.
             if self.open[index] is None or (
-                index % SLOW_TURNS == self.turn and not os.fstat(self.open[index]).st_nlink
+                index % SLOW_TURNS == self.turn
+                and os.stat(self.paths[index]).st_ino != self.inodes[index]
             ):
                 self.reopen(index)
             return os.pread(self.open[index], FILE_BYTES, 0)
