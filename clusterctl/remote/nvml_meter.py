@@ -48,16 +48,21 @@ class Meter:
                 yield {"index": index, "lost": lost}
                 continue
             self.handles[index] = handle
-            mig, pending = ctypes.c_uint(), ctypes.c_uint()
-            code = self.library.nvmlDeviceGetMigMode(
-                handle, ctypes.byref(mig), ctypes.byref(pending)
-            )
             yield {
                 "index": index,
                 "uuid": uuid.value.decode("utf-8", "replace"),
-                "mig": not code and mig.value == 1,
+                "mig": self.is_divided(handle),
                 "limit_w": self.number("nvmlDeviceGetEnforcedPowerLimit", handle, share=1000.0),
             }
+
+    def is_divided(self, handle):
+        now, pending = ctypes.c_uint(), ctypes.c_uint()
+        call = getattr(self.library, "nvmlDeviceGetMigMode", None)
+        return (
+            call is not None
+            and call(handle, ctypes.byref(now), ctypes.byref(pending)) == 0
+            and now.value == 1
+        )
 
     def number(self, name, handle, *which, share=1.0, kind=ctypes.c_uint):
         """None where it cannot be had, for whatever reason."""
