@@ -67,7 +67,9 @@ def distribution(
         *(limit_line(name, across(value), top, bottom) for name, value in limits),
         dots(values, across, bottom),
         box(values, across, bottom + BOX_HEIGHT / 2),
-        *(marked(mark, at, row, bottom, top) for mark, at, row in placed),
+        *(leader(across(mark.value), row, bottom, top) for mark, _, row in placed),
+        *(label(mark, at, row, top) for mark, at, row in placed),
+        *(shape(mark, across(mark.value), bottom) for mark, _, _ in placed),
         *(shape(mark, across(mark.value), bottom) for mark in hidden),
     ]
     return "".join([*pieces, "</svg>"])
@@ -132,16 +134,19 @@ def place(marks: Sequence[Mark], across: Scale) -> tuple[list[tuple[Mark, float,
     return placed, hidden
 
 
-def marked(mark: Mark, at: float, row: int, bottom: float, top: float) -> str:
-    """The label, a thin line down to the value, and the verdict's shape there.
+def base(row: int, top: float) -> float:
+    """Of a label's text; row 0 is nearest to the dots."""
+    return top - CROWD_TOP - ROW * row + 4
 
-    Row 0 is nearest to the dots.
-    """
-    base = top - CROWD_TOP - ROW * row + 4
+
+def leader(at: float, row: int, bottom: float, top: float) -> str:
+    return f'<path class="leader" d="M{at:g} {base(row, top) + 3:g}V{bottom - 16:g}"/>'
+
+
+def label(mark: Mark, at: float, row: int, top: float) -> str:
     return (
-        f'<text class="label {said(mark.kind)}" x="{at:g}" y="{base:g}">{said(mark.label)}</text>'
-        f'<path class="leader" d="M{at + 3:g} {base + 3:g}V{bottom - 16:g}"/>'
-        + shape(mark, at + 6, bottom)
+        f'<text class="label {said(mark.kind)}" x="{at:g}" y="{base(row, top):g}">'
+        f"{said(mark.label)}</text>"
     )
 
 
