@@ -10,14 +10,15 @@ Kinds of records and what each has (`m`, seconds of the node's monotonic clock, 
     dropped    step name why: accepted, and never begun
     full       groups: [[folder, [names], [values]], …]; every value
     sample     d: [index, value, …], what changed; indices count through the last full's groups
-    kernel     lines: [[seconds, text], …]; more: how many lines were left out or overwritten
+    kernel     lines: [[seconds, text], …], which may come again after a start; more: how many
+               were left out or overwritten
     lease      held after_s policy
     disk       error ("": it works again) lost_samples
     clock      jump_s w: the wall clock against the monotonic one
     stop       why: the load stops and the supervisor with it
     finish     why w: its last word
     orphaned   why survivors: the supervisor was killed; its sibling ended the steps
-    bug        text
+    bug        text: we broke; after one about a sample it goes on
 
 `w` is the wall clock, a label only.  `why` of an end: exit, timeout, flood, told, lease, disk,
 deadline, drained, or a signal.

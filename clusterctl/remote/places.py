@@ -127,7 +127,7 @@ def read_lock(descriptor):
         return {}
 
 
-def lock(place, *, create):
+def lock(place, *, create, how=fcntl.LOCK_EX):
     """A descriptor that holds the place's lock, or None where there is none.  Raises Held."""
     path = os.path.join(place, LOCK)
     while True:
@@ -138,7 +138,7 @@ def lock(place, *, create):
                 return None
             raise
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
         except OSError:
             holder = read_lock(descriptor)
             os.close(descriptor)
@@ -163,11 +163,11 @@ def sign(place, words):
 
 
 def holders(places):
-    """What the locks say that are held now."""
+    """What the locks say that are held now.  Who looks does not stand in another looker's way."""
     found = []
     for place in places:
         try:
-            descriptor = lock(place, create=False)
+            descriptor = lock(place, create=False, how=fcntl.LOCK_SH)
         except Held as held:
             found.append(held.holder)
         except OSError:

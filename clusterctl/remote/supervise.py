@@ -24,7 +24,7 @@ import places
 
 READY_S = 15.0
 ASK_S = 10.0
-STOP_S = 45.0
+STOP_S, HURRY_S = 45.0, 20.0
 MARK = "CLUSTERCTL_CAMPAIGN"
 
 
@@ -59,11 +59,13 @@ def start(campaign, where, plan, *modules):
             if folder is None and places.find(where, campaign):
                 continue  # it goes on where it was
             folder = folder or places.make(place, campaign)
-            lock = places.lock(place, create=True)
+            lock = patient_lock(place)
             places.sign(place, {"campaign": campaign, "folder": folder, "boot": places.boot_id()})
         except OSError as error:
             refused.append("%s: %s" % (place, error.strerror))
             continue
+        except places.Held as held:
+            raise No("another start is under way: %s" % held)
         break
     else:
         raise No("no place for its state: " + "; ".join(refused))
@@ -72,6 +74,18 @@ def start(campaign, where, plan, *modules):
     if state is None:
         raise No("it ended at once; its journal says why")
     say(ok=True, started=True, refused=refused, **state)
+
+
+def patient_lock(place):
+    """Somebody may only be looking whether it is held.  Raises places.Held, OSError."""
+    end = time.monotonic() + 2.0
+    while True:
+        try:
+            return places.lock(place, create=True)
+        except places.Held:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 def launch(campaign, folder, plan, lock, modules):
@@ -185,12 +199,12 @@ def tell(campaign, where, order):
 
 
 def stop(campaign, where, *words):
-    """Where it does not go by itself, it is killed, and its steps with it."""
+    """Where it does not go by itself in time, it is killed, and its steps with it."""
     import steps
 
     folder = home(campaign, where)
     forced = False
-    end = time.monotonic() + STOP_S
+    end = time.monotonic() + (HURRY_S if "now" in words else STOP_S)
     with contextlib.suppress(OSError):
         places.ask(folder, {"do": "stop", "now": "now" in words}, ASK_S)
     while held(campaign, where):

@@ -34,7 +34,6 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -43,30 +42,18 @@ import traceback
 import apart
 import cgroups
 import places
-from gpus import Gpus
+from desk import Desk
 from journal import Journal, whole
 from load import Load
 from orders import Refused, obey, told
-from sampler import FILES, KERNEL, SLOW_FILES, Files, KernelLog, Sampler
+from rhythm import Rhythm
 
 MARK = "CLUSTERCTL_CAMPAIGN"
 VERSION = 1
-GPU_S = 5.0  # of patience with NVML, a sample
-JUMP_S = 0.5  # of the wall clock against the monotonic one; chrony slews 0.005 s in 10 s at most
 LATE_S = 60.0
-REQUEST_BYTES = 8 << 20
-CLIENT_S = 30.0
 FLUSH_S = 10.0
-NOW_S = 1.0  # from SIGTERM to SIGKILL for who is in a hurry
-
-
-class Client:
-    """A connection.  `durable`: it is answered when this record is on disk."""
-
-    def __init__(self, wire, until):
-        self.wire, self.until = wire, until
-        self.heard = b""
-        self.reply = self.durable = None
+SLACK_S = 60.0  # what NTP may have put between the kernel log's clock and ours
+STOP_S, NOW_S = 20.0, 1.0  # from SIGTERM to SIGKILL at most, and for who is in a hurry
 
 
 class Supervisor:
@@ -74,16 +61,15 @@ class Supervisor:
         """`wall`: the clock that people read; it only labels.  Raises OSError."""
         self.wall, self.plan = wall, order["plan"]
         self.campaign, self.folder, self.lock = order["campaign"], order["folder"], order["lock"]
-        self.began = self.renewed = self.due = time.monotonic()
+        self.began = self.renewed = time.monotonic()
         self.every_s = float(self.plan.get("every_s", 10.0))
         self.lease_s = float(self.plan.get("lease_s", 3600.0))
         self.deadline = self.began + float(self.plan["hard_s"])
-        self.offset_s = wall() - self.began
-        self.held, self.sampling, self.draining, self.ending = True, False, False, False
+        self.held, self.draining, self.ending = True, False, False
         self.stopping = self.disk = ""
         self.accepted = set()
-        self.poll, self.clients = select.poll(), {}
-        self.watcher = self.lifeline = self.gpu_pipe = None
+        self.poll = select.poll()
+        self.watcher = self.lifeline = None
         self.ring_for_signals()
         self.open()
 
@@ -93,7 +79,7 @@ class Supervisor:
         path = os.path.join(self.folder, "journal")
         since_s = self.look_back(path) if os.path.exists(path) else None
         self.journal = Journal(path, wake=self.ring)
-        self.listen()
+        self.desk = Desk(os.path.join(self.folder, "control"), self.poll, self.journal, self.answer)
         plan = self.plan
         groups = cgroups.make(self.campaign, "steps")
         for place in cgroups.make(self.campaign, "supervisor"):
@@ -101,11 +87,8 @@ class Supervisor:
         apart.put("/proc/self/oom_score_adj", "-900")
         self.load = Load(self.campaign, self.tell, self.poll, groups, plan.get("nice", 10))
         self.load.sources.update(plan.get("sources") or {})
-        log = KernelLog(plan.get("kernel", KERNEL), since_s)
-        self.gpus = Gpus(self.campaign, MARK, plan.get("nvml", True))
-        self.sampler = Sampler(
-            Files(plan.get("files", FILES), plan.get("slow_files", SLOW_FILES)), log, self.gpus
-        )
+        mark = (self.campaign, MARK)
+        self.rhythm = Rhythm(plan, since_s, self.tell, self.poll, self.wall, mark)
         limits = {name: plan[name] for name in ("hard_s", "policy") if name in plan}
         self.tell(
             "start",
@@ -134,7 +117,7 @@ class Supervisor:
             elif record.get("k") == "command":
                 self.accepted.add(record.get("id"))
             last_s = record.get("m", last_s)
-        return last_s if boot == places.boot_id() else 0.0
+        return last_s - SLACK_S if boot == places.boot_id() else 0.0
 
     def ring_for_signals(self):
         self.wake, self.bell = os.pipe()
@@ -155,16 +138,6 @@ class Supervisor:
     def told_to_stop(self, number, frame):
         del frame
         self.stopping = self.stopping or "signal %d" % number
-
-    def listen(self):
-        path = os.path.join(self.folder, "control")
-        if os.path.exists(path):
-            os.unlink(path)
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(path)
-        self.listener.listen(16)
-        self.listener.settimeout(0)
-        self.poll.register(self.listener, select.POLLIN)
 
     def watch(self):
         """Start the watcher, again where it was killed."""
@@ -208,54 +181,7 @@ class Supervisor:
             return
         lost, self.journal.lost = self.journal.lost, 0
         self.tell("disk", error="", lost_samples=lost)
-        self.sampler.again()
-
-    # ------------------------------------------------------------------------- sampling
-
-    def sample(self, now):
-        if self.gpus.deadline is not None and now >= self.gpus.deadline:
-            self.lose_gpus("timeout")
-        if now >= self.due and not self.sampling:
-            self.due = now + self.every_s - (now - self.due) % self.every_s
-            started = self.gpus.start(now)
-            if started is not None:
-                self.gpu_pipe = started
-                self.poll.register(started, select.POLLIN)
-            self.sampling = True
-            self.sampler.begin(now, now + min(GPU_S, self.every_s / 2))
-        if self.sampling and not self.sampler.waits():
-            self.sampling = False
-            self.take(now)
-
-    def take(self, now):
-        record, kernel = self.sampler.take(now)
-        offset_s = self.wall() - time.monotonic()
-        jump_s, self.offset_s = offset_s - self.offset_s, offset_s
-        if abs(jump_s) > JUMP_S:
-            self.tell("clock", jump_s=round(jump_s, 3), w=round(self.wall(), 3))
-        if record["k"] == "full":
-            record["w"] = round(self.wall(), 3)
-        if kernel:
-            self.tell(kernel.pop("k"), **kernel)
-        if self.tell(record.pop("k"), droppable=True, **record) is None:
-            self.sampler.again()
-
-    def hear_gpus(self):
-        try:
-            chunk = os.read(self.gpu_pipe, 1 << 20)
-        except OSError:
-            chunk = b""
-        try:
-            if chunk:
-                self.gpus.heard(chunk)
-            else:
-                self.lose_gpus("ended")
-        except (ValueError, KeyError, IndexError):
-            self.lose_gpus("unreadable")
-
-    def lose_gpus(self, why):
-        self.poll.unregister(self.gpus.lost(why))
-        self.gpu_pipe = None
+        self.rhythm.again()
 
     # ------------------------------------------------------------------------- who talks to us
 
@@ -281,33 +207,8 @@ class Supervisor:
             "disk": self.disk,
             "disk_free_bytes": space.f_bavail * space.f_frsize,
             "unwritten": len(self.journal.queue),
-            "nvml": self.gpus.state,
+            "nvml": self.rhythm.gpus.state,
         }
-
-    def welcome(self):
-        try:
-            wire, _ = self.listener.accept()
-        except OSError:
-            return
-        wire.settimeout(0)
-        self.clients[wire.fileno()] = Client(wire, time.monotonic() + CLIENT_S)
-        self.poll.register(wire, select.POLLIN)
-
-    def hear(self, client):
-        try:
-            chunk = client.wire.recv(1 << 20)
-        except BlockingIOError:
-            return
-        except OSError:
-            chunk = b""
-        client.heard += chunk
-        if not chunk or len(client.heard) > REQUEST_BYTES:
-            self.part(client)
-        elif client.heard.endswith(b"\n") and client.reply is None:
-            try:
-                client.reply, client.durable = self.answer(json.loads(client.heard.decode()))
-            except (Refused, ValueError, TypeError, KeyError) as error:
-                client.reply = {"ok": False, "why": str(error) or repr(error)}
 
     def answer(self, order):
         """(reply, the record to wait for or None).  Raises Refused."""
@@ -342,22 +243,6 @@ class Supervisor:
             self.tell("lease", held=True, after_s=round(now - self.renewed, 1))
         self.renewed = now
 
-    def reply(self, client):
-        if client.durable is not None and client.durable >= self.journal.durable:
-            if not self.journal.trouble:
-                return
-            client.reply = {"ok": False, "why": "the journal cannot be written: " + self.disk}
-        try:
-            client.wire.send(json.dumps(client.reply).encode() + b"\n")
-        except OSError:
-            pass
-        self.part(client)
-
-    def part(self, client):
-        self.poll.unregister(client.wire)
-        del self.clients[client.wire.fileno()]
-        client.wire.close()
-
     # ------------------------------------------------------------------------- the loop
 
     def tick(self, now):
@@ -375,25 +260,19 @@ class Supervisor:
         if self.stopping and not self.ending:
             self.ending = True
             self.tell("stop", why=self.stopping)
-            self.load.cease(self.stopping)
+            self.load.cease(self.stopping, STOP_S)
         self.load.tick(now)
         if not self.stopping:
             self.load.begin_next(now)
-        self.sample(now)
+        self.rhythm.tick(now)
         self.watch()
-        for client in list(self.clients.values()):
-            if client.reply is not None:
-                self.reply(client)
-            elif now > client.until:
-                self.part(client)
+        self.desk.tick(now)
 
     def until_next_s(self, now):
-        moments = [self.due, self.load.next_s(now), self.deadline]
+        moments = [self.rhythm.next_s(), self.load.next_s(now), self.deadline]
         if self.held:
             moments.append(self.renewed + self.lease_s)
-        if self.gpus.deadline is not None:
-            moments.append(self.gpus.deadline)
-        moments += [client.until for client in self.clients.values()]
+        moments += [client.until for client in self.desk.clients.values()]
         return max(0.0, min(moments) - now)
 
     def run(self):
@@ -402,22 +281,16 @@ class Supervisor:
             for descriptor, _ in self.poll.poll(int(wait_s * 1000) + 1):
                 if descriptor == self.wake:
                     os.read(self.wake, 4096)
-                elif descriptor == self.listener.fileno():
-                    self.welcome()
-                elif descriptor in self.clients:
-                    self.hear(self.clients[descriptor])
-                elif descriptor == self.gpu_pipe:
-                    self.hear_gpus()
+                elif self.desk.hear(descriptor) or self.rhythm.hear(descriptor):
+                    continue
                 elif self.load.step and descriptor in self.load.step.pipes:
                     self.load.hear(descriptor)
             self.tick(time.monotonic())
 
     def close(self):
         """Nobody may find us half gone: the socket goes first, the lock with our process."""
-        os.unlink(os.path.join(self.folder, "control"))
-        self.listener.close()
-        if self.gpus.process is not None:
-            self.gpus.process.kill()
+        self.desk.close()
+        self.rhythm.close()
         self.tell("finish", why=self.stopping, w=round(self.wall(), 3))
         self.journal.close(FLUSH_S)
         cgroups.leave(self.campaign, "supervisor")
