@@ -416,7 +416,10 @@ class Burn:
 
 @dataclass(frozen=True, slots=True)
 class Bandwidth:
-    """One directed measurement.  `part` is n017>n018 between nodes."""
+    """One directed measurement.  `part` is n017>n018 between nodes, a port in loopback.
+
+    `crossed` False: the kernel kept it inside the node, so it says nothing about the port.
+    """
 
     part: str
     engine: str
@@ -426,6 +429,7 @@ class Bandwidth:
     samples_gbit_s: tuple[float, ...] = ()
     wrong: int | None = None
     retransmits: int | None = None
+    crossed: bool = True
 
 
 Fact = (

@@ -62,6 +62,8 @@ def what(part: str) -> str:
 
 
 def speed(evidence: Evidence, burn: Burn, crowds: Mapping[Key, Crowd | None]) -> Verdict:
+    if burn.rate is None and burn.amount is not None and not burn.rate_unit:
+        return skipping(evidence, burn.part, f"{burn.engine} measures no rate")
     if burn.rate is None:
         return unknown(
             evidence,

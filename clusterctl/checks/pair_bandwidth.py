@@ -21,25 +21,28 @@ from clusterctl.verdicts import (
 )
 
 APART = "pair each of the two with a node known to be good: the slow one takes it along"
-Key = tuple[str, str, int | None]
+ITSELF = "see the port's PCIe width, generation and errors; then another slot, then return it"
+Key = tuple[str, str, int | None, str]
 
 
 def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
     rates: defaultdict[Key, list[float]] = defaultdict(list)
     for evidence in fleet:
         for seen in facts_of(evidence, Bandwidth):
-            rates[alike(evidence, seen)].append(seen.gbit_s)
+            if seen.crossed:
+                rates[alike(evidence, seen)].append(seen.gbit_s)
     crowds = {key: crowd(values) for key, values in rates.items()}
     for evidence in fleet:
         yield from settled(
             verdict
             for seen in facts_of(evidence, Bandwidth)
-            for verdict in (*intact(evidence, seen), speed(evidence, seen, crowds))
+            for verdict in (*intact(evidence, seen), speed_of(evidence, seen, crowds))
         )
 
 
 def alike(evidence: Evidence, seen: Bandwidth) -> Key:
-    return make(evidence), seen.engine, seen.size_bytes
+    """Paths among themselves, and in loopback the same port of like nodes."""
+    return make(evidence), seen.engine, seen.size_bytes, "" if ">" in seen.part else seen.part
 
 
 def intact(evidence: Evidence, seen: Bandwidth) -> Iterator[Verdict]:
@@ -56,6 +59,13 @@ def intact(evidence: Evidence, seen: Bandwidth) -> Iterator[Verdict]:
             severity=Severity.ISOLATE,
             source=source_of(evidence, "wrong"),
         )
+
+
+def speed_of(evidence: Evidence, seen: Bandwidth, crowds: Mapping[Key, Crowd | None]) -> Verdict:
+    if seen.crossed or seen.gbit_s <= 0:
+        return speed(evidence, seen, crowds)
+    inside = f"{seen.gbit_s:.4g} Gbit/s within the kernel: the port itself was not used"
+    return skipping(evidence, seen.part, inside)
 
 
 def speed(evidence: Evidence, seen: Bandwidth, crowds: Mapping[Key, Crowd | None]) -> Verdict:
@@ -117,7 +127,7 @@ def slow(
         expected=expected,
         actual=f"{seen.gbit_s:.4g} Gbit/s",
         why=f"{why} ({seen.engine})",
-        remedy=APART,
+        remedy=APART if ">" in seen.part else ITSELF,
         severity=Severity.ISOLATE,
         source=source,
         yardstick=yardstick,

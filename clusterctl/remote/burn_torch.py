@@ -17,7 +17,7 @@ def main(wanted, *words):
         trouble("missing", where + "; name one that has: `python`")
         end()
         return
-    go_on(python, ("trial", "meter", "torch_devices", "torch_gemm"), words)
+    go_on(python, ("trial", "nvml_meter", "torch_devices", "torch_gemm"), words)
 
 
 if __name__ == "__main__":

@@ -54,8 +54,9 @@ def source(name):
 
 def go_on(python, modules, words):
     """Does not return: this process becomes `main(*words)` of the last of these modules."""
-    lines = ["load(%r, %r)\n" % (name, source(name)) for name in modules]
+    # In ASCII: Python 3.6 takes the C locale for it, on either side.
+    lines = ["load(%a, %a)\n" % (name, source(name)) for name in modules]
     last = "sys.modules[%r].main(*sys.argv[1:])\n" % modules[-1]
     sys.stdout.flush()
-    program = BEGIN + "".join(lines) + last
-    os.execv(python, [python, "-c", program, *words])  # noqa: S606 - no shell is the point
+    program = [python, "-c", BEGIN + "".join(lines) + last, *words]
+    os.execv(python, [word.encode() for word in program])  # noqa: S606 - no shell is the point

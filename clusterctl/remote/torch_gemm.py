@@ -13,7 +13,7 @@ import hashlib
 import os
 import time
 
-import meter
+import nvml_meter
 from torch_devices import engine_of, found, load_torch, unseen
 from trial import crew, end, tell, trouble
 
@@ -120,6 +120,10 @@ def digests(result, word):
     ]
 
 
+def spelt(whole, *tiles):
+    return " ".join(["%064x" % whole] + ["%08x" % one for one in tiles])
+
+
 # ----------------------------------------------------------------------------- one device
 
 
@@ -138,8 +142,7 @@ def burn(torch, device, seconds, seed, precision, size, threads):
     wait()
     first = result.clone()
     off = wrong_rows(torch, first, both, seed)
-    library = meter.nvml() if device.startswith("cuda") and not torch.version.hip else None
-    handle = meter.handle_of(library, int(device.partition(":")[2] or 0))
+    sample, limit = meter_of(torch, device)
     seen, wrong, hit = [], 0, (NONE, 0, NONE)
     done, timed, spent, looked = 1, 0, 0.0, time.monotonic()
     began = looked
@@ -148,9 +151,9 @@ def burn(torch, device, seconds, seed, precision, size, threads):
         wait()
         then = time.perf_counter()
         again()
-        if library is not None and time.monotonic() > looked + METER_S:
+        if sample is not None and time.monotonic() > looked + METER_S:
             looked = time.monotonic()
-            seen.append(reading(library, handle))
+            seen.append(sample())
             wait()
         else:
             wait()
@@ -166,7 +169,6 @@ def burn(torch, device, seconds, seed, precision, size, threads):
     # Where the first was wrong, those like it are.
     wrong = done - wrong if off else wrong
     each_ns = spent / timed * 1e9
-    limit = meter.limit_w(library, handle)
     return [
         *(int(lasted * 1e6), done, int(each_ns), wrong, off, *hit),
         *means(seen),
@@ -175,17 +177,24 @@ def burn(torch, device, seconds, seed, precision, size, threads):
     ]
 
 
-def reading(library, handle):
-    return (
-        meter.watts(library, handle),
-        meter.clock_mhz(library, handle),
-        meter.temp_c(library, handle),
-    )
+def meter_of(torch, device):
+    """(`sample()`: index, watts, MHz and °C, the power limit); None where there is no NVML."""
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or torch.version.hip:
+        return None, None
+    try:
+        meter = nvml_meter.Meter()
+        limits = {one["index"]: one.get("limit_w") for one in meter.gpus()}
+    except (OSError, AttributeError):
+        return None, None
+    if int(index) not in meter.handles:
+        return None, None
+    return lambda: meter.sample(int(index)), limits[int(index)]
 
 
 def means(seen):
     """Mean milliwatts and clock, the highest temperature."""
-    powers, clocks, temps = ([row[at] for row in seen if row[at] is not None] for at in range(3))
+    powers, clocks, temps = ([row[at] for row in seen if row[at] is not None] for at in (1, 2, 3))
     return [
         int(sum(powers) / len(powers) * 1000) if powers else NONE,
         int(sum(clocks) / len(clocks)) if clocks else NONE,
@@ -229,7 +238,7 @@ def report(part, engine, precision, size, row):
         power_limit_w=limit and limit / 1000.0,
         clock_sm_mhz=clock,
         temp_max_c=temp,
-        digest=" ".join(["%064x" % whole] + ["%08x" % one for one in tiles]),
+        digest=spelt(whole, *tiles),
     )
 
 

@@ -49,6 +49,12 @@ def share(text: str) -> float | None:
     return value
 
 
+def truth(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise Unreadable(f"neither 0 nor 1: {text!r}")
+    return text == "1"
+
+
 BURN = {
     "part": name,
     "engine": name,
@@ -80,10 +86,15 @@ BANDWIDTH = {
     "samples_gbit_s": lambda text: tuple(measured(cell) for cell in text.split()),
     "retransmits": tally,
 }
+LOOPBACK = {
+    **{key: BANDWIDTH[key] for key in ("part", "engine", "gbit_s", "size_bytes", "seconds")},
+    "crossed": truth,
+}
 KINDS: dict[str, tuple[type[Fact], dict[str, Any]]] = {
     "burn": (Burn, BURN),
     "gpu_burn": (Burn, GPU_BURN),
     "bandwidth": (Bandwidth, BANDWIDTH),
+    "loopback": (Bandwidth, LOOPBACK),
 }
 
 

@@ -20,7 +20,7 @@ def ask(_group: Group, _index: int, seed: int, params: Params) -> Question:
         "torch_burn",
         (str(params["python"]), str(seconds), str(seed), *words, str(START_S)),
         script="burn_torch",
-        modules=("trial", "other_python", "meter", "torch_devices", "torch_gemm"),
+        modules=("trial", "other_python", "nvml_meter", "torch_devices", "torch_gemm"),
         timeout_s=seconds + START_S + SLACK_S,
     )
 
