@@ -13,9 +13,13 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from clusterctl.catalog import all_probes
+from clusterctl.store import Stored
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(280)]
 
@@ -177,6 +181,14 @@ def left_running(lab, node: str) -> list[str]:
     ]
 
 
+def heard_from(runs: Path, node: str) -> int:
+    return sum(
+        said.node == node
+        for partial in runs.glob("*.partial")
+        for said in Stored(partial, {}).heard("now")
+    )
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_controller_that_dies_leaves_nothing_running_on_any_node(lab, faults, tmp_path, how):
     for node in ("n01", "n02", "n03"):
@@ -191,6 +203,8 @@ def test_a_controller_that_dies_leaves_nothing_running_on_any_node(lab, faults, 
     while not left_running(lab, "n01") and time.monotonic() < deadline:
         time.sleep(0.2)
     assert left_running(lab, "n01"), "the hung tool must be seen running first"
+    while heard_from(runs, "n16") < len(all_probes()) and time.monotonic() < deadline:
+        time.sleep(0.2)
 
     os.kill(sweeping.pid, how)
     sweeping.wait(timeout=10)
