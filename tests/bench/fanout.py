@@ -9,10 +9,11 @@ asks the same by plain commands; pdsh, clush and ansible with one `echo`.  All h
 checked, none reuses a connection, all talk to as many nodes at once.  Every run must have heard
 every node, or its line says how many it heard.
 
-wall: of the command.  controller: user and system seconds of the command and what it started here
-(pdsh, clush and ansible start an ssh for each node).  machine: busy seconds of all processors of
-this machine meanwhile, nodes and bystanders included: in the lab the nodes' work is done here too.
-Medians of the rounds.  Nobody else should be using the machine; the load beforehand is printed.
+wall: of the command; in the lab the nodes' work is done on this machine too.  controller: user and
+system seconds of the command and all that it started here (pdsh, clush and ansible start an ssh for
+each node).  nodes: those of every node's sshd and all that it started.  busy: seconds of all
+processors of this machine meanwhile; what is beyond controller and nodes is the kernel's network
+and bystanders, who should be few.  Medians of the rounds.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
 from lab import Lab, load, start, stop
 
 HERE = Path(__file__).resolve().parent
+SETTLE_S = 0.5  # until the last sshd has collected its children
 OURS, SAME = "clusterctl sweep -p nightly", "pdsh, the same questions"
 
 
@@ -54,7 +56,8 @@ class Taken:
     heard: int
     wall_s: float
     controller_s: float
-    machine_s: float
+    nodes_s: float
+    busy_s: float
 
 
 def contenders(lab: Lab, at_once: int, folder: Path) -> list[Contender]:
@@ -109,9 +112,21 @@ def busy_s() -> float:
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
-def take(one: Contender) -> Taken:
+def spent_s(lab: Lab) -> float:
+    """By every node's first processes and all of theirs that ended: proc(5), /proc/pid/stat."""
+    ticks = 0
+    for node in lab.nodes:
+        first = lab.pid(node)
+        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        for process in (str(first), *children):
+            cells = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, cells[11:15]))  # utime, stime, cutime, cstime
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def take(one: Contender, lab: Lab) -> Taken:
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as said:
-        busy, began = busy_s(), time.monotonic()
+        spent, busy, began = spent_s(lab), busy_s(), time.monotonic()
         process = subprocess.Popen(
             one.command,
             stdin=subprocess.DEVNULL,
@@ -122,27 +137,30 @@ def take(one: Contender) -> Taken:
         _, _, usage = os.wait4(process.pid, 0)  # its own children that it waited for as well
         wall, busy = time.monotonic() - began, busy_s() - busy
         process.returncode = 0
+        time.sleep(SETTLE_S)
+        spent = spent_s(lab) - spent
         out.seek(0)
         said.seek(0)
         try:
             heard = one.heard(out.read())
         except ValueError:
             sys.exit(f"{one.name}: {said.read()[-2000:]}")
-    return Taken(heard, wall, usage.ru_utime + usage.ru_stime, busy)
+    return Taken(heard, wall, usage.ru_utime + usage.ru_stime, spent, busy)
 
 
 def table(taken: Mapping[str, Sequence[Taken]], nodes: int) -> str:
     same = median(one.wall_s for one in taken[SAME])
-    titles = ("answered", "wall s", "controller s", "machine s", f"wall / {SAME!r}")
-    lines = [f"{'':32}" + "".join(f"{title:>14}" for title in titles[:4]) + f"  {titles[4]}"]
+    titles = ("answered", "wall s", "controller s", "nodes s", "busy s", f"wall / {SAME!r}")
+    lines = [f"{'':28}" + "".join(f"{title:>13}" for title in titles[:5]) + f"  {titles[5]}"]
     for name, runs in taken.items():
         wall = median(one.wall_s for one in runs)
         controller = median(one.controller_s for one in runs)
-        machine = median(one.machine_s for one in runs)
+        of_nodes = median(one.nodes_s for one in runs)
+        busy = median(one.busy_s for one in runs)
         heard = f"{min(one.heard for one in runs)} of {nodes}"
         spread = f"{min(one.wall_s for one in runs):.1f} to {max(one.wall_s for one in runs):.1f}"
         lines.append(
-            f"{name:32}{heard:>14}{wall:14.2f}{controller:14.2f}{machine:14.2f}"
+            f"{name:28}{heard:>13}{wall:13.2f}{controller:13.2f}{of_nodes:13.2f}{busy:13.2f}"
             f"  {wall / same:.2f}  ({spread})"
         )
     return "\n".join(lines)
@@ -176,7 +194,7 @@ def bench(lab: Lab, given: argparse.Namespace) -> None:
         for number in range(given.rounds):
             for one in asked:
                 if given.only in one.name:
-                    taken.setdefault(one.name, []).append(take(one))
+                    taken.setdefault(one.name, []).append(take(one, lab))
                     print(f"round {number + 1}: {one.name}: {taken[one.name][-1]}", flush=True)
     if SAME in taken:
         print(table(taken, len(lab.nodes)))
