@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from clusterctl.model import Check, Limit, Limits, Node, Playbook, UserError
 
@@ -50,7 +51,8 @@ def check_labels(nodes: Iterable[Node]) -> None:
     """Raises UserError where a label that is a limit spells no number."""
     for node in nodes:
         for label in LABELS.keys() & node.labels.keys():
-            if isinstance(amount(node.labels[label]), str):
+            value = amount(node.labels[label])
+            if isinstance(value, str) or not 0 <= value < inf:  # nan is refused here, too
                 given = node.labels[label]
                 raise UserError(f"{node.origin}: {label}: expected a number, found {given!r}")
 

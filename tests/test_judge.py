@@ -263,6 +263,7 @@ def test_every_check_answers_for_every_node():
     assert {one.verdict.node for one in found if one.check == "cool"} >= {n.name for n in fleet}
 
 
-def test_a_label_that_is_a_limit_must_be_a_number():
+@pytest.mark.parametrize("amount", ["eight", "nan", "inf", "-1", ""])
+def test_a_label_that_is_a_limit_must_be_a_number(amount):
     with pytest.raises(UserError, match=r"rack\.csv:3: accelerators: expected a number"):
-        check_labels([Node("n1", labels={"accelerators": "eight"}, origin="rack.csv:3")])
+        check_labels([Node("n1", labels={"accelerators": amount}, origin="rack.csv:3")])
