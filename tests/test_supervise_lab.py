@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -17,7 +19,8 @@ from faults import clear_all, inject
 from lab import Lab
 
 from clusterctl.journal import LOST, Sample, burnt_s, samples, steps
-from clusterctl.model import Node, Pace
+from clusterctl.model import Node, Pace, Question
+from clusterctl.transport import TransportError
 from clusterctl.transport.ssh import Ssh
 from clusterctl.transport.ssh_config import Surroundings
 
@@ -151,15 +154,32 @@ def test_a_killed_supervisor_leaves_nothing_running_and_another_goes_on(lab, beg
 
 
 def test_a_stressor_and_the_runner_of_a_conversation_may_be_killed(lab, begin):
+    """The runner's guardian then kills whatever carries the conversation's mark."""
     campaign = begin("n05", nvml=False)
     campaign.tell("run", step=sleeper())
     campaign.until("begin")
-    assert soon(lambda: any(text.startswith("sleep") for text in mine(lab, "n05").values()))
-    for pid, command in lab.processes("n05").items():
-        if "clusterctl" not in command and ("python" in command or "sleep" in command):
-            os.kill(pid, signal.SIGKILL)
+    asked = threading.Thread(target=ask_for_long, args=(campaign,))
+    asked.start()
+    assert soon(lambda: sum(text == "sleep 61" for text in mine(lab, "n05").values()) == 1)
+    (runner,) = [p for p, text in lab.processes("n05").items() if is_runner(text)]
+    os.kill(runner, signal.SIGKILL)
+    asked.join(20)
+    assert soon(lambda: "sleep 61" not in mine(lab, "n05").values())
+    assert campaign.fetch().words["step"]["name"] == "sleeper"
+
+    (stressor,) = [pid for pid, text in mine(lab, "n05").items() if text == "sleep 60"]
+    os.kill(stressor, signal.SIGKILL)
     assert campaign.until("end")["code"] == -signal.SIGKILL
     assert campaign.fetch().words["alive"] is True
+
+
+def ask_for_long(campaign: Campaign) -> None:
+    with suppress(TransportError):
+        campaign.ask(Question("long", ("sleep", "61"), timeout_s=70))
+
+
+def is_runner(command: str) -> bool:
+    return "python" in command.split(" ", maxsplit=1)[0] and " clusterctl " not in command
 
 
 def test_a_reboot_is_seen_its_time_is_not_burnt_and_nothing_starts_by_itself(lab, begin):
