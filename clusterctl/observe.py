@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 T = TypeVar("T")
 
+HALF = frozenset({Kind.CUT, Kind.UNREADABLE})
 # With no such card in the node these only say what the PCI list says already.
 EXPLAINED_BY_NO_CARD = frozenset({Kind.MISSING, Kind.EXIT, Kind.UNREADABLE})
 
@@ -65,11 +66,12 @@ def hear(
         return Observation(node.name, probe.name, at, skip=f"{probe.name} is not installed")
     found: list[Fact | Trouble] = [*complaints(answer, probe)]
     if answer.stdout or not found:  # a tool that failed and printed nothing is one trouble, not two
-        cut = answer.truncated or answer.exit_code is None
+        stopped = answer.truncated or answer.exit_code is None
         found += [
             item
             for item in attempt(probe.parse(answer.stdout))
-            if not (cut and isinstance(item, Trouble) and item.kind is Kind.CUT)  # said already
+            # That half an answer cannot be read whole was said by how it ended.
+            if not (stopped and isinstance(item, Trouble) and item.kind in HALF and not item.part)
         ]
     facts = tuple(item for item in found if not isinstance(item, Trouble))
     troubles = tuple(item for item in found if isinstance(item, Trouble))

@@ -15,7 +15,7 @@ AT_LEAST_NODES = 3  # two nodes may break together by chance; a shelf or a switc
 SHARE = 0.8  # of the nodes behind the shared thing
 ELSEWHERE = 0.2  # at most this share of the others fails the same check
 # Ascend's device plugin counts one fault on several chips of a job within 30 s as not the chips'
-# (peers.md 1.18); a label says what nodes share where no clock does.
+# (Ascend/mind-cluster); a label says what nodes share where no clock does.
 SOURCE = "one fault on ≥ 80 % of what shares a label and ≤ 20 % elsewhere is about what is shared"
 
 

@@ -384,7 +384,8 @@ def told(
     batch = batch.filter(pc.equal(batch["reading"], reading))
     items: list[Fact | Trouble | str | None] = [None] * len(batch)
     for kind in pc.unique(batch["type"]).to_pylist():
-        names = codec.FIELDS.get(kind, ("part",))
+        # A field that is younger than the run is not in it.
+        names = [name for name in codec.FIELDS.get(kind, ("part",)) if name in batch.schema.names]
         places = pc.indices_nonzero(
             pc.equal(batch["type"], kind) if kind else pc.is_null(batch["type"])
         )
@@ -399,7 +400,8 @@ def item(row: dict[str, Any]) -> Fact | Trouble | str | None:
     """What one row is: a fact, a trouble, the reason of a skip, or nothing."""
     match row["what"]:
         case "fact":
-            given = {name: codec.uncell(name, row[name]) for name in codec.FIELDS[row["type"]]}
+            fields = codec.FIELDS[row["type"]]
+            given = {name: codec.uncell(name, row[name]) for name in fields if name in row}
             return codec.read({"type": row["type"], **given})
         case "trouble":
             return Trouble(Kind(row["trouble"]), row["about"], row["part"] or "")

@@ -24,7 +24,7 @@ WORLD = (
     "shutil",
     "tempfile",
 )
-# design.md 5: where the world enters.
+# Where the world enters.
 MAY = {
     "subprocess": ("transport/",),
     "socket": ("transport/",),

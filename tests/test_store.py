@@ -60,6 +60,15 @@ def test_a_run_reads_back_as_it_was(recorder, tmp_path):
     assert oct(path.stat().st_mode & 0o777) == "0o700"
 
 
+def test_a_run_older_than_a_field_still_reads(recorder, tmp_path):
+    path = recorder.finish(RUN) / "observations.parquet"
+    pd.read_parquet(path).drop(columns=["serial", "temp_c", "counters"]).to_parquet(path)
+
+    (fact, *_) = store.load(store.find(tmp_path, "last")).observations[0].facts
+
+    assert (fact.part, fact.model, fact.temp_c) == ("gpu0", "x", None)
+
+
 def test_pandas_reads_it_in_one_line(recorder):
     path = recorder.finish(RUN)
 

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from clusterctl.model import Accelerator, Bandwidth, Check, Cpu, Evidence, Limit, Severity, Verdict
+from clusterctl.model import (
+    Accelerator,
+    Bandwidth,
+    Check,
+    Cpu,
+    Evidence,
+    Limit,
+    Severity,
+    Status,
+    Verdict,
+)
 from clusterctl.peers import Crowd, crowd, shortfall
 from clusterctl.verdicts import (
     facts_of,
@@ -32,12 +43,24 @@ def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
             if seen.crossed:
                 rates[alike(evidence, seen)].append(seen.gbit_s)
     crowds = {key: crowd(values) for key, values in rates.items()}
+    nodes = {evidence.node.name for evidence in fleet}
     for evidence in fleet:
-        yield from settled(
+        found = settled(
             verdict
             for seen in facts_of(evidence, Bandwidth)
             for verdict in (*intact(evidence, seen), speed_of(evidence, seen, crowds))
         )
+        for verdict in found:
+            yield verdict
+            yield from of_partner(verdict, nodes)
+
+
+def of_partner(verdict: Verdict, nodes: Collection[str]) -> Iterator[Verdict]:
+    """One end measured it; one pair alone cannot clear the other end."""
+    if verdict.status is Status.FAIL:
+        for end in verdict.part.split(">"):
+            if end in nodes and end != verdict.node:
+                yield replace(verdict, node=end)
 
 
 def alike(evidence: Evidence, seen: Bandwidth) -> Key:

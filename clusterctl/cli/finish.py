@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clusterctl.cli.options import Format
+from clusterctl.cli.options import Format, width
 from clusterctl.model import Run, UserError
 
 if TYPE_CHECKING:
@@ -86,5 +86,4 @@ def write(run: Run, form: Format, file: object, *, verbose: bool) -> None:
 
         from clusterctl.report.tables import summary
 
-        wide = None if text.isatty() else 160
-        Console(file=text, width=wide).print(summary(run, accounts, verbose=verbose))
+        Console(file=text, width=width(text)).print(summary(run, accounts, verbose=verbose))

@@ -36,4 +36,4 @@ def listing(
     else:
         from rich.console import Console
 
-        Console(width=None if sys.stdout.isatty() else 160).print(as_table(found))
+        Console(width=options.width(sys.stdout)).print(as_table(found))

@@ -51,4 +51,4 @@ def write(chosen: Sequence[Node], form: str) -> None:
     elif chosen:
         from rich.console import Console
 
-        Console(width=None if sys.stdout.isatty() else 160).print(node_list.node_table(chosen))
+        Console(width=options.width(sys.stdout)).print(node_list.node_table(chosen))

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
+
+PLAIN_WIDTH = 160  # columns where nobody looks: cron, a pipe, a file
+
+
+def width(file: TextIO) -> int | None:
+    """Of a table in `file`: the terminal's own, or COLUMNS, or wide enough to read in a mail."""
+    return None if file.isatty() else int(os.environ.get("COLUMNS") or PLAIN_WIDTH)
 
 
 class Format(StrEnum):

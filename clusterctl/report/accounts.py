@@ -39,7 +39,7 @@ class Accounts:
 
     @property
     def exit_code(self) -> int:
-        """See design.md, section 3: exit codes are API."""
+        """Exit codes are API: README lists them."""
         if not self.nodes:
             return EXIT_NO_NODE
         if self.bugs:
