@@ -96,18 +96,17 @@ def is_absent(answer: Answer) -> bool:
 
 def complaints(answer: Answer, probe: Probe) -> Iterator[Trouble]:
     """A failed command keeps the facts it did print, but is never taken as success."""
-    said = last_words(answer)
     if answer.truncated:  # we stopped it, so its end says nothing more
         size = probe.question.cap_bytes
         yield Trouble(Kind.CUT, f"printed more than {size} bytes; the rest was thrown away")
     elif answer.exit_code is None:
         yield Trouble(Kind.TIMEOUT, f"no answer in {answer.seconds:.0f} s; it was stopped")
     elif is_absent(answer):
-        yield Trouble(Kind.MISSING, said or "not installed")
+        yield Trouble(Kind.MISSING, last_words(answer) or "not installed")
     elif answer.exit_code < 0:
-        yield Trouble(Kind.EXIT, f"ended by signal {-answer.exit_code}: {said}")
+        yield Trouble(Kind.EXIT, f"ended by signal {-answer.exit_code}: {last_words(answer)}")
     elif answer.exit_code not in probe.good_exits:
-        yield Trouble(Kind.EXIT, f"exit {answer.exit_code}: {said}")
+        yield Trouble(Kind.EXIT, f"exit {answer.exit_code}: {last_words(answer)}")
 
 
 def last_words(answer: Answer) -> str:

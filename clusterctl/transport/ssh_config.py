@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
 from clusterctl.model import Node, UserError
@@ -149,14 +150,24 @@ def _lower(words: Iterable[str]) -> tuple[str, ...]:
 
 def listed(names: Iterable[str], patterns: Iterable[str]) -> bool:
     """Whether a pattern list (ssh_config(5), PATTERNS) has one of the names; a ! pattern vetoes."""
-    hit = False
-    for pattern in patterns:
-        bare = pattern.removeprefix("!").replace("[", "[[]")
-        if any(fnmatchcase(name, bare) for name in names):
-            if pattern.startswith("!"):
-                return False
-            hit = True
-    return hit
+    plain, wild, vetoes = sorted_out(tuple(patterns))
+    named = tuple(names)
+    if any(fnmatchcase(name, veto) for veto in vetoes for name in named):
+        return False
+    return not plain.isdisjoint(named) or any(fnmatchcase(name, w) for w in wild for name in named)
+
+
+@lru_cache(maxsize=1024)  # a line may name a whole fleet, and each node is held against it
+def sorted_out(
+    patterns: tuple[str, ...],
+) -> tuple[frozenset[str], tuple[str, ...], tuple[str, ...]]:
+    """Names spelled out, patterns, and what stands behind a !; brackets mean themselves."""
+    positive = [pattern for pattern in patterns if not pattern.startswith("!")]
+    return (
+        frozenset(pattern for pattern in positive if not set("*?") & set(pattern)),
+        tuple(p.replace("[", "[[]") for p in positive if set("*?") & set(p)),
+        tuple(p[1:].replace("[", "[[]") for p in patterns if p.startswith("!")),
+    )
 
 
 @dataclass(frozen=True, slots=True)

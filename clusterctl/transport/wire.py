@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
@@ -56,11 +57,13 @@ COMMAND = (
 )
 SUDO = "env LC_ALL=C sudo -n "
 
+PACKING = threading.Lock()
 NOISE_BYTES = 1 << 18
 HEADER_BYTES = 200
 STDERR_SH_BYTES = 1 << 16
 NEEDS_PYTHON = "needs Python 3.6 on the node\n"
 
+HELLO = re.compile(rb"([0-9a-f]{16}) (?:(python) \S{1,40}|(sh))\r?\n")
 HEADER = re.compile(
     rb"answer (\d{1,6}) (-|-?\d{1,3}) (\d{1,10}) ([01]) ([rz])(\d{1,10}) ([rz])(\d{1,10})"
 )
@@ -106,8 +109,13 @@ def module_source(name: str) -> str:
     return Path(spec.origin).read_text(encoding="utf-8")
 
 
-@lru_cache(maxsize=64)
 def python_program(questions: tuple[Question, ...]) -> bytes:
+    with PACKING:  # the threads of a sweep begin together: one packs, for all
+        return packed(questions)
+
+
+@lru_cache(maxsize=64)
+def packed(questions: tuple[Question, ...]) -> bytes:
     """The same bytes for every node that is asked the same, so a sweep compresses once.
 
     Modules and files come behind the program, each compressed: only who uses one pays for it.
@@ -185,7 +193,6 @@ class Conversation:
         # No stream of one question is longer, with what `sh` adds to it.
         self.most = max((q.cap_bytes for q in self.questions), default=0) + 2 * STDERR_SH_BYTES
         self.lines: dict[bytes, bytearray] = {b"o": bytearray(), b"e": bytearray()}
-        self.hello = re.compile(rb"%s (?:(python) \S{1,40}|(sh))\r?\n" % self.nonce.encode())
         self.command = (SUDO if become else "") + COMMAND.format(
             nonce=self.nonce,
             pythons=pythons,
@@ -234,7 +241,9 @@ class Conversation:
         return TransportError(kind, f"{why}, {after}{code}{last and ': ' + last}")
 
     def greet(self) -> Iterator[Answer]:
-        found = self.hello.search(self.buffer)
+        nonce = self.nonce.encode()
+        hellos = HELLO.finditer(bytes(self.buffer))  # a copy: a search would hold the buffer
+        found = next((hello for hello in hellos if hello[1] == nonce), None)
         if found is None:
             if len(self.buffer) > NOISE_BYTES:
                 raise TransportError(
@@ -242,9 +251,8 @@ class Conversation:
                     f"{NOISE_BYTES >> 10} kB before hello: what does the login script print?",
                 )
             return
-        python = found[1] is not None  # the match looks into the buffer: ask before cutting it
         del self.buffer[: found.end()]
-        if python:
+        if found[2]:
             self.language, self.outgoing = "python", self.program
             return
         self.language = "sh"
