@@ -6,7 +6,6 @@ syslog files.  Lines that no pattern knows are not facts.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -214,7 +213,10 @@ PROBES = (
     Probe(
         Question(
             "kernel_log",
-            command=(str(WINDOW_S), str(KEEP), json.dumps([[p.words, p.regex] for p in PATTERNS])),
+            command=(
+                *(str(WINDOW_S), str(KEEP)),
+                *(text for p in PATTERNS for text in ("\n".join(p.words), p.regex)),
+            ),
             script="read_kernel_log",
             without_python=("dmesg",),
             timeout_s=40.0,

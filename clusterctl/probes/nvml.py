@@ -278,7 +278,7 @@ def keys(value: object) -> list[str]:
 
 PROBES = (
     Probe(
-        Question("nvml", script="ask_nvml", modules=("pynvml",), timeout_s=30.0),
+        Question("nvml", script="ask_nvml", modules=("nvml_gpus", "pynvml"), timeout_s=30.0),
         parse,
         yields=(Accelerator, Link, DeviceProcess, Version),
         about="NVIDIA GPUs, NVLinks and the processes on them, from the driver's library",

@@ -5,14 +5,14 @@
 
 import glob
 import os
-import re
 
 CPU = "/sys/devices/system/cpu"
 # x86, aarch64, loongarch64 and ppc64 spell these differently
-CPUINFO = re.compile(
-    rb"(processor|model name|Model Name|cpu model|cpu|CPU implementer|CPU part|CPU variant"
-    rb"|CPU revision|microcode|cpu MHz|CPU MHz|clock|physical id|package)\s*:\s*(.*)"
-)
+CPUINFO = {
+    *(b"processor", b"model name", b"Model Name", b"cpu model", b"cpu", b"microcode"),
+    *(b"CPU implementer", b"CPU part", b"CPU variant", b"CPU revision"),
+    *(b"cpu MHz", b"CPU MHz", b"clock", b"physical id", b"package"),
+}
 ROWS = []
 
 
@@ -36,10 +36,10 @@ def cpuinfo():
     try:
         with open("/proc/cpuinfo", "rb") as file:
             for line in file:
-                match = CPUINFO.match(line.rstrip())
-                if not match:
+                key, colon, value = (cell.strip() for cell in line.partition(b":"))
+                if not colon or key not in CPUINFO:
                     continue
-                key, value = (cell.decode("utf-8", "replace") for cell in match.groups())
+                key, value = key.decode("utf-8", "replace"), value.decode("utf-8", "replace")
                 if key == "processor" and value.isdigit():
                     threads += 1
                 elif key.lower() == "cpu mhz" or key == "clock":

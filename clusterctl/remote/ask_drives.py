@@ -6,7 +6,6 @@ answer: every tool runs beside the others, is given up after a while, and is not
 
 import glob
 import os
-import re
 import select
 import signal
 import subprocess
@@ -14,7 +13,10 @@ import time
 
 DEADLINE_S = 8.0
 # Made of other drives or of nothing.
-VIRTUAL = re.compile(r"(loop|ram|dm-|md|zram|nbd|sr|fd|zd|drbd|rbd|bcache|mtd|nvme)")
+VIRTUAL = (
+    *("loop", "ram", "dm-", "md", "zram", "nbd", "sr", "fd", "zd", "drbd", "rbd", "bcache", "mtd"),
+    "nvme",  # among the controllers already
+)
 CONTROLLER = ("model", "serial", "firmware_rev", "state", "transport", "address")
 DISK = ("device/model", "device/rev", "device/state", "size")
 EINVAL, ENOENT = 22, 2
@@ -49,7 +51,7 @@ def controllers():
 def disks():
     for folder in sorted(glob.glob("/sys/block/*")):
         drive = os.path.basename(folder)
-        if not VIRTUAL.match(drive) and os.path.exists(folder + "/device"):
+        if not drive.startswith(VIRTUAL) and os.path.exists(folder + "/device"):
             show(drive, folder, DISK)
             yield drive, folder
 
@@ -75,7 +77,7 @@ def commands():
         elif smartctl and local(folder):
             yield drive, ("smartctl", "-j", "-i", "-H", "-A", "/dev/" + drive)
     for drive, _ in disks():
-        if smartctl and re.match("sd", drive):
+        if smartctl and drive.startswith("sd"):
             yield drive, ("smartctl", "-j", "-i", "-H", "-A", "-n", "standby", "/dev/" + drive)
 
 

@@ -16,7 +16,7 @@ import time
 
 NET = "/sys/class/net"
 STOP, CALL_S = time.time() + float(sys.argv[1]), float(sys.argv[2])
-WANTED, UNWANTED = re.compile(sys.argv[3]), re.compile(sys.argv[4])
+WANTED, UNWANTED = sys.argv[3:5]  # re keeps what it compiled; without a device, it need not
 FILES = (
     "operstate",
     "carrier",
@@ -144,7 +144,7 @@ def show_tool(device):
     if modes:
         row("modes", device, " ".join(modes.group(1).split()))
     for name, value in pairs(ask(device, "-S")):
-        if WANTED.search(name) and not UNWANTED.search(name):
+        if re.search(WANTED, name) and not re.search(UNWANTED, name):
             row("stat", device, name, value)
     flags = text(device, "flags") or "0"
     if int(flags, 0) & 1:  # a module behind a port that is switched off may be asleep: let it

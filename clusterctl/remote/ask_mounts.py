@@ -33,8 +33,9 @@ def row(*cells):
 
 def plain(path):
     """The path's bytes, without the kernel's escapes."""
-    unescaped = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), path)
-    return unescaped.encode("utf-8", "surrogateescape")
+    if "\\" in path:
+        path = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), path)
+    return path.encode("utf-8", "surrogateescape")
 
 
 def lines(path):

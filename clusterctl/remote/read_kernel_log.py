@@ -1,8 +1,8 @@
 """Print the recent lines of the kernel log that match one of the given patterns.
 
-Arguments: the window in seconds, how many like lines to keep at either end of a flood, and the
-patterns as JSON, [[words, regex], ...]: a line that holds none of the words needs no regex.  Lines
-are alike that match the same pattern with equal groups.
+Arguments: the window in seconds, how many like lines to keep at either end of a flood, and of each
+pattern its words, a line each, and its regex: a line that holds none of the words needs no regex.
+Lines are alike that match the same pattern with equal groups.
 Rows, tab-separated: boot (id, uptime, wall clock), refused (source, why), line (seconds since boot,
 like lines left out before it, text), window (source, seconds covered, records in it, whether older
 ones of the window are gone), unsent (lines too many to send), end (number of rows).
@@ -10,7 +10,6 @@ ones of the window are gone), unsent (lines too many to send), end (number of ro
 
 import collections
 import errno
-import json
 import os
 import re
 import subprocess
@@ -19,15 +18,15 @@ import threading
 import time
 
 WINDOW_S, KEEP = float(sys.argv[1]), int(sys.argv[2])
-PATTERNS = json.loads(sys.argv[3])
+PATTERNS = [(words.split("\n"), regex) for words, regex in zip(sys.argv[3::2], sys.argv[4::2])]
 COMPILED = {}  # all of them take 12 ms, and a healthy node's log needs none or few
 SOURCE_S = 10.0  # for each of the three
 GROUPS = 2000  # of like lines
 CAP_BYTES = 700000
 LINE_BYTES = 1000
 KMSG = re.compile(r"\d+,(\d+),(\d+),[^;]*;(.*)")
-ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
-TOOL_LINE = re.compile(r"\[ *(\d+\.\d+)\] (?:\[ *[TC]\d+\] )?(?:\S+ kernel: )?(.*)")
+ESCAPE = rb"\\x([0-9a-f]{2})"
+TOOL_LINE = r"\[ *(\d+\.\d+)\] (?:\[ *[TC]\d+\] )?(?:\S+ kernel: )?(.*)"
 ROWS = []
 
 
@@ -137,7 +136,8 @@ def read_kmsg(log):
 def add_kmsg(log, line):
     if not line or line.startswith(b" "):  # " SUBSYSTEM=pci": the record's dictionary
         return
-    line = ESCAPE.sub(lambda code: bytes(bytearray([int(code.group(1), 16)])), line)
+    if b"\\x" in line:
+        line = re.sub(ESCAPE, lambda code: bytes(bytearray([int(code.group(1), 16)])), line)
     text = re.sub(r"[\t\n\r]", " ", line.decode("utf-8", "replace"))
     match = KMSG.match(text)
     if not match:
@@ -158,7 +158,7 @@ def read_tool(log, command, early_s):
     try:
         for line in tool.stdout:
             text = line.decode("utf-8", "replace").rstrip("\n")
-            match = TOOL_LINE.match(text)
+            match = re.match(TOOL_LINE, text)
             if match:
                 log.add(float(match.group(1)), match.group(2))
             elif text.strip():
