@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from math import inf
 
 from clusterctl.model import Check, Limit, Limits, Node, Playbook, UserError
@@ -55,6 +56,20 @@ def check_labels(nodes: Iterable[Node]) -> None:
             if isinstance(value, str) or not 0 <= value < inf:  # nan is refused here, too
                 given = node.labels[label]
                 raise UserError(f"{node.origin}: {label}: expected a number, found {given!r}")
+
+
+def unknown_skus(nodes: Iterable[Node], skus: Sequence[Sku]) -> list[str]:
+    """A line for each `sku` label that nearly names a file of `expected/`: likely a slip.
+
+    Any other word is fine: it groups peers and promises nothing.
+    """
+    names = {sku.name for sku in skus}
+    given = {node.labels.get("sku", ""): node.origin for node in nodes}
+    return [
+        f"{origin}: no expected values for sku {label!r}; did you mean {close[0]!r}?"
+        for label, origin in given.items()
+        if label and label not in names and (close := get_close_matches(label, names, 1, 0.85))
+    ]
 
 
 def amount(text: str) -> float | str:

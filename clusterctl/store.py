@@ -295,7 +295,8 @@ def find(runs_dir: Path, reference: str) -> Stored:
     if (given / "run.json").is_file():
         return stored(given)
     folders = sorted(run.parent for run in runs_dir.glob("*/run.json"))
-    hits = folders[-1:] if reference == "last" else []
+    ended = [folder for folder in folders if folder.suffix != PARTIAL]  # others may be going on
+    hits = (ended or folders)[-1:] if reference == "last" else []
     hits = hits or [folder for folder in folders if folder.name.startswith(reference)]
     if len(hits) == 1:
         return stored(hits[0])

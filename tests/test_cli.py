@@ -19,6 +19,7 @@ import pytest
 from kin import alive, ended, generation, gone, wait_for
 
 from clusterctl.catalog import all_checks, all_probes, all_trials
+from clusterctl.playbook import shipped
 
 ROOT = Path(__file__).parent.parent
 LOCAL = ROOT / "inventories/local.yml"
@@ -259,7 +260,7 @@ def test_a_closed_stream_changes_no_verdict(closed, home):
         ("probes", all_probes()),
         ("checks", all_checks()),
         ("trials", all_trials()),
-        ("playbooks", ("burnin-quick", "nightly")),
+        ("playbooks", shipped()),
     ],
 )
 def test_the_list_is_whole_in_every_form(what, names, ctl):

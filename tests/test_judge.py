@@ -9,7 +9,7 @@ import pytest
 from scripted import NOON, Scripted, answers, nodes, probe, said
 
 from clusterctl.judge import judge
-from clusterctl.limits import Sku, check_labels
+from clusterctl.limits import Sku, check_labels, unknown_skus
 from clusterctl.model import (
     Accelerator,
     Applies,
@@ -267,3 +267,16 @@ def test_every_check_answers_for_every_node():
 def test_a_label_that_is_a_limit_must_be_a_number(amount):
     with pytest.raises(UserError, match=r"rack\.csv:3: accelerators: expected a number"):
         check_labels([Node("n1", labels={"accelerators": amount}, origin="rack.csv:3")])
+
+
+def test_a_sku_that_is_nearly_one_of_ours_is_said_and_any_other_word_is_not():
+    fleet = [
+        Node("n1", labels={"sku": "h100-sxmm"}, origin="i.yml:3"),
+        Node("n2"),
+        Node("n3", labels={"sku": "our-own-box"}),
+    ]
+
+    (line,) = unknown_skus(fleet, [Sku("h100-sxm"), Sku("b200")])
+
+    assert "i.yml:3" in line
+    assert "did you mean 'h100-sxm'" in line

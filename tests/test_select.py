@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -153,7 +154,8 @@ def test_no_expression_ends_in_a_traceback(expression):
 def clusterctl(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "clusterctl", "nodes", *arguments]
     root = EXAMPLE.parent.parent
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    wide = {**os.environ, "COLUMNS": "160"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, env=wide)
 
 
 def test_the_table_says_how_and_from_where_and_accounts_for_all():

@@ -31,10 +31,11 @@ def burnin(
     verbose: options.Verbose = False,
 ) -> None:
     """Load every node in stages; read counters before and after; one verdict a node."""
-    from clusterctl.cli.finish import render
+    from clusterctl.cli.finish import refuse_output, render
     from clusterctl.cli.start import carry_out
     from clusterctl.cli.world import Flags
 
+    refuse_output(output, html)
     flags = Flags(
         inventory,
         nodes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,13 +44,31 @@ def render(
         write(run, form, sys.stdout, verbose=verbose)
     else:
         try:
-            with output.open("w", encoding="utf-8") as file:
+            draft = beside(output)
+            with draft.open("w", encoding="utf-8") as file:
                 write(run, form, file, verbose=verbose)
+            if draft != output:
+                draft.replace(output)  # a reader has the old answer or the new one, whole
         except OSError as error:
             raise UserError(f"-o {output}: {error.strerror}") from None
     if page is not None:
         write_page(run, page)
     return accounts.exit_code
+
+
+def beside(output: Path) -> Path:
+    """Where to write first; a device or pipe is written itself."""
+    plain = output.is_file() or not output.exists()
+    return output.with_name(f".{output.name}.new") if plain else output
+
+
+def refuse_output(*paths: Path | None) -> None:
+    """Raises UserError before anything is asked, where an answer could not be written after it."""
+    for path in paths:
+        if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+            raise UserError(f"-o {path}: its folder is not there or cannot be written")
+        if path is not None and path.is_dir():
+            raise UserError(f"-o {path}: is a folder")
 
 
 def write_page(run: Run, path: Path) -> None:

@@ -23,8 +23,8 @@ PASSIVE_NICE, LOAD_NICE = 10, 0
 
 def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
     """Load files, run, keep the run.  Raises UserError before anything is asked of a node."""
-    from clusterctl.limits import check_labels
-    from clusterctl.playbook import load
+    from clusterctl.limits import check_labels, unknown_skus
+    from clusterctl.playbook import load, skus
     from clusterctl.run import refuse_absent_partners
     from clusterctl.store import Recorder
 
@@ -35,6 +35,8 @@ def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
     chosen = ambient.targets(flags, playbook.select)
     refuse_absent_partners(playbook, chosen)
     check_labels(chosen)
+    for line in unknown_skus(chosen, skus()):
+        sys.stderr.write(f"clusterctl: {line}\n")
     recorder = Recorder(ambient.runs(flags.runs_dir), ambient.new_id(playbook))
     judged = Provisional(playbook, {node.name: node for node in chosen})
     progress = Progress(judged.fails, terminal=sys.stderr.isatty())

@@ -23,10 +23,11 @@ def sweep(
     verbose: options.Verbose = False,
 ) -> None:
     """Look at every node and judge it; passive probes only, so jobs are not disturbed."""
-    from clusterctl.cli.finish import render
+    from clusterctl.cli.finish import refuse_output, render
     from clusterctl.cli.start import carry_out
     from clusterctl.cli.world import Flags
 
+    refuse_output(output, html)
     flags = Flags(
         inventory,
         nodes,

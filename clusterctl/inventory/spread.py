@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from clusterctl.inventory.draft import Draft, Said, refuse
@@ -10,6 +11,8 @@ from clusterctl.inventory.ranges import BadRange, expand, matches_range
 
 def names_of(pattern: str, origin: str) -> tuple[str, ...]:
     """The names in the order written.  Raises UserError."""
+    if re.search(r"[^\s,]\s+[^\s,]", pattern):  # "all nodes" is not two nodes
+        raise refuse(origin, f"{pattern!r}: a name holds no blank; put commas between names")
     try:
         return expand(pattern)
     except BadRange as error:

@@ -210,7 +210,7 @@ def unnamed(door: Door, why: str) -> Trouble:
 
 def closed(door: Door, connect_s: float) -> Trouble:
     """What a failed connect means to a person."""
-    where = f"{door.host} port {door.port}"
+    where = f"port {door.port}"  # the node stands beside it, and a dead rack folds into one line
     if door.error == errno.ECONNREFUSED:
         return Trouble(
             Kind.UNREACHABLE, f"{where} refuses: up, but no sshd there; still booting, or the port"

@@ -220,7 +220,23 @@ REBOOT = (
         expect={"node": "warn"},
     ),
 )
+IDENTITY = (
+    Row(
+        "machines of their own",
+        {n: (Boot(f"boot-{n}", 60.0),) for n in NAMES},
+        {f"{n} node": "pass" for n in NAMES},
+    ),
+    Row(
+        "two names of one machine are neither of them seen twice",
+        {n: (Boot("same" if n in {"n1", "n2"} else f"boot-{n}", 60.0),) for n in NAMES},
+        {"n1 node": "unknown", "n2 node": "unknown", "n3 node": "pass"},
+        says="same machine as n2",
+    ),
+    row("one name alone", Boot("a", 60.0), expect={"node": "pass"}),
+    row("no boot id is not asked", expect={}),
+)
 TABLES = {
+    "identity": IDENTITY,
     "cpu_count": CPU_COUNT,
     "drift": DRIFT,
     "foreign_processes": FOREIGN,

@@ -96,7 +96,8 @@ def test_every_check_has_a_table_that_passes_and_fails(check: Check) -> None:
     rows = TABLES[check.name]
     statuses = {status for row in rows for status in row.expect.values()}
     assert "pass" in statuses
-    assert statuses & {"fail", "warn"}
+    # Of a machine under two names we can only say that one of them was not seen.
+    assert statuses & ({"unknown"} if check.name == "identity" else {"fail", "warn"})
     claims = [row.claim for row in rows]
     assert len(claims) == len(set(claims))
 
