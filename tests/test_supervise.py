@@ -26,6 +26,7 @@ from clusterctl.transport.wire import remote_file
 REMOTE = Path(remote.__file__).parent
 PYENV = Path.home() / ".pyenv" / "versions"
 OLD = [str(place) for place in sorted(PYENV.glob("3.6.*/bin/python3"))[:1]]
+NEW = [str(place) for place in sorted(PYENV.glob("3.13.*/bin/python3"))[:1]]
 NODE = Node("here")
 QUIET = {
     "every_s": 0.2,
@@ -69,7 +70,7 @@ def pid_of(campaign: Campaign, word: str) -> int:
 SCRIPT = "import sys, beside\nprint(beside.NAME, sys.argv[1:], FILES['kernel'], 'ü')\nsys.exit(3)\n"
 
 
-@pytest.mark.parametrize("python", [sys.executable, *OLD], ids=["new", *("old" for _ in OLD)])
+@pytest.mark.parametrize("python", [sys.executable, *OLD, *NEW])
 def test_a_script_runs_with_its_modules_and_files_and_nothing_is_left_of_it(
     begin, tmp_path, python
 ):
@@ -187,6 +188,15 @@ def test_its_lock_is_taken_over_and_the_journal_goes_on(begin):
     assert campaign.fetch().words["step"] is None
     assert len(campaign.of("start")) == 2
     assert burnt_s(campaign.records()) == pytest.approx(burnt_before_s, abs=1.0)
+
+
+def test_a_supervisor_that_cannot_come_up_says_why_and_is_cleared_away(begin, tmp_path):
+    campaign = Campaign(Local(90), NODE, "broken", (str(tmp_path),))
+    told = campaign.start({**QUIET, "kernel": "(no regular expression"})
+    assert "unterminated subpattern" in told.words["why"]
+    assert soon(lambda: campaign.fetch().words["alive"] is False)
+    assert soon(lambda: campaign.collect().ok)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_watcher_is_replaced(begin):

@@ -69,6 +69,9 @@ def start(campaign, where, plan, *modules):
         break
     else:
         raise No("no place for its state: " + "; ".join(refused))
+    if not os.path.exists(os.path.join(folder, "journal")):
+        # Whatever becomes of it, there is a journal to fetch and a size to collect.
+        os.close(os.open(os.path.join(folder, "journal"), os.O_CREAT | os.O_WRONLY, 0o600))
     launch(campaign, folder, plan, lock, modules)
     state = running(folder)
     if state is None:

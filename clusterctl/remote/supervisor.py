@@ -77,8 +77,8 @@ class Supervisor:
 
     def open(self):
         path = os.path.join(self.folder, "journal")
-        since_s = self.look_back(path) if os.path.exists(path) else None
         self.journal = Journal(path, wake=self.ring)
+        since_s = self.look_back(path)
         self.desk = Desk(os.path.join(self.folder, "control"), self.poll, self.journal, self.answer)
         plan = self.plan
         groups = cgroups.make(self.campaign, "steps")
@@ -109,7 +109,7 @@ class Supervisor:
         self.watch()
 
     def look_back(self, path):
-        """Since when the kernel's log is news: after a reboot, all of it."""
+        """Since when the kernel's log is news: after a reboot, all of it; at first, none."""
         boot, last_s = "", 0.0
         for _, record in whole(path):
             if record.get("k") == "start":
@@ -117,6 +117,8 @@ class Supervisor:
             elif record.get("k") == "command":
                 self.accepted.add(record.get("id"))
             last_s = record.get("m", last_s)
+        if not boot:
+            return None
         return last_s - SLACK_S if boot == places.boot_id() else 0.0
 
     def ring_for_signals(self):
