@@ -669,6 +669,22 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
+class Soak:
+    """What makes a campaign of a burn-in: load that goes on until a node was burnt for `hours`.
+
+    `tick_s`: between conversations with a node.  `silent_s`: of a node, until it is given up.
+    `run_on`: the load goes on, to its deadline, when nobody renews the lease.
+    """
+
+    hours: float
+    load: tuple[Stage, ...]
+    sample_s: float = 10.0
+    tick_s: float = 60.0
+    silent_s: float = 86400.0
+    run_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Playbook:
     name: str
     about: str = ""
@@ -679,6 +695,9 @@ class Playbook:
     checks: tuple[Check, ...] = ()
     expect: Mapping[str, Limits] = field(default_factory=dict)  # check -> limit name -> Limit
     origin: str = ""
+    soak: Soak | None = None
+    lease_s: float = 3600.0
+    keep_going: bool = False  # a node that fails a stage goes on to the next
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,24 @@ from typing import Any
 
 from clusterctl import catalog
 from clusterctl.limits import Sku
-from clusterctl.model import Check, Fact, Limit, Limits, Pace, Playbook, Probe, Stage, UserError
+from clusterctl.model import (
+    Check,
+    Fact,
+    Limit,
+    Limits,
+    Pace,
+    Playbook,
+    Probe,
+    Soak,
+    Stage,
+    UserError,
+)
 from clusterctl.yaml_files import kind, nearest, read_mapping, refuse_unknown
 
-KEYS = ("name", "about", "select", "pace", "probes", "stages", "checks", "expect")
+KEYS = (
+    *("name", "about", "select", "pace", "probes", "stages", "checks", "expect"),
+    *("soak", "lease_s", "keep_going"),
+)
 
 
 def load(path_or_name: str) -> Playbook:
@@ -60,6 +74,13 @@ def build(origin: str, given: Mapping[str, Any]) -> Playbook:
     refuse_unknown(origin, given, KEYS)
     probes = chosen(f"{origin}: probes", given.get("probes", "all"), catalog.all_probes())
     stages = tuple(stage(f"{origin}: stages", entry) for entry in listed(origin, "stages", given))
+    soaking = soak(f"{origin}: soak", given["soak"]) if given.get("soak") is not None else None
+    loads = (*stages, *(soaking.load if soaking else ()))
+    for key in ("lease_s", "keep_going"):
+        if key in given and not soaking:
+            raise UserError(
+                f"{origin}: {key}: is for campaigns: add soak: {{hours: 72, load: […]}}"
+            )
     return Playbook(
         name=file_name(origin, word(origin, "name", given)),
         about=word(origin, "about", given),
@@ -67,14 +88,22 @@ def build(origin: str, given: Mapping[str, Any]) -> Playbook:
         pace=pace(f"{origin}: pace", given.get("pace", {})),
         probes=probes,
         stages=stages,
-        checks=checks(f"{origin}: checks", given.get("checks", "all"), probes, stages),
+        checks=checks(f"{origin}: checks", given.get("checks", "all"), probes, loads),
         expect=expect(f"{origin}: expect", given.get("expect", {}), origin),
         origin=origin,
+        soak=soaking,
+        lease_s=positive(f"{origin}: lease_s", given.get("lease_s", 3600.0)),
+        keep_going=truth(f"{origin}: keep_going", given.get("keep_going", False)),
     )
 
 
 def spell(playbook: Playbook) -> dict[str, Any]:
     """The mapping that `build` makes this playbook of, every limit with its source."""
+    campaign = {
+        "soak": spell_soak(playbook.soak),
+        "lease_s": playbook.lease_s,
+        "keep_going": playbook.keep_going,
+    } if playbook.soak else {}  # fmt: skip
     return {
         "name": playbook.name,
         "about": playbook.about,
@@ -82,6 +111,7 @@ def spell(playbook: Playbook) -> dict[str, Any]:
         "pace": asdict(playbook.pace),
         "probes": [probe.name for probe in playbook.probes],
         "stages": [{stage.trial.name: dict(stage.params)} for stage in playbook.stages],
+        **campaign,
         "checks": [check.name for check in playbook.checks],
         "expect": {
             check: {
@@ -203,6 +233,42 @@ def stage(where: str, given: object) -> Stage:
     if why:
         raise UserError(f"{where}: {name}: {why}")
     return Stage(trial, whole)
+
+
+def soak(where: str, given: object) -> Soak:
+    """`soak: {hours: 72, sample_s: 10, load: [mix]}`."""
+    if not isinstance(given, dict):
+        raise UserError(f"{where}: expected keys and values, found {kind(given)}")
+    refuse_unknown(where, given, [field.name for field in fields(Soak)])
+    load = tuple(stage(f"{where}: load", entry) for entry in listed(where, "load", given))
+    if not load:
+        raise UserError(f"{where}: load: name the trials that run again and again, e.g. [mix]")
+    for one in load:
+        if one.trial.partners > 1:
+            raise UserError(f"{where}: load: {one.trial.name}: needs partners; make it a stage")
+    if "hours" not in given:
+        raise UserError(f"{where}: has no hours")
+    times = ("hours", "sample_s", "tick_s", "silent_s")
+    seconds = {name: positive(f"{where}: {name}", given[name]) for name in times if name in given}
+    run_on = truth(f"{where}: run_on", given.get("run_on", False))
+    return Soak(load=load, run_on=run_on, **seconds)
+
+
+def spell_soak(soak: Soak) -> dict[str, Any]:
+    load = [{one.trial.name: dict(one.params)} for one in soak.load]
+    return {field.name: getattr(soak, field.name) for field in fields(Soak)} | {"load": load}
+
+
+def positive(where: str, given: object) -> float:
+    if not is_number(given) or not isinstance(given, (int, float)) or given <= 0:
+        raise UserError(f"{where}: expected a number above 0, found {given!r}")
+    return float(given)
+
+
+def truth(where: str, given: object) -> bool:
+    if not isinstance(given, bool):
+        raise UserError(f"{where}: expected true or false, found {given!r}")
+    return given
 
 
 def expect(where: str, given: object, source: str) -> dict[str, Limits]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
-from clusterctl import playbook, store
+from clusterctl import campaign_folder, playbook, store
+from clusterctl.campaign_verdict import verdict
 from clusterctl.judge import NO_PAST, Past
-from clusterctl.model import Run, UserError
+from clusterctl.model import Playbook, Run, UserError
 from clusterctl.run import World, burnin, sweep
 from clusterctl.transport import Transport
 from clusterctl.transport.replay import Replay
@@ -21,6 +24,10 @@ def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Ru
     spelled = playbook.build(str(found.path / "run.json"), about["playbook"])
     book = playbook.load(other_playbook) if other_playbook else spelled
 
+    if campaign_folder.is_campaign(found.path):
+        return campaign(found, replace(spelled, checks=book.checks, expect=book.expect))
+    if book.soak:
+        raise UserError(f"{book.origin}: has a soak, and {found.id} is no campaign")
     if book.stages and about["verb"] != "burnin":
         raise UserError(f"{book.origin}: has stages, and {found.id} is of a {about['verb']}")
 
@@ -38,6 +45,18 @@ def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Ru
         return burnin(book, found.nodes(), world, force=about["forced"], past_s=about["past_s"])
     past = earlier(runs_dir, about["earlier_run"], about["past_s"])
     return sweep(book, found.nodes(), world, past=past, earlier_run=about["earlier_run"])
+
+
+def campaign(found: store.Stored, book: Playbook) -> Run:
+    """From its journals and readings, whether or not it is over."""
+    began = datetime.fromisoformat(found.about["started"])
+    ended = datetime.fromisoformat(found.about["finished"])
+    opening = Run(
+        found.id, book, found.nodes(), found.about["seed"], began, ended, (), (),
+        verb="burnin", forced=found.about["forced"], complete=False,
+    )  # fmt: skip
+    cases = campaign_folder.cases(found.path, opening.nodes)
+    return verdict(found.path, opening, cases, playbook.skus(), ended)
 
 
 def earlier(runs_dir: Path, run_id: str, past_s: float | None) -> Past:

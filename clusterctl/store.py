@@ -64,8 +64,9 @@ class Recorder:
         self.files: dict[str, TextIO] = {}
         self.lock = Lock()
         self.lost = 0  # answers that could not be written: a full disk
+        led = (self.path / "decisions.jsonl").is_file()  # a campaign's, resumed
         try:
-            self.path.mkdir(mode=0o700, parents=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=led)
         except OSError as error:
             raise UserError(f"{self.path}: {error.strerror}; choose another --runs-dir") from None
 

@@ -26,17 +26,17 @@ WORLD = (
 )
 # Where the world enters.
 MAY = {
-    "subprocess": ("transport/",),
+    "subprocess": ("transport/", "cli/campaigns.py"),
     "socket": ("transport/",),
     "paramiko": ("transport/",),
     "typer": ("cli/",),
     "pandas": ("store.py", "report/"),
     "pyarrow": ("store.py",),
-    "threading": ("fanout.py", "transport/", "store.py"),
-    "time": ("cli/", "transport/", "fanout.py"),
+    "threading": ("fanout.py", "lead.py", "transport/", "store.py"),
+    "time": ("cli/", "transport/", "fanout.py", "lead.py"),
     "secrets": ("cli/", "transport/wire.py"),
-    "random": ("cli/", "run.py", "model.py", "trials/", "transport/"),
-    "os": ("cli/", "transport/", "store.py", "inventory/"),
+    "random": ("cli/", "run.py", "campaign.py", "lead.py", "model.py", "trials/", "transport/"),
+    "os": ("cli/", "transport/", "store.py", "campaign_folder.py", "inventory/"),
 }
 
 

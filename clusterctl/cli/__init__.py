@@ -18,6 +18,7 @@ from clusterctl.cli.nodes import nodes
 from clusterctl.cli.read import read
 from clusterctl.cli.show import show
 from clusterctl.cli.sweep import sweep
+from clusterctl.cli.watch import stop, watch
 from clusterctl.model import UserError
 
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 70, 130
@@ -33,6 +34,8 @@ app = typer.Typer(
 app.command()(nodes)
 app.command()(sweep)
 app.command()(burnin)
+app.command()(watch)
+app.command()(stop)
 app.command()(show)
 app.command()(judge)
 app.command("exec")(execute)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.model import UserError
 
 
 def burnin(
@@ -25,15 +26,25 @@ def burnin(
     force: Annotated[
         bool, typer.Option("--force", help="Load nodes whose accelerators are in use, too.")
     ] = False,
+    why: Annotated[str, typer.Option("--why", help="Why --force; it is recorded.")] = "",
+    resume: Annotated[
+        str | None,
+        typer.Option("--resume", help="Go on with this campaign: id, start of an id, directory."),
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Of a campaign: start it, say where it is, return.")
+    ] = False,
     seed: Annotated[
         int | None, typer.Option("--seed", help="The same seed gives the same pairs and data.")
     ] = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Load every node in stages; read counters before and after; one verdict a node."""
+    from clusterctl.cli import campaigns
     from clusterctl.cli.finish import refuse_output, render
     from clusterctl.cli.start import carry_out
-    from clusterctl.cli.world import Flags
+    from clusterctl.cli.world import Flags, paced
+    from clusterctl.playbook import load
 
     refuse_output(output, html)
     flags = Flags(
@@ -47,5 +58,19 @@ def burnin(
         force=force,
         seed=seed,
     )
-    run = carry_out("burnin", playbook or "burnin-quick", flags)
-    raise typer.Exit(render(run, form, output, verbose=verbose, page=html))
+    found = campaigns.find(runs_dir, resume) if resume else None
+    if found is None:
+        book = paced(load(playbook or "burnin-quick"), at_once)
+        if book.soak is None:
+            campaigns.refuse_detached(book, detach=detach, why=why)
+            run = carry_out("burnin", playbook or "burnin-quick", flags)
+            raise typer.Exit(render(run, form, output, verbose=verbose, page=html))
+        if force and not why:
+            raise UserError('--force: say why, for the record: --force --why "…"')
+        found = campaigns.find(None, str(campaigns.begin(book, flags, why)))
+    if detach:
+        campaigns.detach(found.path, flags)
+        raise typer.Exit(0)
+    run, resumable = campaigns.resume(found, flags)
+    code = render(run, form, output, verbose=verbose, page=html)
+    raise typer.Exit(campaigns.interrupted(found) if resumable else code)

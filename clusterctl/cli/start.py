@@ -30,7 +30,7 @@ def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
 
     ambient.logs()
     playbook = ambient.paced(load(name), flags.at_once)
-    if verb == "sweep" and playbook.stages:
+    if verb == "sweep" and (playbook.stages or playbook.soak):
         raise UserError(f"{playbook.origin}: has stages, which load hardware: use burnin")
     chosen = ambient.targets(flags, playbook.select)
     refuse_absent_partners(playbook, chosen)

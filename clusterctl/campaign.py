@@ -1,0 +1,312 @@
+"""A campaign: what every node is told next, given its journal and what was decided before.
+
+Decisions are lines of `decisions.jsonl`; each has `do`, `at`, and `node` unless it is for all:
+
+    gate     why: the node may be loaded (`forced` by the operator), and why
+    refuse   why: it may not
+    start    base: the journal that begins on the node comes after so many bytes of ours
+    order    id stage group index: a step of that stage; `again`: one more follows
+    soak     id
+    lonely   stage why: nobody to run it with
+    end      why failed stopped: the load is over here
+    stopped  nothing of the campaign runs on the node, and we have all that it wrote
+    read     the readings afterwards are kept
+    done     why: nothing of the campaign is on the node; or it was given up, `left`
+    reopen   an end that the operator asked for is taken back
+
+What was decided is on our disk before a node hears of it, so whoever resumes says the same again,
+with the same ids; the node does each id once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from clusterctl.course import Course
+from clusterctl.model import Group, Node, Playbook, Question, Soak, Stage
+from clusterctl.run import SLACK_S
+
+Decision = dict[str, Any]
+ATTEMPTS = 3  # at a step that reboots, lost leases or absent partners cut short
+OVERTIME = 1.5  # of what a node should take, until its supervisor stops by itself
+SPARE_S = 3600.0
+
+
+@dataclass(slots=True)
+class Order:
+    identity: str
+    stage: int
+    group: tuple[str, ...]
+    index: int
+    again: bool = False
+
+
+@dataclass(slots=True)
+class Case:
+    """All that is known of a node.  `words`: the supervisor's state when we last heard of it."""
+
+    node: Node
+    course: Course = field(default_factory=Course)
+    phase: str = "gate"  # burn, ending, reading, collecting, done
+    base: int | None = None  # where in our journal the one on the node begins
+    orders: list[Order] = field(default_factory=list)
+    soaks: list[str] = field(default_factory=list)
+    lonely: dict[int, str] = field(default_factory=dict)
+    empty: set[str] = field(default_factory=set)  # orders whose answer held no fact
+    judged: set[str] = field(default_factory=set)  # steps that were found not to fail
+    why: str = ""  # it was refused, ended, given up
+    failed: bool = False
+    stopped: bool = False
+    refused: str = ""
+    forced: str = ""
+    left: bool = False  # something may still be on the node
+    words: Mapping[str, Any] = field(default_factory=dict)
+    halted: bool = False  # the supervisor said that it is gone
+    behind: bool = False  # the node has more of its journal than we
+    trouble: str = ""
+    silent_s: float | None = None  # since when, by our monotonic clock
+    times: dict[str, str] = field(default_factory=dict)  # decision -> when
+
+
+def apply(case: Case, decision: Decision) -> None:
+    case.times[decision["do"]] = decision["at"]
+    match decision["do"]:
+        case "order":
+            case.orders.append(order(decision))
+        case "soak":
+            case.soaks.append(decision["id"])
+        case "lonely":
+            case.lonely[decision["stage"]] = decision["why"]
+        case "start":
+            case.base, case.words = decision["base"], {}
+            if case.base == case.course.size:
+                case.course.last = None  # another journal follows
+        case _:
+            move(case, decision)
+
+
+def move(case: Case, decision: Decision) -> None:
+    """What brings it to another phase."""
+    match decision["do"]:
+        case "gate":
+            case.phase, case.forced = "burn", decision.get("forced", "")
+        case "refuse":
+            case.phase, case.refused = "done", decision["why"]
+            case.stopped = decision.get("stopped", False)
+        case "end":
+            case.phase = "ending" if case.base is not None else "reading"
+            case.why, case.failed = decision["why"], decision.get("failed", False)
+            case.stopped = decision.get("stopped", False)
+        case "stopped":
+            case.phase = "reading"
+        case "read":
+            case.phase = "collecting" if case.base is not None else "done"
+        case "done":
+            case.phase, case.left = "done", decision.get("left", False)
+            case.why = case.why or decision.get("why", "")
+            case.base = None
+        case "reopen":
+            case.phase = "burn" if "gate" in case.times else "gate"
+            case.why, case.refused, case.stopped, case.left = "", "", False, False
+            case.words, case.halted, case.behind = {}, False, False
+            case.trouble, case.silent_s = "", None
+
+
+def order(decision: Decision) -> Order:
+    return Order(
+        decision["id"],
+        decision["stage"],
+        tuple(decision["group"]),
+        decision["index"],
+        decision.get("again", False),
+    )
+
+
+# --------------------------------------------------------------------------- where a node stands
+
+
+def is_open(case: Case, order: Order) -> bool:
+    return order.identity not in case.course.ended and order.identity not in case.course.gone
+
+
+def finished(case: Case, number: int) -> bool:
+    mine = [order for order in case.orders if order.stage == number]
+    if number in case.lonely:
+        return True
+    if not mine or any(is_open(case, order) for order in mine):
+        return False
+    ended = case.course.ended.keys() - case.empty
+    last = [one for one in mine if not one.again]
+    return any(one.identity in ended for one in last) or len(last) >= ATTEMPTS
+
+
+def stage_of(case: Case, playbook: Playbook) -> int:
+    """The stage it is at; their number: it soaks."""
+    for number in range(len(playbook.stages)):
+        if not finished(case, number):
+            return number
+    return len(playbook.stages)
+
+
+def wanted_s(playbook: Playbook) -> float:
+    return playbook.soak.hours * 3600 if playbook.soak else 0.0
+
+
+def untold(case: Case, playbook: Playbook) -> list[Order]:
+    """Orders that are decided and that the node has not yet acknowledged."""
+    return [
+        order for order in case.orders
+        if is_open(case, order) and order.identity not in case.course.accepted
+        and order.stage < len(playbook.stages)
+    ]  # fmt: skip
+
+
+def is_busy(case: Case, playbook: Playbook) -> bool:
+    """There is something to say before the next tick."""
+    if case.trouble:
+        return False
+    if case.phase == "burn" and case.base is not None and case.words.get("alive") is True:
+        fresh = bool(case.soaks) and case.course.soaking != case.soaks[-1]
+        return bool(untold(case, playbook)) or fresh or case.behind
+    return case.phase != "done"
+
+
+# --------------------------------------------------------------------------- what comes next
+
+
+def decide(case: Case, playbook: Playbook) -> Iterator[Decision]:
+    """What follows for one node from what is known of it; partners are found by `pair_up`."""
+    if case.phase == "burn" and case.base is None:
+        yield {"do": "start", "base": case.course.size}
+    if case.phase != "burn" or case.base is None or case.words.get("alive") is not True:
+        return
+    number = stage_of(case, playbook)
+    if number == len(playbook.stages):
+        yield from soak(case, playbook)
+        return
+    stage = playbook.stages[number]
+    mine = [order for order in case.orders if order.stage == number]
+    if stage.trial.partners == 1 and not any(is_open(case, order) for order in mine):
+        name = case.node.name
+        identity = f"s{number}.{len(mine) + 1}"
+        yield {"do": "order", "id": identity, "stage": number, "group": [name], "index": 0}
+
+
+def soak(case: Case, playbook: Playbook) -> Iterator[Decision]:
+    if case.course.burnt_s >= wanted_s(playbook):
+        yield {"do": "end", "why": "burnt"}
+    elif case.course.soaking:
+        return
+    elif not case.soaks or case.soaks[-1] in case.empty:
+        yield {"do": "soak", "id": f"soak{len(case.soaks) + 1}"}
+
+
+def pair_up(
+    cases: Iterable[Case], playbook: Playbook, rng: Random
+) -> Iterator[tuple[Case, Decision]]:
+    """Partners among the nodes that are ready now, for each stage that needs some.
+
+    The last three wait for each other: else the third would be left without a partner.
+    """
+    known = [case for case in cases if case.phase in {"gate", "burn"}]
+    for number, stage in enumerate(playbook.stages):
+        if stage.trial.partners == 1:
+            continue
+        coming = [case for case in known if not finished(case, number)]
+        ready = [case for case in coming if is_ready(case, playbook, number)]
+        if len(coming) < stage.trial.partners:
+            why = f"{stage.trial.name} needs {stage.trial.partners} nodes and found no partner"
+            for case in ready:
+                yield case, {"do": "lonely", "stage": number, "why": why}
+        elif len(ready) == len(coming):
+            yield from grouped(ready, stage, number, rng)
+        else:
+            most = len(ready) - len(ready) % 2
+            most -= 2 if len(coming) - most == 1 else 0
+            if most >= stage.trial.partners:
+                yield from grouped(ready[:most], stage, number, rng)
+
+
+def is_ready(case: Case, playbook: Playbook, number: int) -> bool:
+    return (
+        case.phase == "burn" and not case.trouble and case.words.get("alive") is True
+        and stage_of(case, playbook) == number
+        and not any(is_open(case, order) for order in case.orders)
+    )  # fmt: skip
+
+
+def grouped(
+    ready: Sequence[Case], stage: Stage, number: int, rng: Random
+) -> Iterator[tuple[Case, Decision]]:
+    """The first round; who has to come again, for one that was left over, is told so."""
+    by_name = {case.node.name: case for case in ready}
+    rounds = list(stage.trial.plan([case.node for case in ready], rng))
+    later = {node.name for groups in rounds[1:] for group in groups for node in group}
+    for group in rounds[0] if rounds else ():
+        for index, node in enumerate(group):
+            case = by_name[node.name]
+            before = sum(one.stage == number for one in case.orders)
+            yield (
+                case,
+                {
+                    "do": "order",
+                    "id": f"s{number}.{before + 1}",
+                    "stage": number,
+                    "group": [one.name for one in group],
+                    "index": index,
+                    "again": node.name in later,
+                },
+            )
+
+
+# --------------------------------------------------------------------------- what a node is told
+
+
+def question(order: Order, playbook: Playbook, nodes: Mapping[str, Node], seed: int) -> Question:
+    stage = playbook.stages[order.stage]
+    group: Group = tuple(nodes[name] for name in order.group)
+    asked = stage.trial.ask(group, order.index, seed, stage.params)
+    return replace(asked or Question("none", ("true",)), name=stage.trial.name)
+
+
+def soak_questions(node: Node, playbook: Playbook, seed: int) -> list[Question]:
+    load = playbook.soak.load if playbook.soak else ()
+    asked = ((one.trial.name, one.trial.ask((node,), 0, seed, one.params)) for one in load)
+    return [replace(one, name=name) for name, one in asked if one is not None]
+
+
+def as_step(question: Question) -> dict[str, Any]:
+    return {
+        "name": question.name,
+        "argv": list(question.command),
+        "timeout_s": question.timeout_s,
+        "cap_bytes": question.cap_bytes,
+        **({"script": question.script} if question.script else {}),
+        "modules": list(question.modules),
+        "files": list(question.files),
+    }
+
+
+def every_question(node: Node, playbook: Playbook, seed: int) -> list[Question]:
+    """One of each that a node may be asked: for their sources and for how long they may take."""
+    asked = []
+    for stage in playbook.stages:
+        group = (node,) * stage.trial.partners
+        asked += [stage.trial.ask(group, index, seed, stage.params) for index in range(len(group))]
+    return [one for one in asked if one] + soak_questions(node, playbook, seed)
+
+
+def plan(node: Node, playbook: Playbook, seed: int, sources: Mapping[str, str]) -> dict[str, Any]:
+    """For supervision.start; `sources` of `every_question`."""
+    soak = playbook.soak or Soak(0.0, ())
+    stages_s = sum(one.timeout_s + SLACK_S for one in every_question(node, playbook, seed))
+    return {
+        "every_s": soak.sample_s,
+        "hard_s": (wanted_s(playbook) + ATTEMPTS * stages_s) * OVERTIME + SPARE_S,
+        "lease_s": playbook.lease_s,
+        "policy": "run_on" if soak.run_on else "stop",
+        "sources": dict(sources),
+    }

@@ -1,0 +1,154 @@
+"""What a campaign keeps in its run's directory, beside run.json; a line on disk is what counts.
+
+decisions.jsonl        see campaign.py; one controller at a time holds its lock
+journals/NODE.jsonl    what was fetched of the node's journal, whole lines only
+readings/NODE.R.jsonl  what the node said before and after, written at once
+stop                   somebody wants it to stop; "now" in it: at once
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from clusterctl.campaign import Case, Decision, apply
+from clusterctl.course import learn
+from clusterctl.model import Node, UserError
+from clusterctl.store import sync
+from clusterctl.transport.replay import Heard, heard, line
+
+log = logging.getLogger(__name__)
+
+DECISIONS, STOP = "decisions.jsonl", "stop"
+
+
+def is_campaign(path: Path) -> bool:
+    return (path / DECISIONS).is_file()
+
+
+def prepare(path: Path) -> None:
+    """Make the directory a campaign's.  Raises OSError."""
+    for name in ("journals", "readings"):
+        (path / name).mkdir(exist_ok=True)
+    (path / DECISIONS).touch()
+    sync(path)
+
+
+@contextmanager
+def leading(path: Path) -> Iterator[None]:
+    """Raises UserError where another controller on this machine leads the campaign."""
+    with (path / DECISIONS).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"{path}: another clusterctl leads this campaign; see `clusterctl watch {path}`"
+            ) from None
+        mend(path)
+        yield
+
+
+def is_led(path: Path) -> bool:
+    with (path / DECISIONS).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
+
+
+def mend(path: Path) -> None:
+    """Cut off what a killed controller wrote of its last line: nobody was told of it."""
+    for file in (path / DECISIONS, *(path / "journals").glob("*.jsonl")):
+        data = file.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            os.truncate(file, whole)
+
+
+def append(path: Path, data: bytes) -> bool:
+    """Whether it is on disk; where the disk is full, nothing of it is."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab", buffering=0) as file:
+            while data:
+                data = data[file.write(data) :]
+            os.fsync(file.fileno())
+        if not size:
+            sync(path.parent)
+    except OSError as error:
+        log.warning("%s: %s; it is fetched again later", path, error.strerror)
+        if path.exists():
+            os.truncate(path, size)
+        return False
+    return True
+
+
+def journal_of(path: Path, node: str) -> Path:
+    return path / "journals" / f"{quote(node, safe='')}.jsonl"
+
+
+def reading_of(path: Path, node: str, reading: str) -> Path:
+    return path / "readings" / f"{quote(node, safe='')}.{reading}.jsonl"
+
+
+def keep_journal(path: Path, node: str, data: bytes) -> bool:
+    return append(journal_of(path, node), data)
+
+
+def keep_decision(path: Path, decision: Decision) -> bool:
+    return append(path / DECISIONS, json.dumps(decision).encode() + b"\n")
+
+
+def keep_reading(path: Path, node: str, reading: str, said: Sequence[Heard]) -> bool:
+    final = reading_of(path, node, reading)
+    draft = final.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    if not append(draft, "".join(line(one) + "\n" for one in said).encode()):
+        return False
+    draft.replace(final)
+    sync(final.parent)
+    return True
+
+
+def read_reading(path: Path, node: str, reading: str) -> list[Heard] | None:
+    """None: there was no such reading."""
+    try:
+        text = reading_of(path, node, reading).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return [heard(one) for one in text.splitlines()]
+
+
+def decisions(path: Path) -> list[Decision]:
+    found = []
+    for text in (path / DECISIONS).read_bytes().split(b"\n")[:-1]:
+        try:
+            found.append(json.loads(text))
+        except ValueError:
+            log.warning("%s: a line cannot be read: %r", path / DECISIONS, text[:80])
+    return found
+
+
+def cases(path: Path, nodes: Sequence[Node]) -> dict[str, Case]:
+    """Every node as its files tell it."""
+    found = {node.name: Case(node) for node in nodes}
+    taken = [one for one in decisions(path) if one.get("node") in found]
+    for name, case in found.items():
+        file = journal_of(path, name)
+        if file.exists():
+            data = file.read_bytes()
+            bases = [one["base"] for one in taken if one["node"] == name and one["do"] == "start"]
+            ends = [*bases[1:], data.rfind(b"\n") + 1]
+            for start, end in zip(bases or [0], ends, strict=True):
+                case.course.last = None
+                learn(case.course, data[start:end])
+    for decision in taken:
+        apply(found[decision["node"]], decision)
+    return found

@@ -1,0 +1,215 @@
+"""A campaign's files -> its Run: readings, results of steps, burnt time, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import reduce
+from pathlib import Path
+from statistics import median
+
+from clusterctl import campaign_folder
+from clusterctl.campaign import Case, wanted_s
+from clusterctl.journal import Step
+from clusterctl.judge import Past, judge
+from clusterctl.limits import Sku
+from clusterctl.model import (
+    Burn,
+    Fact,
+    Finding,
+    Kind,
+    Node,
+    Observation,
+    Playbook,
+    Probe,
+    Run,
+    Severity,
+    Stage,
+    Status,
+    Trouble,
+    Verdict,
+)
+from clusterctl.observe import hear, observe
+from clusterctl.run import BUSY, as_probe, refusal, together
+from clusterctl.transport.replay import Replay
+
+BURNT, REBOOTED, TRACES, STEPS = "burnt_time", "unexpected_reboot", "traces", "soak_steps"
+NOBODY = Trouble(Kind.CUT, "the step never ended")
+
+
+def reading(path: Path, node: Node, playbook: Playbook, which: str) -> list[Observation] | None:
+    """What was said then, parsed; None: there was no such reading."""
+    file = campaign_folder.reading_of(path, node.name, which)
+    said = campaign_folder.read_reading(path, node.name, which)
+    if said is None:
+        return None
+    at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    return observe(node, playbook.probes, Replay(said), lambda: at)
+
+
+def every_stage(playbook: Playbook) -> dict[str, Stage]:
+    load = playbook.soak.load if playbook.soak else ()
+    return {stage.trial.name: stage for stage in (*load, *playbook.stages)}
+
+
+def result(case: Case, stage: Stage, step: Step, at: datetime) -> Observation:
+    answer = replace(step.answer(), name=stage.trial.name)
+    return hear(case.node, as_probe(stage.trial), answer, NOBODY, at)
+
+
+def results(case: Case, playbook: Playbook, at: datetime) -> Iterator[Observation]:
+    """One observation a trial: of all its steps, soak or not, the worst of each part."""
+    for name, stage in every_stage(playbook).items():
+        ended = [case.course.ended[one.identity] for one in case.orders
+                 if one.identity in case.course.ended.keys() - case.empty]  # fmt: skip
+        steps = [one for one in (*ended, *case.course.soaked) if one.name == name]
+        if steps:
+            seen = reduce(together, (result(case, stage, one, at) for one in steps))
+            yield replace(seen, facts=tuple(worst(seen.facts)))
+        elif stage in playbook.stages:
+            yield unheard(case, playbook, stage, at)
+
+
+def unheard(case: Case, playbook: Playbook, stage: Stage, at: datetime) -> Observation:
+    """Why a stage has no result: it was not its turn, it had no partner, or it never ended."""
+    number = playbook.stages.index(stage)
+    name = stage.trial.name
+    if number in case.lonely:
+        return Observation(case.node.name, name, at, skip=case.lonely[number])
+    if case.refused or case.failed or not any(one.stage == number for one in case.orders):
+        why = case.refused or case.why or "its turn never came"
+        return Observation(case.node.name, name, at, skip=f"not loaded: {why}")
+    gone = replace(NOBODY, detail="every attempt was cut short or held no result")
+    return Observation(case.node.name, name, at, troubles=(gone,))
+
+
+def worst(facts: Iterable[Fact]) -> Iterator[Fact]:
+    """Three days of soak say the same thing of a part hundreds of times."""
+    burns: dict[tuple[str, ...], Burn] = {}
+    for fact in facts:
+        if not isinstance(fact, Burn):
+            yield fact
+            continue
+        key = (fact.part, fact.engine, fact.precision, fact.digest, fact.unit, fact.rate_unit)
+        if key not in burns or badness(fact) > badness(burns[key]):
+            burns[key] = fact
+    yield from burns.values()
+
+
+def badness(burn: Burn) -> tuple[float, ...]:
+    errors = -1 if burn.errors is None else burn.errors  # not checked at all is worse than right
+    share = 1.0 if burn.covered is None else burn.covered
+    return (max(errors, 0), float(errors < 0), -share, -(burn.rate or 0.0))
+
+
+def probes_of(playbook: Playbook) -> dict[str, Probe]:
+    probes = {probe.name: probe for probe in playbook.probes}
+    return probes | {name: as_probe(one.trial) for name, one in every_stage(playbook).items()}
+
+
+def failing(
+    node: Node, playbook: Playbook, seen: Sequence[Observation], skus: Sequence[Sku]
+) -> str:
+    """What of it fails, as far as one node alone can tell; empty: nothing."""
+    probes = probes_of(playbook)
+    there = {kind for one in seen for kind in probes[one.probe].yields}
+    checks = tuple(
+        check
+        for check in playbook.checks
+        if check.scope == "node" and there.issuperset(check.wants)
+    )
+    found = judge(replace(playbook, checks=checks), [node], seen, probes=probes, skus=skus)
+    bad = [one for one in found if one.verdict.status is Status.FAIL]
+    return f"{bad[0].check}: {bad[0].verdict.part}: {bad[0].verdict.actual}" if bad else ""
+
+
+# --------------------------------------------------------------------------- the whole
+
+
+def verdict(
+    path: Path, opening: Run, cases: Mapping[str, Case], skus: Sequence[Sku], now: datetime
+) -> Run:
+    """`opening`: the run as it began.  Any time: what was not burnt is said."""
+    playbook, nodes = opening.playbook, opening.nodes
+    before, seen, spans = [], [], []
+    for node in nodes:
+        case = cases[node.name]
+        first = reading(path, node, playbook, "before") or []
+        last = reading(path, node, playbook, "after")
+        before += first if last is not None else []
+        seen += first if last is None else last
+        seen += results(case, playbook, now)
+        if {"gate", "read"} <= case.times.keys():
+            gate, read = (datetime.fromisoformat(case.times[one]) for one in ("gate", "read"))
+            spans.append((read - gate).total_seconds())
+    past = Past(before, median(spans) if spans else None)
+    findings = judge(playbook, nodes, seen, probes=probes_of(playbook), skus=skus, past=past)
+    findings += [one for case in cases.values() for one in own_findings(case, playbook)]
+    return replace(
+        opening,
+        finished=now,
+        observations=tuple(seen),
+        findings=tuple(findings),
+        earlier=tuple(before),
+        past_s=past.seconds,
+        complete=all(case.phase == "done" and not case.stopped for case in cases.values()),
+    )
+
+
+def own_findings(case: Case, playbook: Playbook) -> Iterator[Finding]:
+    name, course = case.node.name, case.course
+    if case.refused:
+        yield Finding(BUSY, refusal(case.node, case.refused))
+        return
+    if case.forced:
+        yield Finding(
+            BUSY,
+            Verdict(name, "node", Status.WARN, "idle", "loaded by --force", case.forced,
+                    source="the operator's own word"),
+        )  # fmt: skip
+    yield Finding(BURNT, burnt(case, playbook))
+    if len(course.boots) > 1:
+        yield Finding(
+            REBOOTED,
+            Verdict(
+                name,
+                "node",
+                Status.FAIL,
+                expected="no reboot under load",
+                actual=f"{len(course.boots) - 1} reboots",
+                why="nobody of ours asked for one; the time it cost is not counted as burnt",
+                remedy="read the BMC's event log and the journal of the last boot",
+                severity=Severity.ISOLATE,
+                source="peers.md 3.12: a burn-in that a node does not stay up for is failed",
+            ),
+        )
+    if course.corrupt:
+        yield Finding("journal", unsure(name, "journal", f"{course.corrupt} records are damaged"))
+    if course.lives and not course.soaked and case.why == "burnt":
+        yield Finding(STEPS, unsure(name, "soak", "no step of the soak came to its end"))
+    if case.left:
+        yield Finding(TRACES, unsure(name, "node", f"something may be left there: {case.why}"))
+
+
+def burnt(case: Case, playbook: Playbook) -> Verdict:
+    want_s, got_s = wanted_s(playbook), case.course.burnt_s
+    expected, actual = f"{want_s / 3600:.6g} h burnt", f"{got_s / 3600:.6g} h burnt"
+    if got_s >= want_s:
+        return Verdict(case.node.name, "node", Status.PASS, expected, actual)
+    verdict = unsure(case.node.name, "node", case.why or "it is not at its end")
+    return replace(verdict, expected=expected, actual=actual)
+
+
+def unsure(node: str, part: str, why: str) -> Verdict:
+    return Verdict(
+        node,
+        part,
+        Status.UNKNOWN,
+        expected="the whole campaign",
+        actual="not the whole",
+        why=why,
+        remedy="burn it again",
+        severity=Severity.OBSERVE,
+        source="what was not burnt and sampled is never accepted",
+    )

@@ -1,0 +1,245 @@
+"""Beginning, leading and ending a campaign from the command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from clusterctl.cli import world as ambient
+from clusterctl.cli.world import Flags
+from clusterctl.model import Playbook, Run, UserError
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from clusterctl.campaign import Case
+    from clusterctl.lead import Leader
+    from clusterctl.store import Stored
+
+PLAIN_EVERY_S = 30.0
+LOAD_NICE = 0
+
+
+def begin(playbook: Playbook, flags: Flags, why: str) -> Path:
+    """A campaign's directory, complete before anything is asked of a node.  Raises UserError."""
+    import secrets
+
+    from clusterctl.campaign_folder import prepare
+    from clusterctl.limits import check_labels
+    from clusterctl.run import refuse_absent_partners
+    from clusterctl.store import Recorder, describe
+
+    chosen = ambient.targets(flags, playbook.select)
+    refuse_absent_partners(playbook, chosen)
+    check_labels(chosen)
+    recorder = Recorder(ambient.runs(flags.runs_dir), ambient.new_id(playbook))
+    seed = secrets.randbits(32) if flags.seed is None else flags.seed
+    now = ambient.now()
+    opening = Run(
+        recorder.final.name, playbook, chosen, seed, now, now, (), (),
+        verb="burnin", forced=flags.force, complete=False,
+    )  # fmt: skip
+    config = str(flags.ssh_config.absolute()) if flags.ssh_config else ""
+    about = {"why": why, "ssh_config": config, "accept_new": flags.accept_new}
+    recorder.begin({**describe(opening), "campaign": about})
+    try:
+        prepare(recorder.path)
+    except OSError as error:
+        raise UserError(f"{recorder.path}: {error.strerror}") from None
+    return recorder.path
+
+
+def opened(found: Stored) -> Run:
+    """The run as it began, from its directory."""
+    from clusterctl import playbook
+
+    about = found.about
+    book = playbook.build(str(found.path / "run.json"), about["playbook"])
+    return Run(
+        found.id, book, found.nodes(), about["seed"], found.started, found.started, (), (),
+        verb="burnin", forced=about["forced"], complete=False,
+    )  # fmt: skip
+
+
+def find(runs_dir: Path | None, reference: str) -> Stored:
+    """A campaign's run.  Raises UserError."""
+    from clusterctl import store
+    from clusterctl.campaign_folder import is_campaign
+
+    found = store.find(ambient.runs(runs_dir), reference)
+    if not is_campaign(found.path):
+        raise UserError(f"{found.path}: not a campaign")
+    return found
+
+
+def resume(found: Stored, flags: Flags) -> tuple[Run, bool]:
+    """Go on with it, also where it was stopped; the run, and whether it may be resumed again."""
+    return lead(found, flags, lambda leader: leader.reopen())
+
+
+def stop_here(found: Stored, flags: Flags) -> Run:
+    """Where nobody leads it.  Raises UserError."""
+    return lead(found, flags, lambda _leader: None)[0]
+
+
+def lead(found: Stored, flags: Flags, first: Callable[[Leader], None]) -> tuple[Run, bool]:
+    """Lead a campaign to its end; whether it may be resumed.  Raises UserError."""
+    from clusterctl.campaign_folder import leading
+    from clusterctl.campaign_verdict import verdict
+    from clusterctl.lead import Leader
+    from clusterctl.playbook import skus
+
+    if found.path.suffix != ".partial":
+        raise UserError(f"{found.id}: is over; `clusterctl show {found.id}` shows it")
+    ambient.logs()
+    opening = opened(found)
+    book = ambient.paced(opening.playbook, flags.at_once)
+    with ExitStack() as closing:
+        closing.enter_context(leading(found.path))
+        reach = ambient.reach(book.pace, connecting(found, flags), nice=LOAD_NICE, closing=closing)
+        show = closing.enter_context(Display(book, terminal=sys.stderr.isatty()))
+        sys.stderr.write(f"run: {found.path}\n")
+        why = found.about.get("campaign", {}).get("why", "")
+        leader = Leader(
+            found.path, opening, reach=reach, clock=ambient.now, skus=skus(),
+            force=(why or "--force") if opening.forced else "", beat=show.tell,
+        )  # fmt: skip
+        first(leader)
+        with graceful(leader, found):
+            leader.run()
+        run = verdict(found.path, opening, leader.cases, skus(), ambient.now())
+        resumable = leader.by_hand
+        if not resumable:
+            keep(found, run)
+    return run, resumable
+
+
+def connecting(found: Stored, flags: Flags) -> Flags:
+    """The ways to reach nodes that it began with, where this call says nothing else."""
+    from dataclasses import replace
+
+    told: dict[str, Any] = found.about.get("campaign", {})
+    config = Path(told.get("ssh_config") or "/nonexistent")
+    if flags.ssh_config is None and config.is_file():
+        flags = replace(flags, ssh_config=config)
+    return replace(flags, accept_new=flags.accept_new or bool(told.get("accept_new")))
+
+
+def keep(found: Stored, run: Run) -> None:
+    """Write the tables and give the run its name."""
+    from clusterctl.campaign_folder import read_reading
+    from clusterctl.cli.finish import finish
+    from clusterctl.store import Recorder
+
+    recorder = Recorder(found.path.parent, found.path.name.removesuffix(".partial"))
+    for which in ("before", "after"):
+        for node in run.nodes:
+            for said in read_reading(found.path, node.name, which) or ():
+                recorder.hear("now" if which == "after" else which, said)
+    sys.stderr.write(f"run: {finish(run, recorder)}\n")
+
+
+@contextmanager
+def graceful(leader: Leader, found: Stored) -> Iterator[None]:
+    """Ctrl-C once: stop every node and collect.  Twice: leave; the leases end the load."""
+
+    def hear(_number: int, _frame: object) -> None:
+        if leader.by_hand:
+            lease_s = leader.book.lease_s
+            sys.stderr.write(
+                f"\nclusterctl: left at once; nodes not reached stop by themselves within "
+                f"{lease_s:.0f} s; `clusterctl stop {found.path}` cleans up\n"
+            )
+            raise KeyboardInterrupt
+        leader.by_hand = True
+        leader.ending = "stopped by Ctrl-C"
+        sys.stderr.write("\nclusterctl: stopping every node; once more leaves at once\n")
+
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Display:
+    """Owns the live lines; plain ones, now and then, where nobody looks."""
+
+    def __init__(self, playbook: Playbook, *, terminal: bool) -> None:
+        self.playbook, self.terminal = playbook, terminal
+        self.live: Live | None = None
+        self.spoke = -PLAIN_EVERY_S
+
+    def __enter__(self) -> Self:
+        if self.terminal:
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(stderr=True)
+            self.live = Live("", console=console, transient=True, refresh_per_second=2)
+            self.live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.live is not None:
+            self.live.__exit__(kind, error, trace)
+
+    def tell(self, cases: dict[str, Case]) -> None:
+        from clusterctl.report.campaign_lines import lines, total
+
+        if self.live is not None:
+            from rich.text import Text
+
+            room = self.live.console.size.height - 1
+            self.live.update(Text("\n".join(lines(cases.values(), self.playbook, room))))
+        elif time.monotonic() - self.spoke >= PLAIN_EVERY_S:
+            self.spoke = time.monotonic()
+            sys.stderr.write(total(list(cases.values()), self.playbook) + "\n")
+
+
+def detach(path: Path, flags: Flags) -> None:
+    """Lead it from a process of its own, that no terminal ends."""
+    words = [sys.executable, "-m", "clusterctl", "burnin", "--resume", str(path.absolute())]
+    words += ["--at-once", str(flags.at_once)] if flags.at_once else []
+    with (path / "controller.log").open("ab") as log:
+        subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+    sys.stdout.write(f"{path.absolute()}\n")
+    sys.stderr.write(
+        f"see it with `clusterctl watch {path}`, end it with `clusterctl stop {path}`\n"
+    )
+
+
+def interrupted(found: Stored) -> int:
+    """Exit code of a campaign that Ctrl-C stopped; says how to go on."""
+    sys.stderr.write(
+        f"clusterctl: stopped; nothing is left on the nodes that answered.  Go on with "
+        f"`clusterctl burnin --resume {found.path}`\n"
+    )
+    return 130
+
+
+def refuse_detached(playbook: Playbook, *, detach: bool, why: str) -> None:
+    """Raises UserError where words were said that only a campaign understands."""
+    if detach or why:
+        word = "--detach" if detach else "--why"
+        raise UserError(f"{playbook.origin}: {word}: only for campaigns; it has no soak")

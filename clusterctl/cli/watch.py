@@ -1,0 +1,67 @@
+"""clusterctl watch and stop: a campaign that somebody else leads."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from clusterctl.cli import options
+
+RunName = Annotated[str, typer.Argument(help='Id, start of an id, directory, or "last".')]
+EVERY_S = 2.0
+
+
+def watch(
+    run: RunName,
+    *,
+    runs_dir: options.RunsDir = None,
+    once: Annotated[bool, typer.Option("--once", help="Say it once, and end.")] = False,
+) -> None:
+    """How far a campaign is, one line a node, until it is over."""
+    from clusterctl.campaign_folder import cases, is_led
+    from clusterctl.cli.campaigns import Display, find, opened
+    from clusterctl.report.campaign_lines import lines
+
+    found = find(runs_dir, run)
+    opening = opened(found)
+    terminal = sys.stderr.isatty() and not once
+    with Display(opening.playbook, terminal=terminal) as show:
+        while terminal and found.path.is_dir() and is_led(found.path):
+            began = time.monotonic()
+            show.tell(cases(found.path, opening.nodes))
+            time.sleep(max(EVERY_S, 10 * (time.monotonic() - began)))
+    if found.path.is_dir():
+        known = cases(found.path, opening.nodes)
+        sys.stdout.write("\n".join(lines(known.values(), opening.playbook, 1 << 20)) + "\n")
+        if not is_led(found.path) and found.path.suffix == ".partial":
+            sys.stdout.write(f"nobody leads it: `clusterctl burnin --resume {found.path}`\n")
+    else:
+        sys.stdout.write(f"it is over: `clusterctl show {found.id}`\n")
+
+
+def stop(
+    run: RunName,
+    *,
+    runs_dir: options.RunsDir = None,
+    ssh_config: options.SshConfig = None,
+    now: Annotated[bool, typer.Option("--now", help="Leave the load no time to end.")] = False,
+) -> None:
+    """Stop a campaign on every node, clean up, keep and judge what was measured."""
+    from clusterctl.campaign_folder import STOP, is_led
+    from clusterctl.cli.campaigns import find, stop_here
+    from clusterctl.cli.finish import render
+    from clusterctl.cli.world import Flags
+
+    found = find(runs_dir, run)
+    (found.path / STOP).write_text("now\n" if now else "\n")
+    if is_led(found.path):
+        sys.stderr.write("clusterctl: its controller stops it\n")
+        while found.path.is_dir() and is_led(found.path):
+            time.sleep(EVERY_S / 4)
+        raise typer.Exit(0)
+    flags = Flags(None, "", "", None, False, ssh_config=ssh_config)  # noqa: FBT003
+    judged = stop_here(found, flags)
+    raise typer.Exit(render(judged, options.Format.TABLE, None))

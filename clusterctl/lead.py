@@ -1,0 +1,407 @@
+"""Leading a campaign: one conversation a node a tick; what it says is kept, then acted upon."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+
+from clusterctl import campaign, campaign_folder, supervision
+from clusterctl.campaign import Case, Decision
+from clusterctl.campaign_verdict import every_stage, failing, reading, result
+from clusterctl.course import learn
+from clusterctl.fanout import each
+from clusterctl.limits import Sku
+from clusterctl.model import Answer, DeviceProcess, Observation, Question, Run, Trouble
+from clusterctl.observe import Clock, explain, observe
+from clusterctl.run import admit
+from clusterctl.supervision import Reply
+from clusterctl.transport import Transport, TransportError
+from clusterctl.transport.replay import Heard, Recording
+from clusterctl.transport.wire import module_source, remote_file
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 0.5
+CONVERSATION_S = 150.0  # the longest of them stops a node
+STOP_SILENT_S = 60.0  # for a node that does not answer when all are to stop
+BUSY_TICK_S = 0.2  # between conversations that have something to say
+Reach = Callable[[float], Transport]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a conversation brought: answers by name of the question, or a reading."""
+
+    node: str
+    answers: dict[str, Answer] = field(default_factory=dict)
+    seen: tuple[Observation, ...] = ()
+    heard: tuple[Heard, ...] = ()
+    trouble: Trouble | None = None
+
+
+class Agenda:
+    """Who is to be visited when; iterating blocks until somebody is.  Owns no thread."""
+
+    def __init__(self) -> None:
+        self.due: dict[str, float] = {}
+        self.away: set[str] = set()  # being visited; put again when they are back
+        self.heap: list[tuple[float, str]] = []
+        self.changed = threading.Condition()
+        self.closed = False
+
+    def put(self, name: str, at_s: float) -> None:
+        with self.changed:
+            known = name in self.due and at_s >= self.due[name]
+            if name not in self.away and not known:
+                self.due[name] = at_s
+                heapq.heappush(self.heap, (at_s, name))
+                self.changed.notify()
+
+    def back(self, name: str) -> None:
+        with self.changed:
+            self.away.discard(name)
+
+    def close(self) -> None:
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+
+    def __iter__(self) -> Iterator[str]:
+        while (name := self.next()) is not None:
+            yield name
+
+    def next(self) -> str | None:
+        with self.changed:
+            while not self.closed:
+                at_s, name = self.heap[0] if self.heap else (time.monotonic() + 3600, "")
+                wait_s = at_s - time.monotonic()
+                if wait_s <= 0:
+                    heapq.heappop(self.heap)
+                    if self.due.get(name) == at_s:
+                        del self.due[name]
+                        self.away.add(name)
+                        return name
+                else:
+                    self.changed.wait(wait_s)
+            return None
+
+
+class Leader:
+    """Owns the campaign in `path` while it leads.  `opening`: the run as it began."""
+
+    def __init__(
+        self,
+        path: Path,
+        opening: Run,
+        *,
+        reach: Reach,
+        clock: Clock,
+        skus: tuple[Sku, ...],
+        force: str = "",
+        beat: Callable[[dict[str, Case]], None] = lambda _cases: None,
+    ) -> None:
+        self.path, self.opening, self.book = path, opening, opening.playbook
+        self.reach, self.clock, self.skus, self.force, self.beat = reach, clock, skus, force, beat
+        self.nodes = {node.name: node for node in opening.nodes}
+        self.cases = campaign_folder.cases(path, opening.nodes)
+        self.rng = Random(opening.seed)  # noqa: S311 - who burns beside whom is no secret
+        self.agenda = Agenda()
+        self.by_hand = False  # Ctrl-C: it may be resumed
+        self.ending = ""  # why all are to stop; written by a signal's handler too
+        self.hurry = False
+        for case in self.cases.values():
+            self.judge_empty(case)
+            if case.phase == "burn":
+                self.advance(case)
+
+    @property
+    def tick_s(self) -> float:
+        return self.book.soak.tick_s if self.book.soak else BEAT_S
+
+    # ------------------------------------------------------------------------- the loop
+
+    def reopen(self) -> None:
+        """Take back what the operator stopped."""
+        (self.path / campaign_folder.STOP).unlink(missing_ok=True)
+        for case in self.cases.values():
+            if case.phase == "done" and case.stopped:
+                self.note(case, {"do": "reopen"})
+
+    def run(self) -> None:
+        """Until every node is done."""
+        now = time.monotonic()
+        for number, (name, case) in enumerate(self.cases.items()):
+            if case.phase != "done":
+                spread = number * min(self.tick_s, 10.0) / len(self.cases)
+                self.agenda.put(name, now + (spread if case.phase != "gate" else 0.0))
+        self.agenda.put("", now)
+        for said in each(self.agenda, self.visit, at_once=self.book.pace.at_once):
+            if said is None:
+                self.think()
+                if all(
+                    case.phase == "done" for case in self.cases.values()
+                ) and self.agenda.away <= {""}:
+                    self.agenda.close()
+                    break
+                self.agenda.back("")
+                self.agenda.put("", time.monotonic() + min(BEAT_S, self.tick_s))
+            else:
+                self.absorb(said)
+                self.again(said.node)
+        self.beat(self.cases)
+
+    def is_over(self) -> bool:
+        done = all(case.phase == "done" for case in self.cases.values())
+        return done and self.agenda.away <= {""}
+
+    def again(self, name: str) -> None:
+        self.agenda.back(name)
+        case = self.cases[name]
+        if case.phase == "done":
+            return
+        busy = campaign.is_busy(case, self.book)
+        wait_s = BUSY_TICK_S if busy else self.tick_s * self.rng.uniform(0.8, 1.2)
+        self.agenda.put(name, time.monotonic() + min(wait_s, self.tick_s))
+
+    def think(self) -> None:
+        """What concerns more than one node, and whoever waits for us."""
+        if not self.ending and (self.path / campaign_folder.STOP).exists():
+            self.ending = "stopped by the operator"
+            self.hurry = "now" in (self.path / campaign_folder.STOP).read_text()
+        if self.ending:
+            for name, case in self.cases.items():
+                if case.phase == "gate" and name not in self.agenda.away:
+                    self.note(case, {"do": "refuse", "why": self.ending, "stopped": True})
+                elif case.phase == "burn":
+                    self.note(case, {"do": "end", "why": self.ending, "stopped": True})
+                    self.soon(name)
+            self.give_up(min(STOP_SILENT_S, self.silent_s()), after_end=True)
+        self.give_up(self.silent_s(), after_end=False)
+        for case, decision in list(campaign.pair_up(self.cases.values(), self.book, self.rng)):
+            self.note(case, decision)
+            self.soon(case.node.name)
+        self.beat(self.cases)
+
+    def silent_s(self) -> float:
+        return self.book.soak.silent_s if self.book.soak else 0.0
+
+    def give_up(self, after_s: float, *, after_end: bool) -> None:
+        for case in self.cases.values():
+            silent = case.silent_s is not None and time.monotonic() - case.silent_s > after_s
+            if silent and case.phase not in {"done", "gate"} and (case.stopped or not after_end):
+                why = f"given up: {case.trouble}"
+                self.note(case, {"do": "done", "why": why, "left": True})
+
+    def soon(self, name: str) -> None:
+        self.agenda.put(name, time.monotonic())
+
+    def note(self, case: Case, decision: Decision) -> bool:
+        """Whether it stands: what is not on our disk was not decided."""
+        whole = {"node": case.node.name, "at": self.clock().isoformat(), **decision}
+        if not campaign_folder.keep_decision(self.path, whole):
+            return False
+        campaign.apply(case, whole)
+        return True
+
+    # ------------------------------------------------------------------------- a conversation
+
+    def visit(self, name: str) -> Said | None:
+        """In a thread of its own."""
+        if not name:
+            return None
+        case = self.cases[name]
+        if case.phase in {"gate", "reading"}:
+            return self.look(case)
+        answers: dict[str, Answer] = {}
+        try:
+            with self.reach(CONVERSATION_S).open(case.node) as shell:
+                for answer in shell.ask(self.questions(case)):
+                    answers[answer.name] = answer
+        except TransportError as error:
+            return Said(name, answers, trouble=explain(error, ""))
+        return Said(name, answers)
+
+    def look(self, case: Case) -> Said:
+        heard: list[Heard] = []
+        transport = Recording(self.reach(self.book.pace.node_s), heard.append)
+        seen = observe(case.node, self.book.probes, transport, self.clock)
+        return Said(case.node.name, seen=tuple(seen), heard=tuple(heard))
+
+    def questions(self, case: Case) -> list[Question]:
+        identity, course = self.opening.id, case.course
+        at = course.size - (case.base or 0)
+        fetch = supervision.fetch(identity, at)
+        if case.phase == "ending":
+            return [fetch if case.halted else supervision.stop(identity, now=self.hurry)]
+        if case.phase == "collecting":
+            return [fetch if case.behind else supervision.collect(identity, at)]
+        if case.words.get("alive") is False or not (case.words or at):
+            plan = campaign.plan(case.node, self.book, self.opening.seed, self.sources(case))
+            return [supervision.start(identity, plan)]
+        if not case.words:
+            return [fetch]
+        return [fetch, *(self.telling(order) for order in self.orders(case))]
+
+    def telling(self, order: Decision) -> Question:
+        asked = supervision.tell(self.opening.id, order)
+        return replace(asked, name=f"tell {order['id']}")
+
+    def orders(self, case: Case) -> Iterator[Decision]:
+        seed = self.opening.seed
+        for order in campaign.untold(case, self.book):
+            asked = campaign.question(order, self.book, self.nodes, seed)
+            yield {"do": "run", "id": order.identity, "step": campaign.as_step(asked)}
+        soak = case.soaks[-1] if case.soaks else ""
+        if soak not in {"", case.course.soaking, *case.empty}:
+            steps = [
+                campaign.as_step(one) for one in campaign.soak_questions(case.node, self.book, seed)
+            ]
+            yield {"do": "soak", "id": soak, "on": True, "steps": steps}
+
+    def sources(self, case: Case) -> dict[str, str]:
+        asked = campaign.every_question(case.node, self.book, self.opening.seed)
+        found = {one.script: remote_file(f"{one.script}.py") for one in asked if one.script}
+        found |= {name: module_source(name) for one in asked for name in one.modules}
+        return found | {name: remote_file(name) for one in asked for name in one.files}
+
+    # ------------------------------------------------------------------------- what it brought
+
+    def absorb(self, said: Said) -> None:
+        case = self.cases[said.node]
+        if said.seen:
+            self.absorb_reading(case, said)
+            return
+        replies = {name: supervision.reply(answer) for name, answer in said.answers.items()}
+        troubles = [one for one in replies.values() if isinstance(one, Trouble)]
+        trouble = said.trouble or (troubles[0] if troubles else None)
+        case.trouble = str(trouble) if trouble else ""
+        if trouble is None:
+            case.silent_s = None
+        elif case.silent_s is None:
+            case.silent_s = time.monotonic()
+        for name, told in replies.items():
+            if isinstance(told, Reply):
+                self.hear(case, name.split()[0], told)
+        if case.phase == "burn":
+            self.advance(case)
+
+    def absorb_reading(self, case: Case, said: Said) -> None:
+        name, before = case.node.name, case.phase == "gate"
+        trouble = next((one for one in said.heard if one.trouble), None)
+        if not before and trouble is not None:
+            case.trouble = str(trouble.trouble)
+            case.silent_s = case.silent_s or time.monotonic()
+            return  # it may come back; until it is given up
+        case.trouble, case.silent_s = "", None
+        which = "before" if before else "after"
+        if not campaign_folder.keep_reading(self.path, name, which, said.heard):
+            return
+        if not before:
+            self.note(case, {"do": "read"})
+            return
+        _, refused = admit([case.node], said.seen, force=bool(self.force))
+        if name in refused:
+            self.note(case, {"do": "refuse", "why": refused[name].why})
+            return
+        held = any(isinstance(fact, DeviceProcess) for one in said.seen for fact in one.facts)
+        self.note(case, {"do": "gate", "forced": self.force if held else ""})
+        why = failing(case.node, self.book, said.seen, self.skus)
+        if why and not self.book.keep_going:
+            self.note(case, {"do": "end", "why": f"gate: {why}", "failed": True})
+        else:
+            self.advance(case)
+
+    def hear(self, case: Case, verb: str, told: Reply) -> None:
+        words = told.words
+        match verb:
+            case "start" if not told.ok and words.get("holder"):
+                why = f"campaign {words['holder']} has this node"
+                self.note(case, {"do": "refuse", "why": why})
+            case "start" | "fetch" if not told.ok:
+                self.missing(case, str(words.get("why")))
+            case "start":
+                case.words = words
+            case "fetch":
+                self.fetched(case, told)
+            case "stop":
+                case.halted = told.ok or "no such campaign" in str(words.get("why"))
+            case "collect" if told.ok:
+                self.note(case, {"do": "done"})
+            case "collect":
+                case.behind = True
+            case "tell" if not told.ok:
+                log.info("%s: %s", case.node.name, words.get("why"))
+
+    def missing(self, case: Case, why: str) -> None:
+        """The node has nothing of ours any more, or less than we have: its memory was lost."""
+        lost = "no such campaign" in why or "the journal has" in why
+        if case.phase == "burn" and lost:
+            self.note(case, {"do": "start", "base": case.course.size})
+        elif case.phase == "ending" and lost:
+            self.note(case, {"do": "stopped"})
+        else:
+            case.trouble = why
+            case.silent_s = case.silent_s or time.monotonic()
+
+    def fetched(self, case: Case, told: Reply) -> None:
+        if told.journal and not campaign_folder.keep_journal(
+            self.path, case.node.name, told.journal
+        ):
+            case.behind = False
+            return
+        case.words = told.words
+        learn(case.course, told.journal)
+        self.judge_empty(case)
+        case.behind = told.words["size"] > told.words["next"]
+        if case.phase == "ending" and case.halted and not case.behind:
+            self.note(case, {"do": "stopped"})
+
+    def judge_empty(self, case: Case) -> None:
+        """Attempts with partners that brought nothing are made again: the partner may be gone."""
+        stages = every_stage(self.book)
+        for order in case.orders:
+            step = case.course.ended.get(order.identity)
+            if step is not None and len(order.group) > 1:
+                seen = result(case, stages[step.name], step, self.clock())
+                if not seen.facts:
+                    case.empty.add(order.identity)
+        if case.soaks and self.was_soaking(case):
+            case.empty.add(case.soaks[-1])
+
+    def was_soaking(self, case: Case) -> bool:
+        """The newest soak was accepted, and is no more."""
+        return case.soaks[-1] in case.course.soaks and case.course.soaking != case.soaks[-1]
+
+    def advance(self, case: Case) -> None:
+        if not self.book.keep_going and (why := self.fails(case)):
+            self.note(case, {"do": "end", "why": why, "failed": True})
+            return
+        for decision in campaign.decide(case, self.book):
+            if not self.note(case, decision):
+                return
+
+    def fails(self, case: Case) -> str:
+        """Judged once each, in order."""
+        stages = every_stage(self.book)
+        for step in (*case.course.ended.values(), *case.course.soaked):
+            key = f"{step.identity}@{step.began_s}"
+            if key in case.judged or step.identity in case.empty:
+                continue
+            case.judged.add(key)
+            before = reading(self.path, case.node, self.book, "before") or []
+            about = [one for one in before if one.probe in {"nvml", "nvidia_smi"}]
+            seen = result(case, stages[step.name], step, self.clock())
+            kinds = set(stages[step.name].trial.yields)
+            book = replace(
+                self.book,
+                checks=tuple(one for one in self.book.checks if kinds.issuperset(one.wants)),
+            )
+            if why := failing(case.node, book, [*about, seen], self.skus):
+                return f"{step.name}: {why}"
+        return ""
