@@ -28,7 +28,8 @@ OLD = sorted(Path.home().glob(".pyenv/versions/3.6.*/bin/python3.6"))
 NEW = sys.executable
 PAIR = (Node("a", "127.0.0.1"), Node("b", "127.0.0.1"))
 TRAILER = struct.Struct("<QI")  # as in remote/pair_tcp.py
-IMPATIENT = {"30.0": "1.5", "20.0": "1.0"}  # to meet; without a byte
+IMPATIENT = {"30.0": "1.5"}  # to meet
+EASILY_BORED = {"20.0": "1.0"}  # without a byte
 RUNNER, SCRIPT, STREAMS = 1, 2, 3  # generations of the family
 ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root may make network name spaces")
 
@@ -70,7 +71,7 @@ def secret(what: Stage) -> bytes:
 # ----------------------------------------------------------------------------- clean
 
 
-@pytest.mark.parametrize("streams", [1, 2, 5, 8])
+@pytest.mark.parametrize("streams", [1, 3, 8])
 def test_each_side_reports_what_it_received(streams, family):
     listener, caller = both(pair(streams))
     to_a, to_b = fact_of(listener), fact_of(caller)
@@ -135,10 +136,11 @@ def interpreter(path: Path, name: str) -> str:
 @pytest.mark.parametrize("address", ["10.9.9.1", "fd09::1"])
 def test_the_direction_is_named_by_who_sent_and_who_received(address, link, family):
     group = (Node("a", address), Node("b", "192.0.2.1"))
-    listener, caller = both(pair(3, seconds=1.5), group, tuple(link))
+    listener, caller = both(pair(3, seconds=1.0), group, tuple(link))
     found = {fact.part: fact.gbit_s for fact in (fact_of(listener), fact_of(caller))}
-    assert found["a>b"] == pytest.approx(0.040, rel=0.2)
-    assert found["b>a"] == pytest.approx(0.200, rel=0.2)
+    # No faster than each end may send; slower where this machine has other things to do.
+    assert 0.015 < found["a>b"] < 0.045
+    assert 0.075 < found["b>a"] < 0.225
 
 
 # ----------------------------------------------------------------------------- a partner of our own
@@ -165,20 +167,20 @@ def connected(port: int) -> socket.socket:
             time.sleep(0.02)
 
 
-def listening(what: Stage) -> Burning:
-    return Burning(asked(what, PAIR, 0, swap=IMPATIENT), NEW, PAIR[0])
+def listening(what: Stage, **swap: str) -> Burning:
+    return Burning(asked(what, PAIR, 0, swap=swap), NEW, PAIR[0])
 
 
 def test_warm_up_is_not_counted(family):
     """A flood in the first fifth, then a trickle."""
-    what = pair(1, seconds=2.0)
+    what = pair(1, seconds=1.0)
     burning = listening(what)
     with calling(what) as peer:
         began, sent = time.monotonic(), 0
-        while time.monotonic() < began + 0.3:
+        while time.monotonic() < began + 0.15:
             peer.sendall(bytes(1 << 18))
             sent += 1 << 18
-        while time.monotonic() < began + 2.0:
+        while time.monotonic() < began + 1.0:
             time.sleep(0.05)
             peer.sendall(bytes(1000))
             sent += 1000
@@ -214,7 +216,7 @@ def test_nobody_sends_back_while_another_stream_still_arrives(family):
 @pytest.mark.parametrize("way", ["hangs up", "says too little", "is silent", "takes nothing"])
 def test_a_partner_lost_on_the_way_is_no_measurement(way, family):
     what = pair(1, seconds=1.0)
-    burning = listening(what)
+    burning = listening(what, **EASILY_BORED)
     with calling(what) as peer:
         if way != "is silent":
             peer.sendall(bytes(1 << 20))
@@ -234,10 +236,10 @@ def test_a_partner_lost_on_the_way_is_no_measurement(way, family):
 
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_stream_killed_on_one_side_is_no_measurement_on_either(side, family):
-    burning = [Burning(asked(pair(2, 2.0), PAIR, 0), NEW, PAIR[0])]
+    burning = [Burning(asked(pair(2, 1.2), PAIR, 0), NEW, PAIR[0])]
     assert wait_for(lambda: generation(family, SCRIPT))
     (listener,) = generation(family, SCRIPT)
-    burning.append(Burning(asked(pair(2, 2.0), PAIR, 1), NEW, PAIR[1]))
+    burning.append(Burning(asked(pair(2, 1.2), PAIR, 1), NEW, PAIR[1]))
     assert wait_for(lambda: len(generation(family, STREAMS)) == 4)
     time.sleep(0.2)
     sides = [[], []]
@@ -270,7 +272,7 @@ def test_a_partner_that_never_comes_is_a_trouble_of_its_own(index, family):
 
 def test_a_partner_that_brings_too_few_streams_is_a_trouble(family):
     what = pair(2)
-    burning = listening(what)
+    burning = listening(what, **IMPATIENT)
     with calling(what):
         seen = burning.join()
     assert "1 of 2 streams" in seen.troubles[0].detail

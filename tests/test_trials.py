@@ -173,10 +173,9 @@ def test_auto_takes_the_tool_where_there_is_one(family, folder, tmp_path):
 # ----------------------------------------------------------------------------- faults
 
 
-@PYTHONS
-def test_cores_that_compute_something_else_fail(python, family):
+def test_cores_that_compute_something_else_fail(family):
     wrong = digest(SEED + 1)
-    seen = Burning(asked(cpu(), swap={digest(SEED): wrong}), python).join()
+    seen = Burning(asked(cpu(seconds=0.5), swap={digest(SEED): wrong}), NEW).join()
     fact = fact_of(seen)
     assert fact.errors == fact.amount > 0
     assert "fail" in statuses(seen)
@@ -209,9 +208,8 @@ def placed(family: str) -> list[set[int]]:
 
 
 @ROOT
-@PYTHONS
-def test_a_bit_that_flips_in_memory_fails(python, family):
-    burning = Burning(asked(memory(seconds=1.0)), python)
+def test_a_bit_that_flips_in_memory_fails(family):
+    burning = Burning(asked(memory(seconds=1.0)), NEW)
     assert wait_for(lambda: len(generation(family, WORKERS)) == CORES)
     victim, rng = generation(family, WORKERS)[0], random.Random(1)
     time.sleep(0.3)
@@ -229,10 +227,9 @@ def test_a_bit_that_flips_in_memory_fails(python, family):
     assert "fail" in statuses(seen)
 
 
-@PYTHONS
 @pytest.mark.parametrize("engine", ["built-in", pytest.param("fio", marks=FIO)])
-def test_a_block_that_reads_back_changed_fails(python, engine, family, folder):
-    burning = Burning(asked(disk(folder, engine, seconds=1.5, size_mib=32)), python)
+def test_a_block_that_reads_back_changed_fails(engine, family, folder):
+    burning = Burning(asked(disk(folder, engine, seconds=1.5, size_mib=32)), NEW)
     assert wait_for(lambda: generation(family, SCRIPT))
     (script,) = generation(family, SCRIPT)
     assert wait_for(lambda: scratch_of(script, folder))
