@@ -283,7 +283,7 @@ def spelled(done: subprocess.CompletedProcess[str]) -> dict[str, list[dict[str, 
     return told
 
 
-@pytest.mark.parametrize("probe", all_probes())
+@pytest.mark.parametrize("probe", ["nvml", "pci", "kernel_log", "mounts"])
 def test_binary_rubbish_is_read_as_troubles(probe, ctl, home):
     (home / "rubbish").write_bytes(bytes(range(256)) * 64 + b"\xff\xfe\x00")
     told = spelled(ctl("read", probe, "rubbish"))
