@@ -106,7 +106,7 @@ def test_trouble_midway_comes_though_the_answers_before_it_are_not_asked_for():
 
 def test_a_node_never_heard_is_not_in_the_recording():
     assert conversation(Replay([Heard("n1", DF)]), N2, "df") == [
-        Trouble(Kind.UNREACHABLE, "not in the recording")
+        Trouble(Kind.MISSING, "not in the recording")
     ]
 
 

@@ -128,7 +128,7 @@ class Replay:
             opening = next(self.openings[node.name])
         visits = list(self.visits.get(node.name, {}).values())
         if not visits:
-            trouble = self.knocked.get(node.name, Trouble(Kind.UNREACHABLE, NOT_RECORDED))
+            trouble = self.knocked.get(node.name, Trouble(Kind.MISSING, NOT_RECORDED))
             raise TransportError(trouble.kind, trouble.detail)
         visit = visits[min(opening, len(visits) - 1)]
         for one in visit:
