@@ -128,7 +128,6 @@ class Leader:
 
     def reopen(self) -> None:
         """Take back what the operator stopped."""
-        (self.path / campaign_folder.STOP).unlink(missing_ok=True)
         for case in self.cases.values():
             if case.phase == "done" and case.stopped:
                 self.note(case, {"do": "reopen"})

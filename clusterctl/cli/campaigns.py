@@ -82,6 +82,10 @@ def find(runs_dir: Path | None, reference: str) -> Stored:
 
 def resume(found: Stored, flags: Flags) -> tuple[Run, bool]:
     """Go on with it, also where it was stopped; the run, and whether it may be resumed again."""
+    from clusterctl.campaign_folder import STOP, is_led
+
+    if not is_led(found.path):  # a stop that comes while we begin is not an old one
+        (found.path / STOP).unlink(missing_ok=True)
     return lead(found, flags, lambda leader: leader.reopen())
 
 

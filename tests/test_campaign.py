@@ -1,0 +1,235 @@
+"""The pure part of a campaign: what a journal says, who is told what, who meets whom."""
+
+from __future__ import annotations
+
+import json
+import resource
+import zlib
+from random import Random
+
+import pytest
+
+from clusterctl.campaign import Case, Decision, apply, decide, pair_up, stage_of
+from clusterctl.campaign_folder import append, cases, keep_decision, keep_journal, mend, prepare
+from clusterctl.course import Course, learn
+from clusterctl.journal import burnt_s, records, samples, steps
+from clusterctl.model import Node, Playbook, UserError
+from clusterctl.playbook import build, load, spell
+from clusterctl.report.campaign_lines import lines
+
+BOOK = build(
+    "test",
+    {
+        "name": "test",
+        "stages": [{"cpu_burn": {"seconds": 1}}, "pair_bandwidth"],
+        "soak": {"hours": 0.01, "load": ["cpu_burn"]},
+    },
+)
+
+
+def line(number: int, kind: str, at_s: float, **cells: object) -> bytes:
+    text = f"{number} ".encode() + json.dumps({"k": kind, "m": at_s, **cells}).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def story() -> list[bytes]:
+    """Burnt, rebooted in the middle of a step, burnt again, soaked, stopped."""
+    told = [
+        ("start", 0, {"boot": "a", "every_s": 1}),
+        ("command", 1, {"do": "run", "id": "s0.1"}),
+        ("full", 1, {"groups": [["", ["gpu0.power_w"], [70]]]}),
+        ("begin", 1.5, {"step": "s0.1", "name": "cpu_burn", "load": True}),
+        ("sample", 2, {"d": [0, 300]}),
+        ("sample", 3, {"d": []}),
+        ("start", 0.5, {"boot": "b", "every_s": 1}),
+        ("command", 1, {"do": "run", "id": "s0.2"}),
+        ("begin", 1, {"step": "s0.2", "name": "cpu_burn", "load": True}),
+        ("full", 2, {"groups": [["", ["gpu0.power_w"], [80]]]}),
+        ("sample", 3, {"d": [0, 310]}),
+        ("end", 3.5, {"step": "s0.2", "name": "cpu_burn", "why": "exit", "code": 0, "s": 2.5}),
+        ("command", 4, {"do": "soak", "id": "soak1", "on": True}),
+        ("begin", 4, {"step": "soak1/1", "name": "cpu_burn", "load": True, "soak": True}),
+        ("sample", 4.5, {"d": []}),
+        ("sample", 5.5, {"d": [0, 320]}),
+        ("end", 6, {"step": "soak1/1", "name": "cpu_burn", "soak": True, "why": "exit", "code": 0}),
+        ("sample", 6.5, {"d": []}),
+    ]
+    return [line(number, kind, at_s, **cells) for number, (kind, at_s, cells) in enumerate(told)]
+
+
+def course(*parts: bytes) -> Course:
+    found = Course()
+    for part in parts:
+        learn(found, part)
+    return found
+
+
+def test_however_a_journal_comes_it_says_the_same():
+    told = story()
+    whole = course(b"".join(told))
+    known = list(records(b"".join(told)))
+    assert whole.burnt_s == pytest.approx(burnt_s(known))
+    assert whole.burnt_s == pytest.approx(1.5 + 1.5 + 2.0)
+    assert whole.samples == len(list(samples(known)))
+    assert len(whole.ended) + len(whole.soaked) + 1 == len(list(steps(known)))
+    for seed in range(50):
+        rng = Random(seed)
+        cuts = sorted(rng.sample(range(1, len(told)), 5))
+        parts = [b"".join(told[a:b]) for a, b in zip([0, *cuts], [*cuts, None], strict=True)]
+        pieces = course(*parts)
+        assert pieces.burnt_s == pytest.approx(whole.burnt_s), cuts
+        assert pieces.samples == whole.samples
+        assert (pieces.ended, pieces.soaked, pieces.gone) == (
+            whole.ended, whole.soaked, whole.gone,
+        )  # fmt: skip
+        assert pieces.sample is not None
+        assert pieces.sample.values == {"gpu0.power_w": 320}
+
+
+def test_a_reboot_costs_the_step_that_ran_and_ends_the_soak():
+    told = story()
+    assert course(*told[:7]).gone == {"s0.1"}
+    assert course(*told).soaking == "soak1"
+    again = line(18, "start", 0, boot="c", every_s=1)
+    assert course(*told, again).soaking == ""
+    assert course(*told, again).boots == ["a", "b", "c"]
+
+
+def case(name: str, stage: int = 0) -> Case:
+    """A node whose supervisor answers and that stands at a stage."""
+    found = Case(Node(name))
+    found.words = {"alive": True}
+    for decision in ({"do": "gate"}, {"do": "start", "base": 0}):
+        take(found, decision)
+    found.words = {"alive": True}
+    for number in range(stage):
+        take(found, {"do": "lonely", "stage": number, "why": "test"})
+    return found
+
+
+def take(case: Case, decision: Decision) -> None:
+    apply(case, {"at": "2026-01-01T00:00:00", "node": case.node.name, **decision})
+
+
+def test_an_order_is_decided_once_and_again_where_it_was_cut_short():
+    node = case("n1")
+    (order,) = decide(node, BOOK)
+    take(node, order)
+    assert list(decide(node, BOOK)) == []
+    node.course.gone.add("s0.1")
+    (again,) = decide(node, BOOK)
+    assert again["id"] == "s0.2"
+    for _ in range(2):
+        take(node, again)
+        node.course.gone.add(again["id"])
+        (again, *_) = [*decide(node, BOOK), again]
+    assert stage_of(node, BOOK) == 1  # given up, and said so in the verdict
+
+
+def meetings(known: list[Case]) -> list[tuple[str, ...]]:
+    found = []
+    for met, decision in list(pair_up(known, BOOK, Random(1))):
+        take(met, decision)
+        found.append(tuple(decision.get("group", ("alone", met.node.name))))
+    return sorted(set(found))
+
+
+def test_partners_are_found_among_the_ready_and_nobody_waits_for_a_slow_one():
+    known = [*(case(f"n{number}", 1) for number in range(4)), case("slow"), case("slower")]
+    assert len(meetings(known)) == 2
+
+
+def test_the_last_three_all_meet_somebody():
+    known = [case(f"n{number}", 1) for number in range(3)]
+    (first,) = meetings(known)
+    for one in known:
+        one.course.ended |= {order.identity: None for order in one.orders}  # type: ignore[misc]
+    (second,) = meetings(known)
+    assert {*first, *second} == {"n0", "n1", "n2"}
+    for one in known:
+        one.course.ended |= {order.identity: None for order in one.orders}  # type: ignore[misc]
+    assert [stage_of(one, BOOK) for one in known] == [2, 2, 2]
+
+
+def test_two_ready_wait_for_the_third_that_would_be_alone():
+    known = [case("n0", 1), case("n1", 1), case("n2")]
+    assert meetings(known) == []
+    take(known[2], {"do": "end", "why": "failed"})
+    assert len(meetings(known)) == 1
+
+
+def test_who_has_no_partner_left_goes_on_and_it_is_said():
+    known = [case("n0", 1)]
+    assert meetings(known) == [("alone", "n0")]
+    assert stage_of(known[0], BOOK) == 2
+
+
+def test_a_node_soaks_until_it_is_burnt():
+    node = case("n1", 2)
+    assert [one["do"] for one in decide(node, BOOK)] == ["soak"]
+    node.course.burnt_s = 36.0
+    assert [one["do"] for one in decide(node, BOOK)] == ["end"]
+
+
+def test_a_torn_last_line_was_never_said(tmp_path):
+    prepare(tmp_path)
+    told = story()
+    assert keep_journal(tmp_path, "n1", b"".join(told))
+    assert keep_decision(tmp_path, {"do": "gate", "node": "n1", "at": "x"})
+    for file in (tmp_path / "decisions.jsonl", tmp_path / "journals/n1.jsonl"):
+        before = file.read_bytes()
+        for cut in (1, 20):
+            file.write_bytes(before + told[-1][:cut])
+            mend(tmp_path)
+            assert file.read_bytes() == before
+    found = cases(tmp_path, [Node("n1")])["n1"]
+    assert (found.phase, found.course.size) == ("burn", len(b"".join(told)))
+
+
+def test_what_a_full_disk_did_not_take_is_not_there(tmp_path):
+    file = tmp_path / "journal"
+    assert append(file, b"one\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, hard))
+    try:
+        assert not append(file, b"two\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert file.read_bytes() == b"one\n"
+
+
+def test_lines_fold_where_nodes_outnumber_them():
+    known = [case(f"n{number:03d}") for number in range(200)]
+    assert len(lines(known, BOOK, 1000)) == 202
+    few = lines(known, BOOK, 20)
+    assert len(few) == 3
+    assert "n[000-199]" in few[1]
+
+
+def test_the_shipped_campaign_is_72_hours_and_reads_back():
+    book: Playbook = load("burnin-72h")
+    assert book.soak is not None
+    assert book.soak.hours == 72
+    assert [stage.trial.name for stage in book.stages][:3] == [
+        "nic_loopback", "gpu_copy", "pair_bandwidth",
+    ]  # fmt: skip
+    assert build(book.origin, spell(book)) == book
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"soak": {"hours": 1, "load": []}}, "load: name the trials"),
+        ({"soak": {"hours": -1, "load": ["mix"]}}, "hours: expected a number above 0"),
+        ({"soak": {"load": ["mix"]}}, "has no hours"),
+        ({"soak": {"hours": 1, "lod": ["mix"]}}, "did you mean 'load'"),
+        ({"soak": {"hours": 1, "load": ["pair_bandwidth"]}}, "needs partners"),
+        ({"soak": [1]}, "expected keys and values"),
+        ({"lease_s": 5}, "lease_s: is for campaigns"),
+        ({"keep_going": 1, "soak": {"hours": 1, "load": ["mix"]}}, "expected true or false"),
+    ],
+)
+def test_a_wrong_word_about_a_campaign_is_one_line(given, said):
+    with pytest.raises(UserError, match=said) as found:
+        build("p.yml", {"name": "p", **given})
+    assert "\n" not in str(found.value)
