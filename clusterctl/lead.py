@@ -388,13 +388,16 @@ class Leader:
     def fails(self, case: Case) -> str:
         """Judged once each, in order."""
         stages = every_stage(self.book)
-        for step in (*case.course.ended.values(), *case.course.soaked):
-            key = f"{step.identity}@{step.began_s}"
-            if key in case.judged or step.identity in case.empty:
-                continue
-            case.judged.add(key)
-            before = reading(self.path, case.node, self.book, "before") or []
-            about = [one for one in before if one.probe in {"nvml", "nvidia_smi"}]
+        new = [
+            step
+            for step in (*case.course.ended.values(), *case.course.soaked)
+            if f"{step.identity}@{step.began_s}" not in case.judged
+            and step.identity not in case.empty
+        ]
+        before = (reading(self.path, case.node, self.book, "before") or []) if new else []
+        about = [one for one in before if one.probe in {"nvml", "nvidia_smi"}]
+        for step in new:
+            case.judged.add(f"{step.identity}@{step.began_s}")
             seen = result(case, stages[step.name], step, self.clock())
             kinds = set(stages[step.name].trial.yields)
             book = replace(
