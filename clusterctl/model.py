@@ -50,6 +50,8 @@ class Question:
     along as text: the script's global FILES maps each path to it.  `without_python` is the command
     for nodes that have no Python; empty: such a node cannot be asked this.
     `group` names questions that must not run side by side (one firmware, one driver lock).
+    `brief`: a script that only reads and takes no time, so that one process of the node may run it
+    after others like it; where it is held up, the others do not wait for it.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Question:
     cap_bytes: int = 1 << 20
     group: str = ""
     files: tuple[str, ...] = ()
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ def files(name: str, *globs: str, timeout_s: float = 20.0, cap_bytes: int = 1 <<
         without_python=("sh", "-c", POSIX_READER.format(globs=plain)),
         timeout_s=timeout_s,
         cap_bytes=cap_bytes,
+        brief=True,
     )
 
 

@@ -117,7 +117,11 @@ else exit 127; fi
 PROBES = (
     Probe(
         Question(
-            "clock", script="ask_clock", without_python=("sh", "-c", WITHOUT_PYTHON), timeout_s=15.0
+            "clock",
+            script="ask_clock",
+            brief=True,
+            without_python=("sh", "-c", WITHOUT_PYTHON),
+            timeout_s=15.0,
         ),
         parse,
         yields=(Clock,),

@@ -141,7 +141,11 @@ def model_of(found: Found) -> str:
 PROBES = (
     Probe(
         Question(
-            "cpu", script="ask_cpu", without_python=("sh", "-c", WITHOUT_PYTHON), timeout_s=15.0
+            "cpu",
+            script="ask_cpu",
+            brief=True,
+            without_python=("sh", "-c", WITHOUT_PYTHON),
+            timeout_s=15.0,
         ),
         parse,
         yields=(Cpu,),

@@ -242,6 +242,7 @@ PROBES = (
         Question(
             "drives",
             script="ask_drives",
+            brief=True,
             without_python=("sh", "-c", WITHOUT_PYTHON),
             timeout_s=20.0,
         ),

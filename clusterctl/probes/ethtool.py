@@ -251,6 +251,7 @@ PROBES = (
             # A module is read over I2C: mlx5 takes some 20 ms, a bad one its whole time-out.
             command=("20", "5", "|".join((MATTERS, *DRIVER_NAMES.values())), PER_QUEUE),
             script="ask_ethtool",
+            brief=True,
             without_python=("sh", "-c", POSIX_READER),
             timeout_s=40.0,
         ),

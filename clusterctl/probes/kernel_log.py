@@ -218,6 +218,7 @@ PROBES = (
                 *(text for p in PATTERNS for text in ("\n".join(p.words), p.regex)),
             ),
             script="read_kernel_log",
+            brief=True,
             without_python=("dmesg",),
             timeout_s=40.0,
         ),

@@ -152,6 +152,7 @@ PROBES = (
         Question(
             "mounts",
             script="ask_mounts",
+            brief=True,
             without_python=("sh", "-c", WITHOUT_PYTHON),
             timeout_s=20.0,
         ),

@@ -225,6 +225,7 @@ PROBES = (
             "pci",
             command=(*sorted(ACCELERATORS | DISPLAYS | NICS | DRIVES),),
             script="read_pci",
+            brief=True,
             without_python=("sh", "-c", SHELL_DRIVERS + SHELL_FILES),
             cap_bytes=4 << 20,  # without Python all functions are listed: 3 kB each with AER
         ),

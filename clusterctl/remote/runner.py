@@ -28,6 +28,8 @@ SQUEEZE_BYTES = 4096  # below this, compressing costs more than it saves
 FLOOD_BYTES = 64 << 20  # reading on, only to throw away, takes the CPU from the node's real work
 TERM_S = 1.0  # from SIGTERM to SIGKILL
 KILL_S = 1.0  # from SIGKILL to giving up on it: a process in D state does not die
+HELD_UP_S = 0.5  # a brief script that waits this long for something holds up its crew
+AT_MOST_S = 3.0  # ... and one that is at work may do so this long
 LINGER_S = 0.25  # how long a child left in the background may hold the pipes
 ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
@@ -38,7 +40,7 @@ class Tool:
     def __init__(self, index, question):
         self.index = index
         (self.argv, self.script, self.modules, self.files) = question[:4]
-        (self.timeout_s, self.cap_bytes, self.group) = question[4:]
+        (self.timeout_s, self.cap_bytes, self.group, self.brief) = question[4:]
         self.pid = 0
         self.pipes = {}  # file descriptor -> 0 for stdout, 1 for stderr
         self.chunks = ([], [])
@@ -50,6 +52,21 @@ class Tool:
         self.exit_code = None
 
 
+class Crew:
+    """Brief scripts that one child runs in turn: its start and its cold pages cost more than they.
+
+    Before each script the child takes a byte, its permit, out of a pipe.  When it is held up we
+    take those that are left: who has a permit runs the script, so nobody runs one twice.
+    """
+
+    def __init__(self, tools):
+        self.tools = tools  # those it has not reported, in turn
+        self.pid = 0
+        self.reports = -1  # where it says, a byte each, the exit codes
+        self.permits = -1
+        self.patience = 0.0
+
+
 class Talk:
     """Everything under way."""
 
@@ -58,6 +75,7 @@ class Talk:
         self.poll = select.poll()
         self.running = []
         self.by_pipe = {}
+        self.crew = None
         self.waiting = {}  # group -> tools that wait for their turn
         self.outbox = []
         self.answered = 0
@@ -148,24 +166,66 @@ def run_script(tool, sources):
     return 0
 
 
+def leave_home():
+    """What a forked child does first."""
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in (*ENDINGS, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+
+
+def be_script(tool, sources):
+    open_streams()
+    code = run_script(tool, sources)
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.closed:
+            stream.flush()
+    return code
+
+
+def be_crew(crew, ends, report, sources):
+    """The life of a crew's child.  Does not return."""
+    code = 1
+    try:
+        leave_home()
+        sink = os.open("/dev/null", os.O_WRONLY)
+        low = 3
+        for kept in sorted((sink, report, crew.permits, *(end for pair in ends for end in pair))):
+            os.closerange(low, kept)
+            low = kept + 1
+        os.closerange(low, 1024)
+        finders = list(sys.meta_path)
+        for tool, pair in zip(crew.tools, ends):
+            if not os.read(crew.permits, 1):
+                break
+            for number, end in enumerate(pair):
+                os.dup2(end, number + 1)
+                os.close(end)
+            said = be_script(tool, sources)
+            os.dup2(sink, 1)
+            os.dup2(sink, 2)
+            # What it left unsaid is lost here, and not said in the next one's name.
+            sys.stdout = sys.stderr = sys.modules["__main__"] = None
+            sys.meta_path[:] = finders
+            os.write(report, bytes((said,)))
+        code = 0
+    except BaseException as error:
+        os.write(2, raw("broke: {!r}\n".format(error)))
+    finally:
+        os._exit(code)
+
+
 def be_tool(tool, path, out, err, sources):
     """The forked child's life.  Does not return."""
     code = 126
     try:
-        os.setsid()
-        signal.set_wakeup_fd(-1)
-        for number in (*ENDINGS, signal.SIGCHLD, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL)
-        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        leave_home()
         os.dup2(out, 1)
         os.dup2(err, 2)
         if tool.script:
             os.closerange(3, 1024)
-            open_streams()
-            code = run_script(tool, sources)
-            for stream in (sys.stdout, sys.stderr):
-                if not stream.closed:
-                    stream.flush()
+            code = be_script(tool, sources)
         else:
             os.execve(path, [raw(word) for word in tool.argv], os.environ)  # noqa: S606 - no shell is the point
     except BaseException as error:
@@ -221,11 +281,58 @@ def start(talk, tool):
     os.close(err_end)
     tool.patience, tool.then = tool.started + tool.timeout_s, stop
     talk.running.append(tool)
-    for number, pipe in enumerate((out, err)):
+    watch(talk, tool, (out, err))
+
+
+def start_each(talk, tools):
+    for tool in tools:
+        start(talk, tool)
+
+
+def watch(talk, tool, pipes):
+    for number, pipe in enumerate(pipes):
         os.set_blocking(pipe, False)
         tool.pipes[pipe] = number
         talk.by_pipe[pipe] = tool
         talk.poll.register(pipe, select.POLLIN)
+
+
+def start_crew(talk, tools):
+    """One child for all of these; where there is no room for it, one each."""
+    crew, pipes = Crew(tools), []
+    try:
+        while len(pipes) < 2 * len(tools) + 2:
+            pipes.append(os.pipe())
+        (crew.reports, report), (crew.permits, permit) = pipes[:2]
+        os.write(permit, b"." * len(tools))
+        crew.pid = os.fork()
+    except OSError:
+        for pipe in pipes:
+            os.close(pipe[0])
+            os.close(pipe[1])
+        start_each(talk, tools)
+        return
+    ends = list(zip(pipes[2::2], pipes[3::2]))
+    if crew.pid == 0:
+        be_crew(crew, [(out[1], err[1]) for out, err in ends], report, talk.sources)
+    for _, end in pipes:
+        os.close(end)
+    os.set_blocking(crew.reports, False)
+    talk.poll.register(crew.reports, select.POLLIN)
+    talk.crew = crew
+    for tool, (out, err) in zip(tools, ends):
+        tool.pid = crew.pid
+        watch(talk, tool, (out[0], err[0]))
+    take_turn(talk, crew)
+
+
+def take_turn(talk, crew):
+    """The first of the crew has begun, or is about to."""
+    tool = crew.tools[0]
+    tool.started = time.monotonic()
+    tool.patience, tool.then = tool.started + tool.timeout_s, stop
+    crew.patience = tool.started + HELD_UP_S
+    talk.running.append(tool)
 
 
 def get_ready(sources):
@@ -249,6 +356,73 @@ def get_ready(sources):
             pass
 
 
+def hear_crew(talk, crew):
+    """Its reports: the exit code of each script that has ended.  Their output came before."""
+    try:
+        codes = os.read(crew.reports, 4096)
+    except OSError:
+        return
+    for code in codes:
+        tool = crew.tools.pop(0)
+        tool.exit_code, tool.pid = code, 0  # the process is another's now
+        if crew.tools:
+            take_turn(talk, crew)
+    if not codes:
+        talk.poll.unregister(crew.reports)
+        os.close(crew.reports)
+        crew.reports = -1
+
+
+def release(talk, crew):
+    """What the child has not begun gets a child each."""
+    left = len(os.read(crew.permits, 4096))
+    free = crew.tools[len(crew.tools) - left :]
+    del crew.tools[len(crew.tools) - left :]
+    for tool in free:
+        for pipe in list(tool.pipes):
+            drop(talk, tool, pipe)
+        if tool in talk.running:
+            talk.running.remove(tool)
+        if not talk.lost:
+            start(talk, tool)
+
+
+def held_up(crew, now):
+    """Whether the child waits for something, or has been at one script for long."""
+    if now > crew.tools[0].started + AT_MOST_S:
+        return True
+    try:
+        with open("/proc/{}/stat".format(crew.pid), "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] != b"R"
+    except OSError:
+        return True
+
+
+def reap_crew(talk, crew):
+    """If its child has ended: what it was at ended with it."""
+    ended = os.waitid(os.P_PID, crew.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if ended is None:
+        return
+    if crew.reports >= 0:
+        hear_crew(talk, crew)
+    release(talk, crew)
+    for tool in crew.tools:  # one at most
+        tool.exit_code = code_of(ended)
+    disband(talk)
+
+
+def disband(talk):
+    """The child has ended, or nobody waits for it any more."""
+    crew, talk.crew = talk.crew, None
+    if crew.reports >= 0:
+        talk.poll.unregister(crew.reports)
+        os.close(crew.reports)
+    os.close(crew.permits)
+    signal_group(crew, signal.SIGKILL)
+    if not crew.tools:  # else `finish` does it
+        os.waitpid(crew.pid, os.WNOHANG)
+
+
 def refuse(talk, tool, code, why):
     tool.exit_code = code
     tool.chunks[1].append(raw(why + "\n"))
@@ -265,6 +439,8 @@ def start_next(talk, group):
 
 
 def signal_group(tool, number):
+    if not tool.pid:  # a crew's, and has ended
+        return
     for kill in (os.killpg, os.kill):  # the first fails where the child has not come to setsid yet
         try:
             kill(tool.pid, number)
@@ -273,13 +449,21 @@ def signal_group(tool, number):
             pass
 
 
+def alone(talk, tool):
+    """What happens to this one's process must not happen to the rest of its crew."""
+    if talk.crew and tool in talk.crew.tools:
+        release(talk, talk.crew)
+
+
 def stop(talk, tool):
+    alone(talk, tool)
     talk.stray = tool.late = True
     signal_group(tool, signal.SIGTERM)
     tool.patience, tool.then = time.monotonic() + TERM_S, kill
 
 
 def kill(talk, tool):
+    alone(talk, tool)
     talk.stray = True
     signal_group(tool, signal.SIGKILL)
     tool.patience, tool.then = time.monotonic() + KILL_S, finish
@@ -287,16 +471,23 @@ def kill(talk, tool):
 
 def reap(talk):
     """Notices who has ended.  They stay zombies until `finish`: their group id stays theirs."""
+    if talk.crew:
+        reap_crew(talk, talk.crew)
     for tool in list(talk.running):
-        ended = os.waitid(os.P_PID, tool.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if ended is None:
-            continue
-        # CLD_EXITED is 1; else it was a signal
-        tool.exit_code = ended.si_status if ended.si_code == 1 else -ended.si_status
+        if tool.exit_code is None:
+            ended = os.waitid(os.P_PID, tool.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
+                continue
+            tool.exit_code = code_of(ended)
         if not tool.pipes:
             finish(talk, tool)
         elif tool.then is not finish_lingering:
             tool.patience, tool.then = time.monotonic() + LINGER_S, finish_lingering
+
+
+def code_of(ended):
+    # CLD_EXITED is 1; else it was a signal
+    return ended.si_status if ended.si_code == 1 else -ended.si_status
 
 
 def finish_lingering(talk, tool):
@@ -312,9 +503,12 @@ def finish(talk, tool):
     talk.running.remove(tool)
     for pipe in list(tool.pipes):
         drop(talk, tool, pipe)
+    if talk.crew and tool in talk.crew.tools:  # it does not die: nobody waits for that child
+        disband(talk)
     signal_group(tool, signal.SIGKILL)
     try:
-        os.waitpid(tool.pid, os.WNOHANG)
+        if tool.pid:
+            os.waitpid(tool.pid, os.WNOHANG)
     except OSError:
         pass
     answer(talk, tool)
@@ -446,12 +640,19 @@ def listen(talk, wake, timeout_s):
                 flush(talk)
         elif descriptor == wake:
             os.read(wake, 4096)
+        elif talk.crew and descriptor == talk.crew.reports:
+            hear_crew(talk, talk.crew)
         elif descriptor in talk.by_pipe:
             read(talk, talk.by_pipe[descriptor], descriptor)
     reap(talk)
 
 
 def impatient(talk, now):
+    crew = talk.crew
+    if crew and len(crew.tools) > 1 and crew.patience <= now:
+        crew.patience = now + HELD_UP_S
+        if held_up(crew, now):
+            release(talk, crew)
     for tool in list(talk.running):
         if tool.patience <= now:
             tool.then(talk, tool)
@@ -510,14 +711,21 @@ def converse(questions, sources):
     talk.poll.register(0, select.POLLIN)
     talk.poll.register(1, 0)
     talk.poll.register(wake, select.POLLIN)
+    brief = []
     for index, question in enumerate(questions):
         tool = Tool(index, question)
-        if tool.group in talk.waiting:
+        if tool.brief and tool.script and not tool.group:
+            brief.append(tool)
+        elif tool.group in talk.waiting:
             talk.waiting[tool.group].append(tool)
         else:
             if tool.group:
                 talk.waiting[tool.group] = []
             start(talk, tool)
+    if len(brief) > 1:
+        start_crew(talk, brief)
+    else:
+        start_each(talk, brief)
     ended = False
     while not talk.lost and (talk.outbox or not ended):
         if talk.answered == len(questions) and not ended:
@@ -529,7 +737,10 @@ def converse(questions, sources):
         impatient(talk, now)
         if now > end:
             talk.lost = "late"
-        listen(talk, wake, min([end] + [tool.patience for tool in talk.running]) - now)
+        patience = [end] + [tool.patience for tool in talk.running]
+        if talk.crew and len(talk.crew.tools) > 1:
+            patience.append(talk.crew.patience)
+        listen(talk, wake, min(patience) - now)
     if talk.lost:
         abandon(talk, wake)
     os._exit({"": 0, "late": 124}.get(talk.lost, 125))

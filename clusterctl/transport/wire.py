@@ -121,7 +121,10 @@ def packed(questions: tuple[Question, ...]) -> bytes:
     Modules and files come behind the program, each compressed: only who uses one pays for it.
     """
     asked = [
-        (q.command, q.script, q.modules, q.files, float(q.timeout_s), q.cap_bytes, q.group)
+        (
+            *(q.command, q.script, q.modules, q.files),
+            *(float(q.timeout_s), q.cap_bytes, q.group, q.brief),
+        )
         for q in questions
     ]
     sources: dict[str, dict[str, object]] = {
