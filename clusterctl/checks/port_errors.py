@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from clusterctl.counters import NoRise, Rise, rise
 from clusterctl.model import Check, Evidence, Limit, Port, Severity, Status, Verdict
@@ -75,6 +76,7 @@ COUNTERS = {
 CONGESTION = ("pause", "pfc", "ecn_mark", "cnp")  # counters every driver names its own way
 
 
+@lru_cache(maxsize=4096)
 def known(name: str) -> Counted | None:
     if name in COUNTERS:
         return COUNTERS[name]
