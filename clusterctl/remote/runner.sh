@@ -56,11 +56,12 @@ watch() { # SECONDS: ends the running tool then.  Exits 1 if it had to.
 }
 
 leave_all() { # SIGNAL for the main shell
+    trap '' TERM # the main shell, leaving, says goodbye to us too
     kill_marked TERM TALK
     nap 1
+    kill "-$1" $$ # before its tool is killed: it would go on as if the tool had just ended
     kill_marked KILL TALK
     kill_marked KILL HELP
-    kill "-$1" $$
     nap 1
     kill -KILL $$
     kill_marked KILL WATCH
