@@ -13,6 +13,7 @@ counters.  wall and CPU of each step, and the highest resident memory until its 
 from __future__ import annotations
 
 import argparse
+import re
 import resource
 import subprocess
 import sys
@@ -47,6 +48,7 @@ T = TypeVar("T")
 RACK = 8
 # Every so many nodes: what it says instead, or that it says nothing at all.
 DARK, BAD_ECC, PORT_DOWN, FULL, XID = 97, 41, 53, 67, 31
+BOOT = re.compile(r"(?m)^boot\t[0-9a-f]{8}(-)")
 XID_LINE = "line\t{at}\t0\tNVRM: Xid (PCI:0000:18:00): 79, pid=0, GPU has fallen off the bus.\n"
 
 
@@ -80,6 +82,7 @@ def own(node: Node, answer: Answer) -> str:
     place = number(node)
     text = answer.stdout.replace("GPU-5a5a0001", f"GPU-5a5a{place:04x}")
     text = text.replace("16500001", f"165{place:05d}")
+    text = BOOT.sub(rf"boot\t{place:08x}\1", text)
     match answer.name:
         case "nvml" if place % BAD_ECC == 0:
             return text.replace('"ecc_uncorrected_volatile":0', '"ecc_uncorrected_volatile":3', 1)
