@@ -318,6 +318,10 @@ class TestPython:
         answer = run_text(python, f"print(FILES[{path!r}], len(FILES))", files=(path,))
         assert answer.stdout == (REMOTE / path).read_text() + " 1\n"
 
+    def test_nothing_that_is_imported_leaves_a_compiled_file(self, python):
+        answer = run_text(python, "import sys; print(sys.dont_write_bytecode)")
+        assert answer.stdout == "True\n"
+
     def test_a_script_may_use_what_is_installed_on_the_node(self, python):
         answer = run_text(python, "import pip; print(pip.__name__)")
         known = subprocess.run([python, "-Ic", "import pip"], capture_output=True, check=False)

@@ -34,7 +34,7 @@ PYTHONS = (
     "/opt/conda/bin/python3 /opt/miniconda3/bin/python3"
 )
 # -I -S: neither the environment nor installed packages change what we run, and half the start-up
-# time is gone.  99 is ours: an older Python, look further.  No quotes, backslashes or newlines fit
+# time is gone.  -B: root would leave compiled files where the node has none.  99 is ours: an older Python, look further.  No quotes, backslashes or newlines fit
 # in here, and no exclamation mark: see COMMAND.
 BOOTSTRAP = (
     "import os,sys,zlib,select,time;"
@@ -49,7 +49,7 @@ BOOTSTRAP = (
 # the runner is killed, it kills what the runner had started.
 COMMAND = (
     "sh -c 'n={nonce}; for p in {pythons}; do command -v $p >/dev/null 2>&1 || continue; "
-    'LC_ALL=C CLUSTERCTL_TALK=$n $p -ISc "{bootstrap}" $n python {size} {node_s} {nice}; r=$?; '
+    'LC_ALL=C CLUSTERCTL_TALK=$n $p -BISc "{bootstrap}" $n python {size} {node_s} {nice}; r=$?; '
     "case $r in 0) exit 0;; 1|99|126|127) continue;; esac; "
     "for e in $(grep -ls CLUSTERCTL_TALK=$n /proc/[0-9]*/environ 2>/dev/null); "
     "do e=${{e%/environ}}; kill -9 ${{e#/proc/}}; done; exit $r; done; "
