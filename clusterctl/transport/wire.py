@@ -34,8 +34,9 @@ PYTHONS = (
     "/opt/conda/bin/python3 /opt/miniconda3/bin/python3"
 )
 # -I -S: neither the environment nor installed packages change what we run, and half the start-up
-# time is gone.  -B: root would leave compiled files where the node has none.  99 is ours: an older Python, look further.  No quotes, backslashes or newlines fit
-# in here, and no exclamation mark: see COMMAND.
+# time is gone.  -B: root would leave compiled files where the node has none.  99 is ours: an older
+# Python, look further.  No quotes, backslashes or newlines fit in here, and no exclamation mark:
+# see COMMAND.
 BOOTSTRAP = (
     "import os,sys,zlib,select,time;"
     "sys.version_info<(3,6) and os._exit(99);"
