@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -934,7 +935,7 @@ def test_paramiko_says_nothing_by_itself(home, server, capfd, caplog):
 
 def test_importing_the_transport_does_not_import_paramiko():
     code = "import sys, clusterctl.transport.ssh; print('paramiko' in sys.modules)"
-    found = subprocess.run(["python", "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert found.stdout == "False\n"
 
