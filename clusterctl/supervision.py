@@ -3,6 +3,7 @@
 What each does, and the keys of plan, order and step, stand in remote/supervise.py and
 remote/supervisor.py.  `places`: folders to keep its state in, best first; empty: its own choice.
 Every question may be repeated after a lost answer.
+`leader`: who asks; a supervisor obeys one at a time.  Empty: nobody in particular.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ RUNS = (
 )  # fmt: skip
 START_S, ASK_S, STOP_S, COLLECT_S = 40.0, 30.0, 90.0, 40.0
 HEAD_BYTES = 1 << 16  # of the line before the records
+Words = Mapping[str, Any]
+NOBODY: Words = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`ok` False: `words["why"]` not; `words["holder"]` is the campaign that has the node.
+    """`ok` False: `words["why"]` not; `words["holder"]` is the campaign that has the node, and
+    `words["leader"]` is the controller that leads it: host, pid, since, and lapses_s of its lease.
 
     Of `fetch`: `words` has the state, `size` (as far as the journal goes) and `next` (where to go
     on), and `journal` holds whole records.  `words["alive"]` False: `words["why"]` there is no
@@ -40,41 +44,56 @@ class Reply:
 
 
 def ask(
-    verb: str, campaign: str, places: Sequence[str], words: Sequence[str], **how: Any
+    verb: str, campaign: str, who: tuple[Sequence[str], Words], words: Sequence[str], **how: Any
 ) -> Question:
+    places, leader = who
     chosen = (f"--in={':'.join(places)}",) if places else ()
-    return Question(verb, (verb, campaign, *chosen, *words), script=SCRIPT, **how)
+    named = (f"--leader={json.dumps(leader)}",) if leader else ()
+    return Question(verb, (verb, campaign, *chosen, *named, *words), script=SCRIPT, **how)
 
 
-def start(campaign: str, plan: Mapping[str, Any], places: Sequence[str] = ()) -> Question:
+def start(
+    campaign: str, plan: Words, places: Sequence[str] = (), *, leader: Words = NOBODY
+) -> Question:
     """Answered when the supervisor is up and its first record on its way to disk."""
     words = (json.dumps(plan), *RUNS)
-    return ask("start", campaign, places, words, modules=RUNS, timeout_s=START_S)
+    return ask("start", campaign, (places, leader), words, modules=RUNS, timeout_s=START_S)
 
 
 def fetch(
-    campaign: str, offset: int, *, most_bytes: int = 1 << 20, places: Sequence[str] = ()
+    campaign: str,
+    offset: int,
+    *,
+    most_bytes: int = 1 << 20,
+    places: Sequence[str] = (),
+    leader: Words = NOBODY,
 ) -> Question:
     """The state, and records from `offset`, a byte; all of them stay on the node."""
-    words = (str(offset), str(most_bytes))
+    words, who = (str(offset), str(most_bytes)), (places, leader)
     cap = most_bytes + HEAD_BYTES
-    return ask("fetch", campaign, places, words, modules=ASKS, timeout_s=ASK_S, cap_bytes=cap)
+    return ask("fetch", campaign, who, words, modules=ASKS, timeout_s=ASK_S, cap_bytes=cap)
 
 
-def tell(campaign: str, order: Mapping[str, Any], places: Sequence[str] = ()) -> Question:
+def tell(
+    campaign: str, order: Words, places: Sequence[str] = (), *, leader: Words = NOBODY
+) -> Question:
     """Answered when the order is on the node's disk."""
-    return ask("tell", campaign, places, (json.dumps(order),), modules=ASKS, timeout_s=ASK_S)
+    words = (json.dumps(order),)
+    return ask("tell", campaign, (places, leader), words, modules=ASKS, timeout_s=ASK_S)
 
 
-def stop(campaign: str, *, now: bool = False, places: Sequence[str] = ()) -> Question:
+def stop(
+    campaign: str, *, now: bool = False, places: Sequence[str] = (), leader: Words = NOBODY
+) -> Question:
     """Answered when nothing of it runs any more."""
     words = ("now",) if now else ()
-    return ask("stop", campaign, places, words, modules=ENDS, timeout_s=STOP_S)
+    return ask("stop", campaign, (places, leader), words, modules=ENDS, timeout_s=STOP_S)
 
 
 def collect(campaign: str, size: int, places: Sequence[str] = ()) -> Question:
     """Removes it all.  Refused unless `size` bytes is as far as the journal goes."""
-    return ask("collect", campaign, places, (str(size),), modules=ENDS, timeout_s=COLLECT_S)
+    words, who = (str(size),), (places, NOBODY)
+    return ask("collect", campaign, who, words, modules=ENDS, timeout_s=COLLECT_S)
 
 
 def reply(answer: Answer) -> Reply | Trouble:

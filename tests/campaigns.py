@@ -26,6 +26,7 @@ class Campaign:
     def __init__(self, transport: Transport, node: Node, name: str, places: tuple[str, ...]):
         self.transport, self.node, self.name, self.places = transport, node, name, places
         self.got = b""
+        self.leader: Mapping[str, Any] = {}
 
     def ask(self, question: Question) -> Answer:
         with self.transport.open(self.node) as shell:
@@ -39,19 +40,22 @@ class Campaign:
         return told
 
     def start(self, plan: Mapping[str, Any]) -> Reply:
-        return self.say(start(self.name, plan, self.places))
+        return self.say(start(self.name, plan, self.places, leader=self.leader))
 
     def tell(self, do: str, identity: str = "", **words: Any) -> Reply:
         order = {"do": do, "id": identity or f"{do}-{time.monotonic_ns()}", **words}
-        return self.say(tell(self.name, order, self.places))
+        return self.say(tell(self.name, order, self.places, leader=self.leader))
 
     def fetch(self, most_bytes: int = 1 << 20) -> Reply:
-        told = self.say(fetch(self.name, len(self.got), most_bytes=most_bytes, places=self.places))
+        asked = fetch(
+            self.name, len(self.got), most_bytes=most_bytes, places=self.places, leader=self.leader
+        )
+        told = self.say(asked)
         self.got += told.journal
         return told
 
     def stop(self, *, now: bool = False) -> Reply:
-        return self.say(stop(self.name, now=now, places=self.places))
+        return self.say(stop(self.name, now=now, places=self.places, leader=self.leader))
 
     def collect(self, size: int | None = None) -> Reply:
         size = self.fetch().words["size"] if size is None else size

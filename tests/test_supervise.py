@@ -379,6 +379,27 @@ def test_the_folder_is_for_its_owner_only_and_a_strangers_is_not_used(tmp_path, 
     assert not list((tmp_path / "there").iterdir())
 
 
+def test_one_controller_at_a_time_is_obeyed_while_its_lease_holds(begin):
+    campaign = begin(lease_s=2.5)
+    rival = Campaign(campaign.transport, NODE, campaign.name, campaign.places)
+    campaign.leader = {"id": "a", "host": "h1", "pid": 7, "since": "noon"}
+    rival.leader = {"id": "b", "host": "h2", "pid": 8, "since": "later"}
+    assert campaign.fetch().ok
+
+    for told in (rival.fetch(), rival.tell("drain"), rival.stop(now=True), rival.start(QUIET)):
+        assert not told.ok
+        assert told.words["leader"].items() >= campaign.leader.items()
+        assert 0 < told.words["leader"]["lapses_s"] <= 2.5
+    assert campaign.fetch().words["stopping"] == ""
+
+    rival.leader = {**rival.leader, "take_over": True}
+    assert rival.fetch().ok
+    assert campaign.fetch().words["leader"]["host"] == "h2"
+    assert soon(lambda: campaign.fetch().ok)  # the other's lease lapses: it may lead again
+    changes = [(cells["before"]["id"], cells["now"]["id"]) for cells in campaign.of("leader")]
+    assert changes == [("a", "b"), ("b", "a")]
+
+
 def test_the_wall_clock_is_only_a_label(tmp_path):
     """Stepped back an hour: said, and neither the samples nor the lease mind."""
     folder = tmp_path / "clusterctl-clock"

@@ -71,7 +71,9 @@ class Desk:
         elif client.heard.endswith(b"\n") and client.reply is None:
             try:
                 client.reply, client.durable = self.answer(json.loads(client.heard.decode()))
-            except (Refused, ValueError, TypeError, KeyError, AttributeError) as error:
+            except Refused as error:
+                client.reply = dict(error.words, ok=False, why=str(error))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
                 client.reply = {"ok": False, "why": str(error) or repr(error)}
 
     def tick(self, now):

@@ -7,7 +7,11 @@ STEP_KEYS = {
 
 
 class Refused(Exception):
-    """Why a command is not accepted."""
+    """Why a command is not accepted; `words` stand beside it in the reply."""
+
+    def __init__(self, why, **words):
+        super().__init__(why)
+        self.words = words
 
 
 def check_step(step, sources):

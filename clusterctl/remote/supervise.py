@@ -7,9 +7,10 @@
     stop CAMPAIGN [now]          the load stops, then the supervisor; returns when it is gone
     collect CAMPAIGN SIZE        removes everything, if SIZE is as far as the journal goes
 
-CAMPAIGN may be followed by --in=/a:/b, the folders to keep its state in, best first.
+CAMPAIGN may be followed by --in=/a:/b, the folders to keep its state in, best first, and by
+--leader={…}, the controller that asks, see supervisor.py.
 The answer is a line of JSON.  `ok` false: `why` not, and of a second campaign `holder`, the id of
-the first.  `fetch` prints the records behind it, and `end`, a tab and their bytes.  Exit 0 whenever
+the first; where another controller leads it, `leader`.  `fetch` prints the records behind it, and `end`, a tab and their bytes.  Exit 0 whenever
 there is an answer, whatever it says.
 """
 
@@ -33,13 +34,17 @@ def say(**words):
 
 
 class No(Exception):
-    """Why it is not done."""
+    """Why it is not done; `words` stand beside it in the answer."""
+
+    def __init__(self, why, **words):
+        super().__init__(why)
+        self.words = words
 
 
 # ----------------------------------------------------------------------------- start
 
 
-def start(campaign, where, plan, *modules):
+def start(campaign, where, leader, plan, *modules):
     plan = json.loads(plan)
     if not float(plan.get("hard_s") or 0) > 0:
         raise No("the plan needs hard_s")
@@ -47,7 +52,7 @@ def start(campaign, where, plan, *modules):
         if holder.get("campaign") != campaign:
             say(ok=False, why="another campaign has this node", holder=holder.get("campaign"))
             return
-        state = running(places.find(where, campaign))
+        state = running(places.find(where, campaign), leader)
         if state is None:
             raise No("it is just ending")
         say(ok=True, started=False, **state)
@@ -72,8 +77,9 @@ def start(campaign, where, plan, *modules):
     if not os.path.exists(os.path.join(folder, "journal")):
         # Whatever becomes of it, there is a journal to fetch and a size to collect.
         os.close(os.open(os.path.join(folder, "journal"), os.O_CREAT | os.O_WRONLY, 0o600))
-    launch(campaign, folder, plan, lock, modules)
-    state = running(folder)
+    words = {"campaign": campaign, "folder": folder, "plan": plan, "lock": lock, "leader": leader}
+    launch(words, modules)
+    state = running(folder, leader)
     if state is None:
         raise No("it ended at once; its journal says why")
     say(ok=True, started=True, refused=refused, **state)
@@ -91,22 +97,22 @@ def patient_lock(place):
             time.sleep(0.02)
 
 
-def launch(campaign, folder, plan, lock, modules):
+def launch(words, modules):
     """Returns when it is up.  Raises No."""
     import apart
 
+    campaign = words["campaign"]
     ready, told = os.pipe()
-    order = {"campaign": campaign, "folder": folder, "plan": plan, "lock": lock, "ready": told}
     apart.launch(
         (campaign, "supervisor"),
         sources={name: apart.source(name) for name in modules},
         script="supervisor",
-        argv=[json.dumps(order)],
+        argv=[json.dumps(dict(words, ready=told))],
         env=apart.environment(**{MARK: campaign}),
         first={"nice": 0},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        pass_fds=(lock, told),
+        pass_fds=(words["lock"], told),
     )
     os.close(told)
     with os.fdopen(ready, "rb") as pipe:
@@ -118,12 +124,21 @@ def launch(campaign, folder, plan, lock, modules):
 # ----------------------------------------------------------------------------- asking
 
 
-def running(folder):
+def order(folder, leader, request):
+    """The supervisor's reply, or None where nobody is there.  Raises OSError; No if refused."""
+    reply = places.ask(folder, dict(request, leader=leader), ASK_S)
+    if reply is not None and reply.get("ok") is False:
+        reply.pop("ok")
+        raise No(reply.pop("why"), **reply)
+    return reply
+
+
+def running(folder, leader):
     """The state by its own word; None: nobody is there.  `alive` None: it does not answer."""
     if folder is None:
         return None
     try:
-        return places.ask(folder, {"do": "state"}, ASK_S)
+        return order(folder, leader, {"do": "state"})
     except OSError as error:
         return {"alive": None, "why": "it does not answer: %s" % error, "folder": folder}
 
@@ -164,11 +179,11 @@ def home(campaign, where):
     return folder
 
 
-def fetch(campaign, where, offset, most):
+def fetch(campaign, where, leader, offset, most):
     from journal import complete_bytes
 
     folder, offset, most = home(campaign, where), int(offset), int(most)
-    state = running(folder) or gone(folder)
+    state = running(folder, leader) or gone(folder)
     path = os.path.join(folder, "journal")
     size = complete_bytes(path)
     if offset > size:
@@ -187,10 +202,10 @@ def fetch(campaign, where, offset, most):
     print("end\t%d" % len(data))
 
 
-def tell(campaign, where, order):
+def tell(campaign, where, leader, words):
     folder = home(campaign, where)
     try:
-        reply = places.ask(folder, json.loads(order), ASK_S)
+        reply = order(folder, leader, json.loads(words))
     except OSError as error:
         raise No("it does not answer: %s" % error)
     if reply is None:
@@ -201,7 +216,7 @@ def tell(campaign, where, order):
 # ----------------------------------------------------------------------------- the end
 
 
-def stop(campaign, where, *words):
+def stop(campaign, where, leader, *words):
     """Where it does not go by itself in time, it is killed, and its steps with it."""
     import steps
 
@@ -209,7 +224,7 @@ def stop(campaign, where, *words):
     forced = False
     end = time.monotonic() + (HURRY_S if "now" in words else STOP_S)
     with contextlib.suppress(OSError):
-        places.ask(folder, {"do": "stop", "now": "now" in words}, ASK_S)
+        order(folder, leader, {"do": "stop", "now": "now" in words})
     while held(campaign, where):
         if time.monotonic() > end:
             forced = True
@@ -224,7 +239,7 @@ def held(campaign, where):
     return any(holder.get("campaign") == campaign for holder in places.holders(where))
 
 
-def collect(campaign, where, size):
+def collect(campaign, where, _leader, size):
     import cgroups
     import steps
     from journal import complete_bytes
@@ -257,16 +272,18 @@ def forget(place, campaign):
 
 
 def main(verb, campaign, *words):
-    where = places.PLACES
+    where, leader = places.PLACES, None
     if words and words[0].startswith("--in="):
         where, words = tuple(words[0][5:].split(":")), words[1:]
+    if words and words[0].startswith("--leader="):
+        leader, words = json.loads(words[0][9:]), words[1:]
     verbs = {"start": start, "fetch": fetch, "tell": tell, "stop": stop, "collect": collect}
     try:
         if not places.NAME.fullmatch(campaign):
             raise No("not a campaign's id: %r" % campaign)
-        verbs[verb](campaign, where, *words)
+        verbs[verb](campaign, where, leader, *words)
     except No as error:
-        say(ok=False, why=str(error))
+        say(ok=False, why=str(error), **error.words)
 
 
 if __name__ == "__main__":

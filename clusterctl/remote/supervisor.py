@@ -15,7 +15,10 @@ which it says "ok" or why not.  The plan, every key optional but `hard_s`:
     nice 10         of steps
     sources {}      script, module and file name -> text, for steps; as a Question's
 
-Orders come as {"do": …} on a socket in the folder, one a connection; every one renews the lease:
+Orders come as {"do": …} on a socket in the folder, one a connection; every one renews the lease.
+They are obeyed of one controller at a time: "leader" beside "do" is {"id", "host", "pid", "since",
+"take_over"}, and while the lease that another id renewed holds, the order is refused with that
+leader's words, unless "take_over" is true.
 
     {"do": "state"}                                          the reply is the state alone
     {"do": "run", "id", "step", "sources": {}}               after what runs and waits already
@@ -66,6 +69,7 @@ class Supervisor:
         self.lease_s = float(self.plan.get("lease_s", 3600.0))
         self.deadline = self.began + float(self.plan["hard_s"])
         self.held, self.draining, self.ending = True, False, False
+        self.leader = order.get("leader") or {}
         self.stopping = self.disk = ""
         self.accepted = set()
         self.poll = select.poll()
@@ -215,6 +219,7 @@ class Supervisor:
     def answer(self, order):
         """(reply, the record to wait for or None).  Raises Refused."""
         now = time.monotonic()
+        self.heed(order.pop("leader", None), now)
         self.renew(now)
         kind = order.get("do")
         if kind == "state":
@@ -238,6 +243,19 @@ class Supervisor:
             obey(order, self.load, now)
         self.accepted.add(order["id"])
         return {"ok": True}, self.tell("command", **told(order))
+
+    def heed(self, leader, now):
+        """One controller at a time.  Raises Refused while another's lease holds."""
+        if not leader or not leader.get("id"):
+            return
+        left_s = self.renewed + self.lease_s - now
+        takes = leader.pop("take_over", False)
+        if self.leader and leader["id"] != self.leader["id"]:
+            if left_s > 0 and not takes:
+                words = dict(self.leader, lapses_s=round(left_s, 1))
+                raise Refused("another controller leads it", leader=words)
+            self.tell("leader", before=self.leader, now=leader)
+        self.leader = leader
 
     def renew(self, now):
         if not self.held:
