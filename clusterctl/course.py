@@ -2,13 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
 from dataclasses import dataclass, field
 
 from clusterctl import journal
-from clusterctl.journal import Corrupt, Record, Sample, Step
+from clusterctl.journal import (
+    Burning,
+    Corrupt,
+    Record,
+    Sample,
+    Step,
+    Stretch,
+    decoded,
+    fitting,
+    named,
+)
 
 RESULTS = frozenset({"exit", "timeout", "flood"})  # of a step that ran as it was asked to
+
+
+@dataclass(slots=True)
+class Sampled:
+    """The newest sample.  `names` empty: deltas would add up to nonsense until a full one."""
+
+    count: int = 0
+    newest: Sample | None = None
+    names: list[str] = field(default_factory=list)
+    untold: list[bytes] = field(default_factory=list)  # deltas that `newest` does not hold yet
+    until_s: float = 0.0
+
+    def learn(self, one: Record | Corrupt | Stretch) -> None:
+        if isinstance(one, Corrupt) or (isinstance(one, Record) and one.kind == "start"):
+            self.settle()
+            self.names = []
+        elif isinstance(one, Stretch) and self.names:
+            self.untold += one.deltas
+            self.until_s = one.times[-1]
+            self.count += len(one.deltas)
+        elif isinstance(one, Record) and one.kind == "full":
+            self.untold = []  # nobody needs them any more
+            values = {sys.intern(name): value for name, value in named(one.cells.get("groups"))}
+            self.names = list(values)
+            if values:
+                self.newest = Sample(one.at_s, values)
+                self.count += 1
+
+    def settle(self) -> None:
+        """Bring `newest` up to date.  A delta that does not fit leaves nothing to be trusted."""
+        if self.newest is None or not self.untold:
+            return
+        values = dict(self.newest.values)
+        for text in self.untold:
+            delta = fitting(decoded(text), len(self.names))
+            if delta is None:
+                self.newest, self.untold = None, []
+                return
+            values |= zip((self.names[at] for at in delta[::2]), delta[1::2], strict=True)
+        self.newest, self.untold = Sample(self.until_s, values), []
 
 
 @dataclass(slots=True)
@@ -31,26 +81,39 @@ class Course:
     boots: list[str] = field(default_factory=list)
     lives: int = 0
     corrupt: int = 0
-    burnt_s: float = 0.0
-    sample: Sample | None = None
-    samples: int = 0
+    burning: Burning = field(default_factory=Burning)
+    sampled: Sampled = field(default_factory=Sampled)
     begun: Record | None = None
-    unburnt: list[Record | Corrupt] = field(default_factory=list)
-    unsampled: list[Record | Corrupt] = field(default_factory=list)
+
+    @property
+    def burnt_s(self) -> float:
+        return sum(self.burning.total.values())
+
+    @property
+    def sample(self) -> Sample | None:
+        """The newest."""
+        return self.sampled.newest
+
+    @property
+    def samples(self) -> int:
+        return self.sampled.count
 
 
 def learn(course: Course, data: bytes) -> None:
     """`data`: whole lines, the next ones of the journal."""
     course.size += len(data)
-    found = list(journal.records(data, after=course.last))
-    for one in found:
-        if isinstance(one, Corrupt):
-            course.corrupt += 1
-            continue
-        course.last = one.sequence
-        hear(course, one)
-    burn(course, found)
-    look(course, found)
+    for one in journal.scan(data, after=course.last):
+        course.burning.learn(one)
+        course.sampled.learn(one)
+        match one:
+            case Corrupt():
+                course.corrupt += 1
+            case Stretch():
+                course.last = one.sequence + len(one.times) - 1
+            case Record():
+                course.last = one.sequence
+                hear(course, one)
+    course.sampled.settle()
 
 
 def hear(course: Course, one: Record) -> None:
@@ -93,52 +156,3 @@ def step(course: Course, one: Record) -> None:
             course.ended[done.identity] = done
     course.begun = one if one.kind == "begin" else None
     course.running = str(one.cells.get("name", "")) if course.begun else ""
-
-
-def burn(course: Course, found: Iterable[Record | Corrupt]) -> None:
-    """Count up to the last sample; what stands there is told to the next count as a prelude."""
-    course.unburnt += found
-    ends = [
-        place
-        for place, one in enumerate(course.unburnt)
-        if isinstance(one, Record) and one.kind in {"full", "sample"}
-    ]
-    if not ends:
-        return
-    known, later = course.unburnt[: ends[-1] + 1], course.unburnt[ends[-1] + 1 :]
-    course.burnt_s += journal.burnt_s(known)
-    course.unburnt = prelude(known) + later
-
-
-def prelude(known: list[Record | Corrupt]) -> list[Record | Corrupt]:
-    """The few records after which a count stands where it stands after all of these."""
-    start = begun = last = None
-    for one in known:
-        if isinstance(one, Corrupt):
-            begun = None
-        elif one.kind in {"start", "orphaned", "end"}:
-            begun = None
-            start = one if one.kind == "start" else start
-        elif one.kind == "begin":
-            begun = one
-        last = one
-    if not isinstance(last, Record):
-        return []
-    since = [Record(begun.sequence, "begin", last.at_s, begun.cells)] if begun else []
-    return [*([start] if start else []), *since, last]
-
-
-def look(course: Course, found: Iterable[Record | Corrupt]) -> None:
-    course.unsampled += found
-    seen = list(journal.samples(course.unsampled))
-    if course.sample is not None:
-        seen = seen[1:]  # the one that we told it
-    course.samples += len(seen)
-    course.unsampled = [one for one in course.unsampled[-1:] if isinstance(one, Corrupt)]
-    if seen:
-        course.sample = seen[-1]
-    if course.sample is not None:
-        values = course.sample.values
-        groups = [["", list(values), list(values.values())]]
-        whole = Record(0, "full", course.sample.at_s, {"groups": groups})
-        course.unsampled.insert(0, whole)

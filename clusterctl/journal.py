@@ -36,6 +36,10 @@ from typing import Any
 from clusterctl.model import Answer
 
 LINE = re.compile(rb"([0-9a-f]{8}) (\d{1,18}) (\{.*\})")
+# Nearly every line of three days is one of these, so they are read without json.
+SAMPLE = re.compile(
+    rb'([0-9a-f]{8}) (\d{1,18}) \{"k":"sample","m":(\d{1,12}(?:\.\d{1,6})?),"d":(\[[^\n]*\])\}\n'
+)
 GAP = 3.0  # samples that may be late, in intervals, until the time between them is nobody's
 LOST = "lost"  # `why` of a step whose end nobody saw
 
@@ -56,6 +60,20 @@ class Corrupt:
 
     offset: int
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Good samples in a row: when each was, and what changed, as the JSON of its list."""
+
+    sequence: int  # of the first
+    times: list[float]
+    deltas: list[bytes]
+
+    def records(self) -> Iterator[Record]:
+        """A delta that is no JSON is None, which fits nothing."""
+        for number, (at_s, text) in enumerate(zip(self.times, self.deltas, strict=True)):
+            yield Record(self.sequence + number, "sample", at_s, {"d": decoded(text)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +113,59 @@ class Step:
 
 def records(data: bytes, *, after: int | None = None) -> Iterator[Record | Corrupt]:
     """Never raises.  `after`: the sequence number before the first, if there was one."""
+    for one in scan(data, after=after):
+        if isinstance(one, Stretch):
+            yield from one.records()
+        else:
+            yield one
+
+
+def scan(data: bytes, *, after: int | None = None) -> Iterator[Record | Corrupt | Stretch]:
+    """As `records`, with samples in a row left as they are: a tenth of the time."""
     offset, last = 0, after
     while offset < len(data):
+        end, found = stretch(data, offset, last)
+        if found is not None:
+            last = found.sequence + len(found.times) - 1
+            yield found
+            offset = end
+            continue
         end = data.find(b"\n", offset)
         if end < 0:
             yield Corrupt(offset, "torn: the last line has no end")
             return
-        found = record(data[offset:end])
-        if found is None:
+        one = record(data[offset:end])
+        if one is None:
             yield Corrupt(offset, f"not a record: {end - offset} bytes")
         else:
-            if last is not None and found.sequence != last + 1:
-                yield Corrupt(offset, f"record {last} is followed by record {found.sequence}")
-            last = found.sequence
-            yield found
+            if last is not None and one.sequence != last + 1:
+                yield Corrupt(offset, f"record {last} is followed by record {one.sequence}")
+            last = one.sequence
+            yield alone(one) if one.kind == "sample" else one
         offset = end + 1
+
+
+def alone(one: Record) -> Stretch:
+    """One that was spelled otherwise than our supervisor spells it."""
+    return Stretch(one.sequence, [one.at_s], [json.dumps(one.cells.get("d")).encode()])
+
+
+def stretch(data: bytes, offset: int, last: int | None) -> tuple[int, Stretch | None]:
+    """Samples from `offset` on that follow record `last` and each other, and where they end."""
+    times: list[float] = []
+    deltas: list[bytes] = []
+    first = expected = None if last is None else last + 1
+    while found := SAMPLE.match(data, offset):
+        end, sequence = found.end(), int(found[2])
+        if expected is None:
+            first = expected = sequence
+        whole = int(found[1], 16) == zlib.crc32(data[offset + 9 : end - 1])
+        if not whole or sequence != expected:
+            break
+        times.append(float(found[3]))
+        deltas.append(found[4])
+        offset, expected = end, expected + 1
+    return offset, Stretch(first or 0, times, deltas) if times else None
 
 
 def record(line: bytes) -> Record | None:
@@ -121,6 +177,13 @@ def record(line: bytes) -> Record | None:
         cells = json.loads(found[3])
         return Record(int(found[2]), str(cells.pop("k")), float(cells.pop("m")), cells)
     except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def decoded(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
         return None
 
 
@@ -224,29 +287,50 @@ def burnt(found: Iterable[Record | Corrupt], *, gap: float = GAP) -> dict[str, f
     of it lies inside a step.  What came after the last sample before a kill or reboot, and what
     nobody can read any more, does not count.
     """
-    total: dict[str, float] = {}
-    pending: dict[str, float] = {}  # since the last sample
-    sampled_s: float | None = None
-    running: tuple[str, float] | None = None  # name, and since when
-    every_s = 10.0
+    burning = Burning(gap=gap)
     for one in found:
-        if isinstance(one, Corrupt) or one.kind in {"start", "orphaned"}:
-            pending, sampled_s, running = {}, None, None
-            if isinstance(one, Record) and one.kind == "start":
-                every_s = float(one.cells.get("every_s", every_s))
-            continue
-        if running and one.kind in {"end", "full", "sample", "begin"}:
-            name, since_s = running
-            pending[name] = pending.get(name, 0.0) + max(0.0, one.at_s - since_s)
-            running = (name, one.at_s)
-        if one.kind == "begin":
-            name = str(one.cells.get("name", ""))
-            running = (name, one.at_s) if one.cells.get("load", True) else None
-        elif one.kind == "end":
-            running = None
-        elif one.kind in {"full", "sample"}:
-            if sampled_s is not None and one.at_s - sampled_s <= gap * every_s:
-                for name, seconds in pending.items():
-                    total[name] = total.get(name, 0.0) + seconds
-            pending, sampled_s = {}, one.at_s
-    return total
+        burning.learn(one)
+    return burning.total
+
+
+@dataclass(slots=True)
+class Burning:
+    """What `burnt` counts, record by record.  `pending`: since the last sample."""
+
+    gap: float = GAP
+    total: dict[str, float] = field(default_factory=dict)
+    pending: dict[str, float] = field(default_factory=dict)
+    sampled_s: float | None = None
+    running: str | None = None
+    since_s: float = 0.0
+    every_s: float = 10.0
+
+    def learn(self, one: Record | Corrupt | Stretch) -> None:
+        match one:
+            case Stretch(_, times, _):
+                for at_s in times:
+                    self.sampled(at_s)
+            case Record(_, "full" | "sample", at_s):
+                self.sampled(at_s)
+            case Record(_, "begin" | "end" as kind, at_s, cells):
+                self.ran(at_s)
+                loads = kind == "begin" and cells.get("load", True)
+                self.running = str(cells.get("name", "")) if loads else None
+                self.since_s = at_s
+            case Corrupt() | Record(_, "start" | "orphaned"):
+                self.pending, self.sampled_s, self.running = {}, None, None
+                if isinstance(one, Record) and one.kind == "start":
+                    self.every_s = float(one.cells.get("every_s", self.every_s))
+
+    def ran(self, at_s: float) -> None:
+        if self.running is not None:
+            spent_s = max(0.0, at_s - self.since_s)
+            self.pending[self.running] = self.pending.get(self.running, 0.0) + spent_s
+            self.since_s = at_s
+
+    def sampled(self, at_s: float) -> None:
+        self.ran(at_s)
+        if self.sampled_s is not None and at_s - self.sampled_s <= self.gap * self.every_s:
+            for name, seconds in self.pending.items():
+                self.total[name] = self.total.get(name, 0.0) + seconds
+        self.pending, self.sampled_s = {}, at_s

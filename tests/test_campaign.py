@@ -86,6 +86,29 @@ def test_however_a_journal_comes_it_says_the_same():
         assert pieces.sample.values == {"gpu0.power_w": 320}
 
 
+def test_samples_read_in_a_row_say_what_they_say_one_by_one():
+    for seed in range(30):
+        rng = Random(seed)
+        told = [line(0, "start", 0, every_s=1)]
+        for number in range(1, 60):
+            groups = [["", ["a", "b"], [number, "ok"]]]
+            delta = [rng.randrange(2), number] if rng.random() < 0.95 else [7, 7]
+            kind, cells = (
+                ("full", {"groups": groups}) if number % 9 == 1 else ("sample", {"d": delta})
+            )
+            body = {"k": kind, "m": float(number), **cells}
+            text = f"{number} {json.dumps(body, separators=(',', ':'))}".encode()
+            told.append(b"%08x %s\n" % (zlib.crc32(text), text))
+        del told[rng.randrange(2, 60)]
+        known = list(samples(records(b"".join(told))))
+        found = course(*told[:20], b"".join(told[20:]))
+        whole = course(b"".join(told))
+        assert (found.sampled, found.burning) == (whole.sampled, whole.burning)
+        if whole.sample is not None:
+            assert whole.sample.values in [one.values for one in known]
+            assert whole.sample.at_s <= known[-1].at_s
+
+
 def test_a_reboot_costs_the_step_that_ran_and_ends_the_soak():
     told = story()
     assert course(*told[:7]).gone == {"s0.1"}
@@ -167,7 +190,7 @@ def test_who_has_no_partner_left_goes_on_and_it_is_said():
 def test_a_node_soaks_until_it_is_burnt():
     node = case("n1", 2)
     assert [one["do"] for one in decide(node, BOOK)] == ["soak"]
-    node.course.burnt_s = 36.0
+    node.course.burning.total["gpu_burn"] = 36.0
     assert [one["do"] for one in decide(node, BOOK)] == ["end"]
 
 
