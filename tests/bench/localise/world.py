@@ -1,0 +1,259 @@
+"""A two-level fabric that carries flows, with faults planted and noise as measured on real ones.
+
+Flows share what they cross: a round is filled to max-min fairness over every directed link, so
+two flows on one uplink get half each where the uplink has one NIC's worth to give.  This file
+knows nothing of how clusterctl judges, and clusterctl's own tests do not use it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Measured, Topology
+
+LINE_GBIT_S = 400.0
+# The mix and the sizes of faults that the targets are stated for.
+MIX = {"nic-tx": 30, "nic-rx": 25, "uplink": 15, "downlink": 14, "host": 10, "leaf": 4, "spine": 2}
+SIZES = (0.25, 0.5, 0.5, 0.7, 0.8, 0.9, 0.93)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    nodes: int = 256
+    rails: int = 8
+    leaf_size: int = 32
+    uplinks: int = 32
+    uplink_capacity: float = 1.0  # in NICs
+    missing_leaf_ports: int = 0  # nodes absent from the last leaf: unequal leaves
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    sigma: float = 0.01
+    heavy: bool = False  # student t with 4 degrees in place of normal
+    spread: float = 0.007  # of each NIC, for good
+    transient_share: float = 0.01
+    transient: tuple[float, float] = (0.6, 0.97)
+    congested_uplinks: float = 0.005  # of all uplinks, each for one whole round
+    congested: tuple[float, float] = (0.5, 0.95)
+    missing: float = 0.0
+    failed_healthy: float = 0.0
+    rail_spread: float = 0.0  # rails differ for good: another cable length, another firmware
+    cross_leaf: float = 1.0  # what a path over the spine gets of one inside a leaf, all healthy
+    quantum_gbit_s: float = 0.0  # what a tool rounds its figure to
+
+
+EASY = Noise(spread=0.0, transient_share=0.0, congested_uplinks=0.0)
+HARSH = Noise()
+STRESS = Noise(sigma=0.02, transient_share=0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    component: str
+    rate: float
+    kind: str
+    at: tuple[int, ...]  # node; node, rail; leaf, rail; leaf, rail, spine; spine
+    dead: bool = False
+    duty: float = 1.0  # share of rounds in which it shows
+
+
+@dataclass(slots=True)
+class World:
+    shape: Shape
+    noise: Noise
+    mode: str  # pinned, hashed, sprayed
+    faults: tuple[Fault, ...]
+    rng: Generator
+    nic: NDArray[np.float64] = field(init=False)  # (2, nodes, rails)
+
+    def __post_init__(self) -> None:
+        shape, noise = self.shape, self.noise
+        count = shape.nodes - shape.missing_leaf_ports
+        rails = 1 + noise.rail_spread * self.rng.uniform(-1, 1, shape.rails)
+        self.nic = np.exp(self.rng.normal(0, noise.spread, (2, count, shape.rails))) * rails
+
+    def topology(self) -> Topology:
+        return topology(self.shape)
+
+    def measure(self, rows: Measured) -> Measured:
+        """The same rows with what each carried; `via` is what the mode lets a tool know."""
+        out = replace(
+            rows,
+            via=rows.via.copy(),
+            gbit_s=np.full(len(rows.src), np.nan),
+            status=np.full(len(rows.src), MISSING, dtype=np.int8),
+        )
+        for number in np.unique(rows.round):
+            at = np.flatnonzero(rows.round == number)
+            self.fill(out, at)
+        return out
+
+    def fill(self, out: Measured, at: NDArray[np.intp]) -> None:
+        shape, noise, rng = self.shape, self.noise, self.rng
+        src, dst, rail = out.src[at], out.dst[at], out.rail[at]
+        leaf_from, leaf_to = src // shape.leaf_size, dst // shape.leaf_size
+        cross = leaf_from != leaf_to
+        via = np.where(out.via[at] >= 0, out.via[at], rng.integers(0, shape.uplinks, len(at)))
+        if self.mode == "hashed":
+            via = rng.integers(0, shape.uplinks, len(at))
+        rate, dead = self.carried((src, dst, rail, leaf_from, leaf_to, cross, via))
+        jitter = (
+            rng.standard_t(4, len(at)) / np.sqrt(2) if noise.heavy else rng.normal(size=len(at))
+        )
+        rate = rate * np.exp(noise.sigma * jitter) * np.where(cross, noise.cross_leaf, 1.0)
+        hit = rng.random(len(at)) < noise.transient_share
+        rate[hit] *= rng.uniform(*noise.transient, hit.sum())
+        gbit_s = rate * LINE_GBIT_S * 0.96
+        if noise.quantum_gbit_s:
+            gbit_s = np.round(gbit_s / noise.quantum_gbit_s) * noise.quantum_gbit_s
+        status = np.full(len(at), OK, dtype=np.int8)
+        status[dead | (rng.random(len(at)) < noise.failed_healthy)] = FAILED
+        status[rng.random(len(at)) < noise.missing] = MISSING
+        gbit_s[status != OK] = np.nan
+        out.gbit_s[at], out.status[at] = gbit_s, status
+        known = cross if self.mode == "pinned" else np.zeros(len(at), dtype=bool)
+        out.via[at] = np.where(known, via, UNKNOWN)
+
+    def carried(self, flows):
+        """Share of a NIC's line rate that each flow of a round gets; which of them are dead."""
+        src, dst, rail, leaf_from, leaf_to, cross, via = flows
+        shape, rng, U = self.shape, self.rng, self.shape.uplinks  # noqa: N806 - as in the papers
+        leaves, rails = -(-shape.nodes // shape.leaf_size), shape.rails
+        tx, rx = self.nic[0].copy(), self.nic[1].copy()
+        up = np.full((leaves, rails, U), shape.uplink_capacity)
+        down = up.copy()
+        for links in (up, down):
+            busy = rng.random(links.shape) < self.noise.congested_uplinks / 2
+            links[busy] *= rng.uniform(*self.noise.congested, busy.sum())
+        cap = np.full(len(src), np.inf)  # faults that bound each flow for itself: host, leaf, spine
+        dead = np.zeros(len(src), dtype=bool)
+        for fault in self.faults:
+            if rng.random() >= fault.duty:
+                continue
+            crossed = self.apply(fault, (tx, rx), (up, down), flows)
+            if crossed is not None:
+                cap[crossed] = np.minimum(cap[crossed], fault.rate)
+                dead[crossed] |= fault.dead
+        n = len(src)
+        nodes = tx.shape[0]
+        base_rx, base_up = nodes * rails, 2 * nodes * rails
+        base_down = base_up + up.size
+        capacity = np.concatenate([tx.ravel(), rx.ravel(), up.ravel(), down.ravel()])
+        paths = np.full((n, 4), -1)
+        paths[:, 0] = src * rails + rail
+        paths[:, 1] = base_rx + dst * rails + rail
+        if self.mode == "sprayed":
+            share_up = up.sum(axis=2) / shape.uplinks
+            share_down = down.sum(axis=2) / shape.uplinks
+            load_up = np.zeros((leaves, rails))
+            np.add.at(load_up, (leaf_from[cross], rail[cross]), 1)
+            load_down = np.zeros((leaves, rails))
+            np.add.at(load_down, (leaf_to[cross], rail[cross]), 1)
+            out_room = share_up[leaf_from, rail] * U / np.maximum(load_up[leaf_from, rail], 1)
+            in_room = share_down[leaf_to, rail] * U / np.maximum(load_down[leaf_to, rail], 1)
+            # spraying stalls on its slowest lane as far as its window goes: the mean, here
+            slow = np.minimum(share_up[leaf_from, rail], share_down[leaf_to, rail])
+            cap = np.where(
+                cross,
+                np.minimum(
+                    cap, np.minimum(np.minimum(out_room, in_room), slow / shape.uplink_capacity)
+                ),
+                cap,
+            )
+        else:
+            paths[cross, 2] = base_up + (leaf_from[cross] * rails + rail[cross]) * U + via[cross]
+            paths[cross, 3] = base_down + (leaf_to[cross] * rails + rail[cross]) * U + via[cross]
+        return fair(paths, capacity, cap), dead
+
+    def apply(self, fault, nics, links, flows):
+        """Plants one fault in the capacities, or says which flows it bounds one by one."""
+        src, dst, rail, leaf_from, leaf_to, cross, via = flows
+        (tx, rx), (up, down) = nics, links
+        match fault.kind:
+            case "host":
+                return (src == fault.at[0]) | (dst == fault.at[0])
+            case "leaf":
+                leaf, its = fault.at
+                return (rail == its) & ((leaf_from == leaf) | (leaf_to == leaf))
+            case "spine":
+                return cross & (via == fault.at[0])
+            case "nic-tx":
+                tx[fault.at] *= fault.rate
+                return (src == fault.at[0]) & (rail == fault.at[1]) if fault.dead else None
+            case "nic-rx":
+                rx[fault.at] *= fault.rate
+                return (dst == fault.at[0]) & (rail == fault.at[1]) if fault.dead else None
+            case "uplink":
+                up[fault.at] *= fault.rate
+            case "downlink":
+                down[fault.at] *= fault.rate
+        return None
+
+
+def fair(paths: NDArray, capacity: NDArray, cap: NDArray) -> NDArray:
+    """Max-min fair rates by progressive filling; `paths` holds link numbers, -1 where none."""
+    rate = np.minimum(np.ones(len(paths)), cap)
+    fixed = np.zeros(len(paths), dtype=bool)
+    used = paths >= 0
+    room = capacity.astype(float).copy()
+    for _ in range(64):
+        load = np.zeros(len(capacity))
+        np.add.at(load, paths[~fixed][used[~fixed]], 1.0)
+        share = np.where(load > 0, room / np.maximum(load, 1), np.inf)
+        offer = np.where(used, share[paths], np.inf).min(axis=1)
+        offer = np.minimum(offer, cap)
+        open_ = np.flatnonzero(~fixed)
+        if not len(open_):
+            break
+        # fix every flow that is at its own bound or whose bottleneck link offers it least
+        tight = np.full(len(capacity), np.inf)
+        for lane in range(paths.shape[1]):
+            rows = open_[used[open_, lane]]
+            np.minimum.at(tight, paths[rows, lane], offer[rows])
+        level = np.where(used, tight[paths], np.inf).min(axis=1)
+        ready = open_[offer[open_] <= level[open_] + 1e-12]
+        rate[ready] = offer[ready]
+        fixed[ready] = True
+        for lane in range(paths.shape[1]):
+            rows = ready[used[ready, lane]]
+            np.subtract.at(room, paths[rows, lane], rate[rows])
+        room = np.maximum(room, 0)
+    return rate
+
+
+def topology(shape: Shape) -> Topology:
+    count = shape.nodes - shape.missing_leaf_ports
+    leaf = np.repeat(np.arange(count, dtype=np.int32)[:, None] // shape.leaf_size, shape.rails, 1)
+    names = tuple(f"n{i:04d}" for i in range(count))
+    return Topology(names, leaf.astype(np.int32), shape.uplinks, "simulated")
+
+
+def plant(
+    shape: Shape, count: int, rng: Generator, sizes: tuple[float, ...] = SIZES
+) -> tuple[Fault, ...]:
+    """`count` faults on different places, kinds in the stated mix."""
+    kinds, weights = list(MIX), np.array(list(MIX.values()), dtype=float)
+    found: dict[str, Fault] = {}
+    nodes = shape.nodes - shape.missing_leaf_ports
+    leaves = -(-nodes // shape.leaf_size)
+    while len(found) < count:
+        kind = kinds[rng.choice(len(kinds), p=weights / weights.sum())]
+        rate = float(rng.choice(sizes))
+        node, rail = int(rng.integers(nodes)), int(rng.integers(shape.rails))
+        leaf, spine = int(rng.integers(leaves)), int(rng.integers(shape.uplinks))
+        at, name = {
+            "host": ((node,), f"host:n{node:04d}"),
+            "nic-tx": ((node, rail), f"nic-tx:n{node:04d}/{rail}"),
+            "nic-rx": ((node, rail), f"nic-rx:n{node:04d}/{rail}"),
+            "leaf": ((leaf, rail), f"leaf:{leaf}/{rail}"),
+            "uplink": ((leaf, rail, spine), f"uplink:{leaf}/{rail}>{spine}"),
+            "downlink": ((leaf, rail, spine), f"downlink:{spine}>{leaf}/{rail}"),
+            "spine": ((spine,), f"spine:{spine}"),
+        }[kind]
+        found.setdefault(name, Fault(name, rate, kind, at))
+    return tuple(found.values())
