@@ -9,12 +9,15 @@ stop                   somebody wants it to stop; "now" in it: at once
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from clusterctl.campaign import Case, Decision, apply
@@ -52,6 +55,27 @@ def leading(path: Path) -> Iterator[None]:
             ) from None
         mend(path)
         yield
+
+
+def leader(path: Path, now: datetime) -> dict[str, Any]:
+    """Who leads the campaign from this very directory, in the words of remote/supervisor.py.
+
+    Here the lock lets one controller at a time have the id; a copy, on this machine or another,
+    has another id, and so has the directory under another name.
+    """
+    host, file = os.uname().nodename, (path / DECISIONS).resolve()
+    try:
+        machine = Path("/etc/machine-id").read_text(encoding="ascii")
+    except (OSError, ValueError):
+        machine = ""
+    whole = f"{machine} {host} {file} {file.stat().st_ino}"
+    identity = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    return {
+        "id": identity,
+        "host": host,
+        "pid": os.getpid(),
+        "since": now.isoformat("T", "seconds"),
+    }
 
 
 def is_led(path: Path) -> bool:

@@ -6,10 +6,11 @@ import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from clusterctl import campaign, campaign_folder, supervision
 from clusterctl.campaign import Case, Decision
@@ -104,12 +105,17 @@ class Leader:
         clock: Clock,
         skus: tuple[Sku, ...],
         force: str = "",
+        take_over: bool = False,
         beat: Callable[[dict[str, Case]], None] = lambda _cases: None,
     ) -> None:
         self.path, self.opening, self.book = path, opening, opening.playbook
         self.reach, self.clock, self.skus, self.force, self.beat = reach, clock, skus, force, beat
         self.nodes = {node.name: node for node in opening.nodes}
         self.cases = campaign_folder.cases(path, opening.nodes)
+        self.words = campaign_folder.leader(path, clock())
+        self.take_over = take_over
+        self.mine: set[str] = set()  # nodes that have obeyed us
+        self.rival: tuple[str, Mapping[str, Any]] | None = None  # where somebody else leads; who
         self.rng = Random(opening.seed)  # noqa: S311 - who burns beside whom is no secret
         self.agenda = Agenda()
         self.by_hand = False  # Ctrl-C: it may be resumed
@@ -133,7 +139,7 @@ class Leader:
                 self.note(case, {"do": "reopen"})
 
     def run(self) -> None:
-        """Until every node is done."""
+        """Until every node is done, or somebody else turns out to lead."""
         now = time.monotonic()
         for number, (name, case) in enumerate(self.cases.items()):
             if case.phase != "done":
@@ -143,21 +149,19 @@ class Leader:
         for said in each(self.agenda, self.visit, at_once=self.book.pace.at_once):
             if said is None:
                 self.think()
-                if all(
-                    case.phase == "done" for case in self.cases.values()
-                ) and self.agenda.away <= {""}:
-                    self.agenda.close()
-                    break
                 self.agenda.back("")
                 self.agenda.put("", time.monotonic() + min(BEAT_S, self.tick_s))
             else:
                 self.absorb(said)
                 self.again(said.node)
+            if self.rival or (said is None and self.is_over()):
+                self.agenda.close()
+                break
         self.beat(self.cases)
 
     def is_over(self) -> bool:
         done = all(case.phase == "done" for case in self.cases.values())
-        return done and self.agenda.away <= {""}
+        return done and not self.agenda.away
 
     def again(self, name: str) -> None:
         self.agenda.back(name)
@@ -235,20 +239,27 @@ class Leader:
     def questions(self, case: Case) -> list[Question]:
         identity, course = self.opening.id, case.course
         at = course.size - (case.base or 0)
-        fetch = supervision.fetch(identity, at)
+        words = self.leader(case)
+        fetch = supervision.fetch(identity, at, leader=words)
         if case.phase == "ending":
-            return [fetch if case.halted else supervision.stop(identity, now=self.hurry)]
+            stop = supervision.stop(identity, now=self.hurry, leader=words)
+            return [fetch if case.halted else stop]
         if case.phase == "collecting":
             return [fetch if case.behind else supervision.collect(identity, at)]
         if case.words.get("alive") is False or not (case.words or at):
             plan = campaign.plan(case.node, self.book, self.opening.seed, self.sources(case))
-            return [supervision.start(identity, plan)]
+            return [supervision.start(identity, plan, leader=words)]
         if not case.words:
             return [fetch]
-        return [fetch, *(self.telling(order) for order in self.orders(case))]
+        return [fetch, *(self.telling(order, words) for order in self.orders(case))]
 
-    def telling(self, order: Decision) -> Question:
-        asked = supervision.tell(self.opening.id, order)
+    def leader(self, case: Case) -> Mapping[str, Any]:
+        """Who asks this node; it is taken from another once, and not again behind its back."""
+        takes = self.take_over and case.node.name not in self.mine
+        return {**self.words, "take_over": True} if takes else self.words
+
+    def telling(self, order: Decision, words: Mapping[str, Any]) -> Question:
+        asked = supervision.tell(self.opening.id, order, leader=words)
         return replace(asked, name=f"tell {order['id']}")
 
     def orders(self, case: Case) -> Iterator[Decision]:
@@ -318,6 +329,10 @@ class Leader:
 
     def hear(self, case: Case, verb: str, told: Reply) -> None:
         words = told.words
+        if "leader" in words:
+            self.rival = (case.node.name, words["leader"])
+            return
+        self.mine.add(case.node.name)
         match verb:
             case "start" if not told.ok and words.get("holder"):
                 why = f"campaign {words['holder']} has this node"

@@ -53,8 +53,8 @@ class Led:
         assert soon(lambda: list((self.folder / "runs").glob("*/decisions.jsonl")), 30)
         self.path = next((self.folder / "runs").glob("*/decisions.jsonl")).parent
 
-    def resume(self) -> None:
-        self.lead(["--resume", str(self.path)])
+    def resume(self, *more: str) -> None:
+        self.lead(["--resume", str(self.path), *more])
 
     def lead(self, words: Sequence[str]) -> None:
         with (self.folder / "said").open("a") as said:
@@ -71,6 +71,16 @@ class Led:
     def wait(self, seconds: float) -> int:
         assert self.controller is not None
         return self.controller.wait(seconds)
+
+    @property
+    def pid(self) -> int:
+        assert self.controller is not None
+        return self.controller.pid
+
+    def taken(self, *nodes: str) -> bool:
+        """Whether their journals say that another controller leads them now, and we know it."""
+        files = [self.path / f"journals/{node}.jsonl" for node in nodes]
+        return all(b'"k":"leader"' in file.read_bytes().replace(b" ", b"") for file in files)
 
     def said(self) -> str:
         return (self.folder / "said").read_text()

@@ -31,6 +31,7 @@ def burnin(
         str | None,
         typer.Option("--resume", help="Go on with this campaign: id, start of an id, directory."),
     ] = None,
+    take_over: options.TakeOver = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Of a campaign: start it, say where it is, return.")
     ] = False,
@@ -57,6 +58,7 @@ def burnin(
         ssh_config=ssh_config,
         force=force,
         seed=seed,
+        take_over=take_over,
     )
     found = campaigns.find(runs_dir, resume) if resume else None
     if found is None:

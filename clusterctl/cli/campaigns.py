@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -98,27 +99,32 @@ def lead(found: Stored, flags: Flags, first: Callable[[Leader], None]) -> tuple[
     """Lead a campaign to its end; whether it may be resumed.  Raises UserError."""
     from clusterctl.campaign_folder import leading
     from clusterctl.campaign_verdict import verdict
+    from clusterctl.cli.moving import connecting, reachable
     from clusterctl.lead import Leader
     from clusterctl.playbook import skus
 
     if found.path.suffix != ".partial":
         raise UserError(f"{found.id}: is over; `clusterctl show {found.id}` shows it")
     ambient.logs()
-    opening = opened(found)
+    flags, opening = connecting(found, flags), opened(found)
+    opening = replace(opening, nodes=reachable(found, opening.nodes, flags))
     book = ambient.paced(opening.playbook, flags.at_once)
     with ExitStack() as closing:
         closing.enter_context(leading(found.path))
-        reach = ambient.reach(book.pace, connecting(found, flags), nice=LOAD_NICE, closing=closing)
+        reach = ambient.reach(book.pace, flags, nice=LOAD_NICE, closing=closing)
         show = closing.enter_context(Display(book, terminal=sys.stderr.isatty()))
         sys.stderr.write(f"run: {found.path}\n")
         why = found.about.get("campaign", {}).get("why", "")
         leader = Leader(
             found.path, opening, reach=reach, clock=ambient.now, skus=skus(),
-            force=(why or "--force") if opening.forced else "", beat=show.tell,
+            force=(why or "--force") if opening.forced else "", take_over=flags.take_over,
+            beat=show.tell,
         )  # fmt: skip
         first(leader)
         with graceful(leader, found):
             leader.run()
+        if leader.rival:
+            raise UserError(outled(found.path, *leader.rival))
         run = verdict(found.path, opening, leader.cases, skus(), ambient.now())
         resumable = leader.by_hand
         if not resumable:
@@ -126,15 +132,13 @@ def lead(found: Stored, flags: Flags, first: Callable[[Leader], None]) -> tuple[
     return run, resumable
 
 
-def connecting(found: Stored, flags: Flags) -> Flags:
-    """The ways to reach nodes that it began with, where this call says nothing else."""
-    from dataclasses import replace
-
-    told: dict[str, Any] = found.about.get("campaign", {})
-    config = Path(told.get("ssh_config") or "/nonexistent")
-    if flags.ssh_config is None and config.is_file():
-        flags = replace(flags, ssh_config=config)
-    return replace(flags, accept_new=flags.accept_new or bool(told.get("accept_new")))
+def outled(path: Path, node: str, rival: Mapping[str, Any]) -> str:
+    """Why we go and leave the nodes as they are."""
+    who = f"clusterctl on {rival.get('host')} (pid {rival.get('pid')}, since {rival.get('since')})"
+    return (
+        f"{path}: {node} is led by {who} from another copy of this run; its lease there lapses "
+        f"in {rival.get('lapses_s')} s; wait for that, or take the campaign from it: --take-over"
+    )
 
 
 def keep(found: Stored, run: Run) -> None:
@@ -218,6 +222,7 @@ def detach(path: Path, flags: Flags) -> None:
     """Lead it from a process of its own, that no terminal ends."""
     words = [sys.executable, "-m", "clusterctl", "burnin", "--resume", str(path.absolute())]
     words += ["--at-once", str(flags.at_once)] if flags.at_once else []
+    words += ["--take-over"] if flags.take_over else []
     with (path / "controller.log").open("ab") as log:
         subprocess.Popen(
             words,

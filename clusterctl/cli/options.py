@@ -62,6 +62,12 @@ AcceptNew = Annotated[
         "--accept-new", help="Record host keys never seen before; a changed one is still refused."
     ),
 ]
+TakeOver = Annotated[
+    bool,
+    typer.Option(
+        "--take-over", help="Of a campaign that another host still leads: lead it from here."
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say why everything was skipped.")]
 SshConfig = Annotated[
     Path | None,

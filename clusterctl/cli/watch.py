@@ -47,6 +47,7 @@ def stop(
     *,
     runs_dir: options.RunsDir = None,
     ssh_config: options.SshConfig = None,
+    take_over: options.TakeOver = False,
     now: Annotated[bool, typer.Option("--now", help="Leave the load no time to end.")] = False,
 ) -> None:
     """Stop a campaign on every node, clean up, keep and judge what was measured."""
@@ -62,6 +63,6 @@ def stop(
         while found.path.is_dir() and is_led(found.path):
             time.sleep(EVERY_S / 4)
         raise typer.Exit(0)
-    flags = Flags(None, "", "", None, False, ssh_config=ssh_config)  # noqa: FBT003
+    flags = Flags(None, "", "", None, accept_new=False, ssh_config=ssh_config, take_over=take_over)
     judged = stop_here(found, flags)
     raise typer.Exit(render(judged, options.Format.TABLE, None))

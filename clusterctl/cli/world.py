@@ -38,6 +38,7 @@ class Flags:
     ssh_config: Path | None = None
     force: bool = False
     seed: int | None = None
+    take_over: bool = False
 
 
 def now() -> datetime:

@@ -10,8 +10,8 @@
 CAMPAIGN may be followed by --in=/a:/b, the folders to keep its state in, best first, and by
 --leader={…}, the controller that asks, see supervisor.py.
 The answer is a line of JSON.  `ok` false: `why` not, and of a second campaign `holder`, the id of
-the first; where another controller leads it, `leader`.  `fetch` prints the records behind it, and `end`, a tab and their bytes.  Exit 0 whenever
-there is an answer, whatever it says.
+the first; where another controller leads it, `leader`.  `fetch` prints the records behind it, and
+`end`, a tab and their bytes.  Exit 0 whenever there is an answer, whatever it says.
 """
 
 import contextlib
