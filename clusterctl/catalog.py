@@ -27,6 +27,13 @@ def all_probes() -> dict[str, Probe]:
 
 
 @cache
+def fabric_probes() -> dict[str, Probe]:
+    """What only `clusterctl fabric` asks: no playbook's `all` holds these."""
+    found = [probe for module in modules(probes) for probe in getattr(module, "FABRIC", ())]
+    return by_name([(probe.name, probe) for probe in found])
+
+
+@cache
 def all_checks() -> dict[str, Check]:
     found = [check for module in modules(checks) for check in getattr(module, "CHECKS", ())]
     return by_name([(check.name, check) for check in found])

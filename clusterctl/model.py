@@ -435,6 +435,66 @@ class Bandwidth:
     crossed: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class FabricLink:
+    """One end of a cable of a switched fabric, and what is at the other.  `part`: leaf-3/17.
+
+    `near` and `far` are the names that the boxes give themselves; kinds: switch, ca, router, and
+    empty where the tool does not say.  `*_guid` is the port's (of a switch: its port 0's),
+    `near_device` the box's own.  `far` empty: nothing is seen at the other end.
+    `speed_gbit_s` is of one lane; `*_could*`: what both ends support.
+    """
+
+    part: str
+    near: str
+    near_guid: str
+    near_port: int
+    near_kind: str = ""
+    near_device: str = ""
+    far: str = ""
+    far_guid: str = ""
+    far_port: int | None = None
+    far_kind: str = ""
+    state: str = ""  # active, init, armed, down; empty: not said
+    phys_state: str | None = None
+    width: int | None = None  # lanes
+    width_could: int | None = None
+    speed_gbit_s: float | None = None
+    speed_could_gbit_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FabricCounters:
+    """Error counters of a fabric's port that are not zero, in the tool's own names."""
+
+    part: str  # leaf-3/17
+    near: str
+    near_guid: str
+    near_port: int
+    counters: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """What a port hears of the switch it is plugged into (LLDP).  `part`: our port, eth0."""
+
+    part: str
+    system: str  # the switch's name; else its chassis id
+    system_port: str
+    chassis: str = ""
+    text: str = ""  # what the switch's port is described as
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A port's address as the device has it and as its file says; empty: it has none."""
+
+    part: str  # npu3
+    actual: str
+    configured: str
+    file: str = ""
+
+
 Fact = (
     Accelerator
     | Link
@@ -455,6 +515,10 @@ Fact = (
     | Service
     | Burn
     | Bandwidth
+    | FabricLink
+    | FabricCounters
+    | Neighbour
+    | Address
 )
 
 
