@@ -23,6 +23,8 @@ CEILINGS = {
     "excessive_buffer_overrun_errors": 0xF,
     "VL15_dropped": 0xFFFF,
 }
+SIZES = (1 << 32, 1 << 64)
+RESET = "it was reset in between"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,30 @@ class NoRise:
 
 
 def rise(evidence: Evidence, name: str, now: int, then: int | None) -> Rise | NoRise:
-    """Aware of saturation, reboot and reset (a value below the earlier one)."""
+    """Aware of saturation, reboot and reset (a value below the earlier one) and wrap."""
     if now == CEILINGS.get(name):
         return NoRise(f"{name} stands at its ceiling of {now} and counts no more", blind=True)
     if then is None:
         return NoRise(FIRST_READING)
     if not evidence.same_boot:
         return NoRise("rebooted since the last reading: nothing to compare with")
-    if now < then:
-        return Rise(now, None, "it was reset in between")
+    count, note = risen(now, then)
+    if note == RESET:
+        return Rise(count, None, note)
     if not evidence.seconds or evidence.seconds <= 0:
-        return Rise(now - then, None, "nobody knows in what time")
-    return Rise(now - then, (now - then) / evidence.seconds)
+        return Rise(count, None, "nobody knows in what time")
+    return Rise(count, count / evidence.seconds, note)
+
+
+def risen(now: int, then: int) -> tuple[int, str]:
+    """By how much at least, never below zero, and what else happened to the counter.
+
+    One that was in the last 1/16 of 32 or 64 bits and is now in the first has wrapped; any other
+    that fell was reset, and what it counted before that since the last reading is lost.
+    """
+    if now >= then:
+        return now - then, ""
+    for size in SIZES:
+        if size - size // 16 <= then < size and now < size // 16:
+            return now + size - then, "it wrapped in between"
+    return now, RESET

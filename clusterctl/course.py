@@ -17,6 +17,7 @@ from clusterctl.journal import (
     fitting,
     named,
 )
+from clusterctl.watched import Watched
 
 RESULTS = frozenset({"exit", "timeout", "flood"})  # of a step that ran as it was asked to
 
@@ -83,6 +84,7 @@ class Course:
     corrupt: int = 0
     burning: Burning = field(default_factory=Burning)
     sampled: Sampled = field(default_factory=Sampled)
+    watched: Watched = field(default_factory=Watched)
     begun: Record | None = None
 
     @property
@@ -105,6 +107,7 @@ def learn(course: Course, data: bytes) -> None:
     for one in journal.scan(data, after=course.last):
         course.burning.learn(one)
         course.sampled.learn(one)
+        course.watched.learn(one)
         match one:
             case Corrupt():
                 course.corrupt += 1

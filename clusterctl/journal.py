@@ -9,7 +9,8 @@ Kinds of records and what each has (`m`, seconds of the node's monotonic clock, 
                survivors where some of it cannot be killed
     dropped    step name why: accepted, and never begun
     full       groups: [[folder, [names], [values]], …]; every value
-    sample     d: [index, value, …], what changed; indices count through the last full's groups
+    sample     d: [index, value, …], what changed; indices count through the last full's groups;
+               news: 1 where that holds what a healthy node does not show
     kernel     lines: [[seconds, text], …], which may come again after a start; more: how many
                were left out or overwritten
     lease      held after_s policy
@@ -64,11 +65,15 @@ class Corrupt:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Good samples in a row: when each was, and what changed, as the JSON of its list."""
+    """Good samples in a row: when each was, and what changed, as the JSON of its list.
+
+    Without `news` nothing changed that a healthy node does not show, by the sampler's own word.
+    """
 
     sequence: int  # of the first
     times: list[float]
     deltas: list[bytes]
+    news: bool = False
 
     def records(self) -> Iterator[Record]:
         """A delta that is no JSON is None, which fits nothing."""
@@ -146,8 +151,8 @@ def scan(data: bytes, *, after: int | None = None) -> Iterator[Record | Corrupt 
 
 
 def alone(one: Record) -> Stretch:
-    """One that was spelled otherwise than our supervisor spells it."""
-    return Stretch(one.sequence, [one.at_s], [json.dumps(one.cells.get("d")).encode()])
+    """One with news, or that was spelled otherwise than our supervisor spells it."""
+    return Stretch(one.sequence, [one.at_s], [json.dumps(one.cells.get("d")).encode()], news=True)
 
 
 def stretch(data: bytes, offset: int, last: int | None) -> tuple[int, Stretch | None]:
@@ -295,9 +300,14 @@ def burnt(found: Iterable[Record | Corrupt], *, gap: float = GAP) -> dict[str, f
 
 @dataclass(slots=True)
 class Burning:
-    """What `burnt` counts, record by record.  `pending`: since the last sample."""
+    """What `burnt` counts, record by record.  `pending`: since the last sample.
+
+    `due`: samples that should have been taken under load; `got`: those that were.
+    """
 
     gap: float = GAP
+    due: float = 0.0
+    got: int = 0
     total: dict[str, float] = field(default_factory=dict)
     pending: dict[str, float] = field(default_factory=dict)
     sampled_s: float | None = None
@@ -307,7 +317,7 @@ class Burning:
 
     def learn(self, one: Record | Corrupt | Stretch) -> None:
         match one:
-            case Stretch(_, times, _):
+            case Stretch(_, times):
                 for at_s in times:
                     self.sampled(at_s)
             case Record(_, "full" | "sample", at_s):
@@ -327,9 +337,11 @@ class Burning:
             spent_s = max(0.0, at_s - self.since_s)
             self.pending[self.running] = self.pending.get(self.running, 0.0) + spent_s
             self.since_s = at_s
+            self.due += spent_s / self.every_s
 
     def sampled(self, at_s: float) -> None:
         self.ran(at_s)
+        self.got += self.running is not None
         if self.sampled_s is not None and at_s - self.sampled_s <= self.gap * self.every_s:
             for name, seconds in self.pending.items():
                 self.total[name] = self.total.get(name, 0.0) + seconds

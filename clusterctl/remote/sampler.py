@@ -2,7 +2,7 @@
 
 Names are a file's path, gpu3.temp_c, or `nvml` and `kmsg`, which say whether those sources are
 "ok".  Values are whole numbers or text; "!" and an error's name where it cannot be read, None where
-its source is silent.
+its source is silent.  A sample with `news` holds a change that a healthy node does not show.
 """
 
 import errno
@@ -39,6 +39,15 @@ SLOW_FILES = (
     "/sys/devices/system/edac/mc/mc*/?e_count",
     "/sys/devices/system/edac/mc/mc*/dimm*/dimm_?e_count",
     "/sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count",
+    "/sys/class/infiniband/*/device/current_link_width",
+    "/sys/class/infiniband/*/device/current_link_speed",
+    "/sys/class/nvme/nvme*/state",
+    "/sys/class/hwmon/hwmon*/fan*_input",
+    "/sys/class/hwmon/hwmon*/fan*_fault",
+    "/sys/class/hwmon/hwmon*/fan*_alarm",
+    "/sys/class/hwmon/hwmon*/power*_input",
+    "/sys/class/hwmon/hwmon*/power*_average",
+    "/sys/class/hwmon/hwmon*/power*_alarm",
 )
 KERNEL = (
     "NVRM|Xid|mce:|Machine check|EDAC|AER:|nvme |mlx5_|Out of memory|oom-kill|I/O error|hung|"
@@ -50,6 +59,14 @@ FILE_BYTES = 4096  # a sysfs attribute is no longer
 FILES_AT_MOST = 4096
 LINES_AT_MOST = 50  # of the kernel's log, a sample
 RECORDS_AT_MOST = 2000
+# What moves on a healthy node.  Whatever else changes is news, and its sample says so.
+QUIET = re.compile(
+    r".*(?:temp_c|temp_memory_c|power_w|clock_[a-z]+_mhz|throttle_mask|sw_power_cap_ns|power_limit_w"
+    r"|/port_[a-z]+_data|/temp|/(?:fan|temp|power)\d+_(?:input|average))"
+)
+HOT = re.compile(r"gpu\d+\.temp_(?:memory_)?c")
+HOT_C = 80  # no temperature below is news; every new highest one from here on is
+SLOWED = 0x8 | 0x20 | 0x40 | 0x80  # hw_slowdown, sw_thermal, hw_thermal, hw_power_brake: nvml.h
 WHOLE = re.compile(r"-?\d{1,20}")
 KMSG = re.compile(rb"\d+,\d+,(\d+),[^;]*;(.*)")
 
@@ -176,6 +193,7 @@ class Sampler:
         self.files, self.log, self.gpus = files, log, gpus
         self.head = []  # what the last sample said of the states of NVML and of the log
         self.gpu_names, self.gpu_values = [], []
+        self.news = News()
         self.full_at = None
         self.asked = False
 
@@ -204,6 +222,7 @@ class Sampler:
         changes = self.files.changes()
         if full or self.gpus.names != self.gpu_names:
             record = {"k": "full", "groups": self.groups(head)}
+            self.news.learn(record["groups"])
         else:
             base = 2 + len(self.gpus.values)
             found = differences(self.head, head, 0)
@@ -211,6 +230,8 @@ class Sampler:
             for index, value in changes:
                 found += [index + base, value]
             record = {"k": "sample", "d": found}
+            if self.news.holds(found):
+                record["news"] = 1
         self.head, self.gpu_names = head, self.gpus.names
         self.gpu_values = list(self.gpus.values)
         return record, kernel
@@ -228,6 +249,36 @@ class Sampler:
                 found.append([folder, [], []])
             found[-1][1].append(name)
             found[-1][2].append(value)
+        return found
+
+
+class News:
+    """Which changes somebody has to look at: errors, states, what limits a GPU."""
+
+    def __init__(self):
+        self.quiet, self.masks = set(), set()
+        self.highest = {}  # by index, of what may be too hot
+
+    def learn(self, groups):
+        names = []
+        for folder, its, _ in groups:
+            joint = "/" if folder.startswith("/") else "." if folder else ""
+            names += [folder + joint + name for name in its]
+        self.quiet = {index for index, name in enumerate(names) if QUIET.fullmatch(name)}
+        self.masks = {index for index in self.quiet if names[index].endswith(".throttle_mask")}
+        hot = [index for index in self.quiet if HOT.fullmatch(names[index])]
+        self.highest = dict.fromkeys(hot, HOT_C - 1)
+
+    def holds(self, delta):
+        found = False
+        for index, value in zip(delta[::2], delta[1::2]):
+            if index not in self.quiet or isinstance(value, str):
+                found = True
+            elif index in self.masks:
+                found = found or bool((value or 0) & SLOWED)
+            elif value is not None and value > self.highest.get(index, value):
+                self.highest[index] = value
+                found = True
         return found
 
 

@@ -1,0 +1,160 @@
+"""What the samples of a node say that those of a healthy one do not, learned as they come.
+
+Counters are added up over samples, so that a reset, a wrap or a reboot costs what was counted since
+the last sample and no more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from clusterctl.counters import risen
+from clusterctl.journal import Corrupt, Record, Stretch, Value, decoded, fitting, named
+
+GPU = re.compile(r"(gpu\d+)\.(.+)")
+COUNTED = re.compile(
+    r"gpu\d+\.(?:ecc_.*|pcie_replays|.*_errors|.*_thermal_ns|hw_power_brake_ns)"
+    r"|/sys/class/infiniband/.*counters/(?!port_[a-z]+_data).*"
+    r"|/sys/class/net/.*"
+    r"|/sys/devices/system/edac/.*"
+)
+AER = re.compile(r"/sys/bus/pci/devices/.*/aer_dev_[a-z]+")
+AER_TOTAL = re.compile(r"TOTAL_ERR_[A-Z]+ (\d{1,20})")
+HIGHEST = re.compile(r"gpu\d+\.(?:temp_c|temp_memory_c)")
+STATE = re.compile(
+    r"gpu\d+\.(?:remapped|pcie_gen|pcie_width)"
+    r"|/sys/.*/(?:state|phys_state|rate|current_link_width|current_link_speed)"
+    r"|/sys/class/hwmon/.*_(?:alarm|fault)"
+)
+OK, BLIND = "ok", "blind"
+# Errors after which NVML has no more to say of a GPU (nvmlReturn_t).
+GONE = frozenset({"!GpuIsLost", "!ResetRequired", "!NotFound"})
+LINES_AT_MOST = 1000
+
+
+@dataclass(slots=True)
+class Counter:
+    """It rose by `rose`, at least, since the first sample.  `boot`: of `last`."""
+
+    last: int
+    boot: str
+    rose: int = 0
+
+
+@dataclass(slots=True)
+class Watched:
+    """`news`: something was learned that has not been judged; whoever judges takes it away.
+
+    `gone`: GPU -> why NVML has no more to say of it.  `masks`: GPU -> every throttle reason of any
+    sample.  `blind`: samples without NVML after it had answered.  `jumps_s`: of the wall clock.
+    `latest`: states, by name.
+    """
+
+    counters: dict[str, Counter] = field(default_factory=dict)
+    highest: dict[str, int] = field(default_factory=dict)
+    masks: dict[str, int] = field(default_factory=dict)
+    gone: dict[str, str] = field(default_factory=dict)
+    latest: dict[str, Value] = field(default_factory=dict)
+    lines: dict[tuple[float, str], None] = field(default_factory=dict)
+    jumps_s: list[float] = field(default_factory=list)
+    news: bool = False
+    names: list[str] = field(default_factory=list)
+    nvml: str = ""
+    boot: str = ""
+    blind: int = 0
+
+    def learn(self, one: Record | Corrupt | Stretch) -> None:
+        match one:
+            case Corrupt():
+                self.names = []
+            case Record(_, "start", _, cells):
+                self.names, self.nvml, self.boot = [], "", str(cells.get("boot"))
+            case Stretch(_, times):
+                self.follow(one)
+                self.blind += len(times) if self.nvml == BLIND else 0
+            case Record(_, "full", _, cells):
+                values = dict(named(cells.get("groups")))
+                self.names = list(values)
+                self.take(values)
+                self.blind += self.nvml == BLIND
+            case Record(_, "kernel", _, cells):
+                self.hear(cells.get("lines"))
+            case Record(_, "clock", _, cells):
+                self.jumps_s.append(float(cells.get("jump_s", 0.0)))
+
+    def follow(self, one: Stretch) -> None:
+        for text in one.deltas if one.news and self.names else ():
+            delta = fitting(decoded(text), len(self.names))
+            if delta is None:
+                self.names = []
+                return
+            names = (self.names[index] for index in delta[::2])
+            self.take(dict(zip(names, delta[1::2], strict=True)))
+
+    def take(self, values: Mapping[str, Value]) -> None:
+        for name, value in values.items():
+            if isinstance(value, str):
+                self.hear_word(name, value)
+            elif isinstance(value, int) and value >= 0:  # who knows what a damaged node writes
+                self.hear_number(name, value)
+
+    def hear_number(self, name: str, value: int) -> None:
+        match sort(name):
+            case "counter":
+                self.count(name, value)
+            case "highest" if value > self.highest.get(name, -1):
+                self.highest[name], self.news = value, True
+            case "mask":
+                mask = self.masks.get(name, 0) | value
+                self.news |= mask != self.masks.get(name)
+                self.masks[name] = mask
+            case "state":
+                self.news |= self.latest.get(name) != value
+                self.latest[name] = value
+
+    def hear_word(self, name: str, value: str) -> None:
+        match sort(name):
+            case "aer" if found := AER_TOTAL.search(value):
+                self.count(name, int(found[1]))
+            case "state":
+                self.news |= self.latest.get(name) != value
+                self.latest[name] = value
+            case "nvml":
+                self.nvml = OK if value == OK else BLIND if self.nvml else ""
+        if value in GONE and (found := GPU.fullmatch(name)):
+            self.news |= found[1] not in self.gone
+            self.gone.setdefault(found[1], value[1:])
+
+    def count(self, name: str, value: int) -> None:
+        known = self.counters.setdefault(name, Counter(value, self.boot))
+        rose, _ = risen(value, known.last)
+        if known.boot != self.boot and value < known.last:
+            rose = value  # a reboot is no wrap
+        known.rose += rose
+        known.last, known.boot = value, self.boot
+        self.news |= rose > 0
+
+    def hear(self, lines: Any) -> None:
+        """They may come again after a start."""
+        for line in lines if isinstance(lines, list) else ():
+            match line:
+                case [int() | float() as at_s, str(text)] if len(self.lines) < LINES_AT_MOST:
+                    self.news |= (at_s, text) not in self.lines
+                    self.lines[at_s, text] = None
+
+
+@cache
+def sort(name: str) -> str:
+    if AER.fullmatch(name):
+        return "aer"
+    if HIGHEST.fullmatch(name):
+        return "highest"
+    if name.endswith(".throttle_mask"):
+        return "mask"
+    if name == "nvml":
+        return "nvml"
+    return "counter" if COUNTED.fullmatch(name) else "state" if STATE.fullmatch(name) else ""
