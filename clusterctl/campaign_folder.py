@@ -114,6 +114,11 @@ def append(path: Path, data: bytes) -> bool:
     return True
 
 
+def cores() -> int:
+    """That we may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def journal_of(path: Path, node: str) -> Path:
     return path / "journals" / f"{quote(node, safe='')}.jsonl"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
@@ -71,6 +71,19 @@ def results(case: Case, playbook: Playbook, at: datetime) -> Iterator[Observatio
             yield unheard(case, playbook, stage, at)
 
 
+def without_facts(case: Case, playbook: Playbook, at: datetime) -> set[str]:
+    """Orders with partners whose answer held no fact: they are made again."""
+    stages = every_stage(playbook)
+    found = set()
+    for order in case.orders:
+        step = case.course.ended.get(order.identity)
+        if step is None or len(order.group) == 1:
+            continue
+        if not result(case, stages[step.name], step, at).facts:
+            found.add(order.identity)
+    return found
+
+
 def unheard(case: Case, playbook: Playbook, stage: Stage, at: datetime) -> Observation:
     """Why a stage has no result: it was not its turn, it had no partner, or it never ended."""
     number = playbook.stages.index(stage)
@@ -127,25 +140,32 @@ def failing(
 # --------------------------------------------------------------------------- the whole
 
 
-def verdict(
-    path: Path, opening: Run, cases: Mapping[str, Case], skus: Sequence[Sku], now: datetime
-) -> Run:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """All that judging needs of one node.  What the steps of `case` printed is gone: see `seen`.
+
+    `before`: the reading before the load, where there was one after it.
+    """
+
+    case: Case
+    before: tuple[Observation, ...]
+    seen: tuple[Observation, ...]
+
+
+def verdict(opening: Run, told: Iterable[Told], skus: Sequence[Sku], now: datetime) -> Run:
     """`opening`: the run as it began.  Any time: what was not burnt is said."""
     playbook, nodes = opening.playbook, opening.nodes
-    before, seen, spans = [], [], []
-    for node in nodes:
-        case = cases[node.name]
-        first = reading(path, node, playbook, "before") or []
-        last = reading(path, node, playbook, "after")
-        before += first if last is not None else []
-        seen += first if last is None else last
-        seen += results(case, playbook, now)
-        if {"gate", "read"} <= case.times.keys():
-            gate, read = (datetime.fromisoformat(case.times[one]) for one in ("gate", "read"))
-            spans.append((read - gate).total_seconds())
+    cases: list[Case] = []
+    before: list[Observation] = []
+    seen: list[Observation] = []
+    for one in told:
+        cases.append(one.case)
+        before += one.before
+        seen += one.seen
+    spans = [span_s(case) for case in cases if {"gate", "read"} <= case.times.keys()]
     past = Past(before, median(spans) if spans else None)
     findings = judge(playbook, nodes, seen, probes=probes_of(playbook), skus=skus, past=past)
-    findings += [one for case in cases.values() for one in own_findings(case, playbook)]
+    findings += [one for case in cases for one in own_findings(case, playbook)]
     return replace(
         opening,
         finished=now,
@@ -153,8 +173,13 @@ def verdict(
         findings=tuple(findings),
         earlier=tuple(before),
         past_s=past.seconds,
-        complete=all(case.phase == "done" and not case.stopped for case in cases.values()),
+        complete=all(case.phase == "done" and not case.stopped for case in cases),
     )
+
+
+def span_s(case: Case) -> float:
+    gate, read = (datetime.fromisoformat(case.times[one]) for one in ("gate", "read"))
+    return (read - gate).total_seconds()
 
 
 def own_findings(case: Case, playbook: Playbook) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from clusterctl import campaign_folder, playbook, store
+from clusterctl.campaign_told import every_node
 from clusterctl.campaign_verdict import verdict
 from clusterctl.judge import NO_PAST, Past
 from clusterctl.model import Playbook, Run, UserError
@@ -55,8 +56,8 @@ def campaign(found: store.Stored, book: Playbook) -> Run:
         found.id, book, found.nodes(), found.about["seed"], began, ended, (), (),
         verb="burnin", forced=found.about["forced"], complete=False,
     )  # fmt: skip
-    cases = campaign_folder.cases(found.path, opening.nodes)
-    return verdict(found.path, opening, cases, playbook.skus(), ended)
+    told = every_node(found.path, book, opening.nodes, ended)
+    return verdict(opening, told, playbook.skus(), ended)
 
 
 def earlier(runs_dir: Path, run_id: str, past_s: float | None) -> Past:

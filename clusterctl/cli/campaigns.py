@@ -98,6 +98,7 @@ def stop_here(found: Stored, flags: Flags) -> Run:
 def lead(found: Stored, flags: Flags, first: Callable[[Leader], None]) -> tuple[Run, bool]:
     """Lead a campaign to its end; whether it may be resumed.  Raises UserError."""
     from clusterctl.campaign_folder import leading
+    from clusterctl.campaign_told import every_node
     from clusterctl.campaign_verdict import verdict
     from clusterctl.cli.moving import connecting, reachable
     from clusterctl.lead import Leader
@@ -125,7 +126,8 @@ def lead(found: Stored, flags: Flags, first: Callable[[Leader], None]) -> tuple[
             leader.run()
         if leader.rival:
             raise UserError(outled(found.path, *leader.rival))
-        run = verdict(found.path, opening, leader.cases, skus(), ambient.now())
+        now = ambient.now()
+        run = verdict(opening, every_node(found.path, book, opening.nodes, now), skus(), now)
         resumable = leader.by_hand
         if not resumable:
             keep(found, run)

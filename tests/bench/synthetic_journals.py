@@ -7,9 +7,8 @@ temperatures and traffic at nearly every sample, counters hardly ever.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -141,32 +140,45 @@ class Moving:
         return delta
 
 
-def answers(seconds: float, moving: Moving) -> str:
-    """What a step of gpu_burn says at its end; see trials/rows.py."""
-    rows = [["engine", "built-in CUDA"], ["precision", "bf16"]]
+DIGEST = f"bf16-8192-7:{'5d1ge57a' * 4}".replace("g", "9") + f":{'a1b2' * 64}:{'c3d4' * 64}"
+
+
+def gpu_burn(seconds: float, moving: Moving) -> str:
+    """What a step of gpu_burn prints; see trials/rows.py."""
+    rows = []
     for gpu in range(GPUS):
-        rate = (641 - 3 * (moving.hot if gpu == 3 else 0)) + moving.rng.gauss(0, 2)
-        rows.append(
-            ["burn", f"gpu{gpu}", f"{seconds:.1f}", f"{rate:.2f}", "tflop_s", "0", "5d1ge57"]
-        )
-    return "".join("\t".join(row) + "\n" for row in rows)
+        cells = {
+            "part": f"gpu{gpu}", "engine": "built-in CUDA", "seconds": f"{seconds:g}",
+            "amount": "1e+18", "unit": "flop", "rate_unit": "tflop_s", "errors": 0,
+            "rate": f"{moving.rng.gauss(641, 2) - (7 * moving.hot if gpu == 3 else 0):.2f}",
+            "covered": 0.93, "asked": 0.9, "detail": "", "precision": "bf16", "power_w": 690,
+            "power_limit_w": 700, "clock_sm_mhz": 1740, "temp_max_c": 66, "digest": DIGEST,
+        }  # fmt: skip
+        rows.append("\t".join(["gpu_burn", *(f"{name}={cells[name]}" for name in sorted(cells))]))
+    return "\n".join([*rows, f"end\t{GPUS}\n"])
+
+
+def cpu_burn(seconds: float, moving: Moving) -> str:
+    cells = {
+        "part": "cpu", "engine": "stress-ng 0.15", "seconds": f"{seconds:g}", "amount": 1000,
+        "unit": "op", "rate": f"{moving.rng.gauss(2100, 15):.1f}", "rate_unit": "op_s",
+        "errors": 0, "covered": 1, "asked": 1, "detail": "",
+    }  # fmt: skip
+    row = "\t".join(["burn", *(f"{name}={cells[name]}" for name in sorted(cells))])
+    return f"{row}\nend\t1\n"
 
 
 def journal(
-    *,
-    hours: float = 72.0,
-    seed: int = 7,
-    said: str = "",
-    hot: float = 0.0,
-    ecc_at: int | None = None,
-    soak: str = "soak1",
-    step: str = "gpu_burn",
-    extra: dict[int, list[dict[str, Any]]] | None = None,
-) -> Iterator[bytes]:
-    """Its lines.  `said`: stdout of each step.  `extra`: records before the nth sample."""
+    *, hours: float = 72.0, seed: int = 7, hot: float = 0.0, ecc_at: int | None = None,
+    stages: Sequence[tuple[str, str]] = (("cpu_burn", "s0.1"), ("gpu_burn", "s1.1")),
+) -> Iterator[bytes]:  # fmt: skip
+    """Its lines.  `stages`: (trial, id of its step), one step each before the soak of gpu_burn."""
     moving = Moving(Random(seed), hot=hot, ecc_at=ecc_at)
-    number = 0
-    at_s = 1000.0
+    says = {"cpu_burn": cpu_burn, "gpu_burn": gpu_burn}
+    number, at_s, full_s = 0, 1000.0, -FULL_S
+    ends_s, steps = at_s, 0
+    todo = list(stages)
+    running: dict[str, Any] = {}
 
     def told(kind: str, **cells: Any) -> bytes:
         nonlocal number
@@ -175,20 +187,19 @@ def journal(
 
     yield told("start", version=1, campaign="bench", boot=f"boot-{seed}", uptime_s=at_s, w=0,
                every_s=EVERY_S, lease_s=3600, hard_s=1e6, policy="stop")  # fmt: skip
-    yield told("command", do="soak", id=soak, on=True)
-    steps, began_s, full_s = 0, None, -FULL_S
-    total = round(hours * 3600 / EVERY_S)
-    for count in range(total + 1):
-        for one in (extra or {}).get(count, ()):
-            yield told(one["k"], **{name: value for name, value in one.items() if name != "k"})
-        if began_s is not None and at_s - began_s >= STEP_S:
-            yield told("end", step=f"{soak}/{steps}", name=step, code=0, why="exit",
-                       s=STEP_S, out=said, err="", soak=True, load=True)  # fmt: skip
-            began_s = None
-        if began_s is None and count < total:
-            began_s, steps = at_s, steps + 1
-            yield told("begin", step=f"{soak}/{steps}", name=step, load=True, soak=True,
-                       timeout_s=STEP_S + 60)  # fmt: skip
+    for _, identity in todo:
+        yield told("command", do="run", id=identity)
+    yield told("command", do="soak", id="soak1", on=True)
+    count = round(hours * 3600 / EVERY_S)
+    for sample in range(count + 1):
+        if at_s >= ends_s or sample == count:
+            if running:
+                said = says[running["name"]](STEP_S, moving)
+                yield told("end", **running, code=0, why="exit", s=STEP_S, out=said, err="")
+            running, ends_s = following(todo, steps), at_s + STEP_S
+            steps += 1
+            if sample < count:
+                yield told("begin", **running, load=True, timeout_s=STEP_S + 60)
         delta = moving.sample()
         if at_s - full_s >= FULL_S:
             full_s = at_s
@@ -196,11 +207,14 @@ def journal(
         else:
             yield told("sample", d=delta)
         at_s += EVERY_S
-    if began_s is not None:
-        yield told("end", step=f"{soak}/{steps}", name=step, code=0, why="exit", s=STEP_S,
-                   out=said, err="", soak=True, load=True)  # fmt: skip
+
+
+def following(todo: list[tuple[str, str]], steps: int) -> dict[str, Any]:
+    if todo:
+        name, identity = todo.pop(0)
+        return {"step": identity, "name": name, "soak": False}
+    return {"step": f"soak1/{steps}", "name": "gpu_burn", "soak": True}
 
 
 if __name__ == "__main__":
-    lines = list(journal(hours=float(json.loads(sys.argv[1])) if sys.argv[1:] else 72.0))
-    sys.stdout.buffer.writelines(lines)
+    sys.stdout.buffer.writelines(journal(hours=float(sys.argv[1]) if sys.argv[1:] else 72.0))
