@@ -421,6 +421,7 @@ class Burn:
 class Bandwidth:
     """One directed measurement.  `part` is n017>n018 between nodes, a port in loopback.
 
+    n017/2>n018/2 names rail 2 of both.  `both_ways`: the other direction was loaded too.
     `crossed` False: the kernel kept it inside the node, so it says nothing about the port.
     """
 
@@ -433,6 +434,52 @@ class Bandwidth:
     wrong: int | None = None
     retransmits: int | None = None
     crossed: bool = True
+    both_ways: bool = False
+    numa_node: int | None = None  # where the reporting side's processes ran; None: anywhere
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Half a round trip of messages of this size, after warm-up.  `part` is n017>n018."""
+
+    part: str
+    engine: str
+    size_bytes: int
+    count: int
+    median_us: float
+    p99_us: float
+    mean_us: float | None = None
+    min_us: float | None = None
+    max_us: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Collective:
+    """One size of a collective operation, as nccl-tests counts: rates in GB/s, 10^9 bytes.
+
+    `part`: the group, n[001-004], or n[001-004]/2 on rail 2 alone.  `operation`: all_reduce,
+    all_gather, reduce_scatter, all_to_all, broadcast, send_recv.  `algbw_gbyte_s` is size over
+    time; `busbw_gbyte_s` that times the operation's factor, and equals what one link of a ring
+    carries.  `wrong`: elements or ranks with another result than due; None: not checked, and
+    `unchecked` says why.  `samples_gbyte_s`: busbw of every iteration, where the engine tells.
+    """
+
+    part: str
+    operation: str
+    engine: str
+    nodes: tuple[str, ...]
+    ranks: int
+    size_bytes: int
+    algbw_gbyte_s: float
+    busbw_gbyte_s: float
+    time_us: float | None = None
+    wrong: int | None = None
+    unchecked: str = ""
+    in_place: bool | None = None
+    samples_gbyte_s: tuple[float, ...] = ()
+    version: str = ""  # of the library: NCCL 2.23.4
+    algorithm: str = ""  # ring, where it was forced; auto
+    offload: str = ""  # NVLS, SHARP, none; empty: the engine does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -515,6 +562,8 @@ Fact = (
     | Service
     | Burn
     | Bandwidth
+    | Latency
+    | Collective
     | FabricLink
     | FabricCounters
     | Neighbour
@@ -741,6 +790,7 @@ class Soak:
 
     `tick_s`: between conversations with a node.  `silent_s`: of a node, until it is given up.
     `run_on`: the load goes on, to its deadline, when nobody renews the lease.
+    `partner_wait_s`: where nodes may still join, until one that nobody meets goes on alone.
     """
 
     hours: float
@@ -748,6 +798,7 @@ class Soak:
     sample_s: float = 10.0
     tick_s: float = 60.0
     silent_s: float = 86400.0
+    partner_wait_s: float = 1800.0
     run_on: bool = False
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from rows import Row, row
 from sample_ports import DOWN, ETH, IB, NAMES
 
-from clusterctl.model import Bandwidth, Optic
+from clusterctl.model import Bandwidth, Latency, Optic
 
 
 def all_but(name, odd, usual=IB):
@@ -204,9 +204,33 @@ PAIRS = (
     ),
 )
 
+
+def delay(median, part="n1>n2", **rest):
+    return Latency(part, "tcp", 64, 1000, median, 3 * median, **rest)
+
+
+def others(odd):
+    return {f"n{i}": (delay(odd if i == 3 else 30.0, f"n{i}>n{i + 1}"),) for i in range(8)}
+
+
+DELAYS = (
+    row("below its limit", delay(1.0), limits={"p99_us": 4.2}, expect={"n1>n2": "pass"}),
+    row("exactly at it", delay(1.0), limits={"p99_us": 3.0}, expect={"n1>n2": "pass"}),
+    row("above it", delay(2.0), limits={"p99_us": 4.2}, expect={"n1>n2": "fail"}),
+    row("in no time", delay(0.0), limits={"p99_us": 4.2}, expect={"n1>n2": "unknown"}),
+    row("no limit and no peers", delay(1.0), expect={"n1>n2": "skip"}),
+    Row(
+        "one slow path among peers is said of both its ends",
+        others(90.0),
+        {"n3 n3>n4": "fail", "n4 n3>n4": "fail", "n1 n1>n2": "pass"},
+    ),
+    Row("twice its peers is not yet a fault", others(60.0), {"n3 n3>n4": "pass"}),
+)
+
 TABLES = {
     "optics": OPTICS,
     "pair_bandwidth": PAIRS,
+    "pair_latency": DELAYS,
     "port_rate": RATE,
     "port_state": STATE,
 }
