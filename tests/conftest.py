@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ from faults import clear_all, inject
 from lab import Lab, missing, start, stop
 
 Inject = Callable[..., None]
+
+# Whoever starts us in the background of a shell has us ignore it, and our children with us; then
+# no test could see what Ctrl-C does.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
