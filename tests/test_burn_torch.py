@@ -103,7 +103,7 @@ def planted(tmp_path) -> Callable[..., str]:
 
 def burn(python: str = sys.executable, *, start_s: str = START_S, **params: object) -> Observation:
     knobs = {"device": "cpu", "size": 128, "seconds": 0.3, "python": python} | params
-    what = stage("torch_burn", **knobs)
+    what = stage("gpu_burn", engine="torch", **knobs)
     return Burning(asked(what, swap={START_S: start_s}), sys.executable).join()
 
 
@@ -134,7 +134,9 @@ def test_sound_cores_give_a_rate_and_a_digest_and_keep_nothing(tmp_path, monkeyp
 @TORCH
 @pytest.mark.skipif(not OLD, reason="needs Python 3.6")
 def test_a_node_whose_own_python_is_old_goes_on_in_one_that_has_torch():
-    what = stage("torch_burn", device="cpu", size=128, seconds=0.2, python=sys.executable)
+    what = stage(
+        "gpu_burn", engine="torch", device="cpu", size=128, seconds=0.2, python=sys.executable
+    )
     assert sound(Burning(asked(what), str(OLD[0])).join()).errors == 0
 
 
@@ -246,7 +248,7 @@ def test_no_accelerator_is_unknown_and_not_the_cores_instead():
     ("body", "kind"),
     [
         ('#!/bin/sh\ncase $2 in *u.find_spec*) exit 1;; esac\nexec "$REAL" "$@"', Kind.MISSING),
-        ("#!/bin/sh\nexit 0", Kind.CUT),
+        ("#!/bin/sh\nexit 0", Kind.EXIT),
         ('#!/bin/sh\ncase $2 in *u.find_spec*) exit 0;; esac\nexec "$REAL" -S "$@"', Kind.EXIT),
     ],
     ids=["without", "mute", "broken"],
@@ -265,8 +267,8 @@ def test_a_python_that_cannot_is_unknown(tmp_path, monkeypatch, body, kind):
 
 @pytest.mark.parametrize("knob", [{"precision": "fp12"}, {"size": 65536}, {"size": 8}])
 def test_a_knob_that_cannot_be_is_refused_before_anything_runs(knob):
-    with pytest.raises(UserError, match=f"torch_burn: {next(iter(knob))}: "):
-        build("book.yml", {"name": "book", "stages": [{"torch_burn": knob}]})
+    with pytest.raises(UserError, match=f"gpu_burn: {next(iter(knob))}: "):
+        build("book.yml", {"name": "book", "stages": [{"gpu_burn": {"engine": "torch", **knob}}]})
 
 
 @TORCH

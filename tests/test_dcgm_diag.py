@@ -15,7 +15,7 @@ from burning import Burning, asked, stage, statuses
 from kin import alive, gone
 
 from clusterctl.model import Burn, Kind
-from clusterctl.trials import dcgm_diag
+from clusterctl.trials import dcgm_diag, gpu_burn
 
 CAPTURES = Path(__file__).parent.parent.parent / "shared" / "captures"
 CAPTURED = pytest.mark.skipif(not CAPTURES.is_dir(), reason="the captures are not here")
@@ -189,10 +189,10 @@ def test_captured_diagnoses_condemn_no_gpu_for_its_settings():
 @pytest.mark.parametrize("name", ["glimmer_gb10-level2-plugins-allowed", "gcm_diag_r1_line60"])
 def test_no_cut_of_a_report_raises_or_passes(name):
     line = " ".join((CAPTURES / "dcgmi" / f"{name}.json").read_text().split())
-    whole = f"dcgmi\t226\t10.0\nreport\t{line}\nend\t2\n"
-    good = [one for one in dcgm_diag.parse(whole) if isinstance(one, Burn)]
+    whole = f"tool\tdcgmi\t226\t10.0\nreport\tdcgmi\t{line}\nend\t2\n"
+    good = [one for one in gpu_burn.parse(whole) if isinstance(one, Burn)]
     for at in range(0, len(whole) - 1, 7):
-        found = list(dcgm_diag.parse(whole[:at]))
+        found = list(gpu_burn.parse(whole[:at]))
         assert not [one for one in found if isinstance(one, Burn) and one not in good], at
         assert [one for one in found if not isinstance(one, Burn)], at
 
@@ -214,13 +214,13 @@ def test_no_cut_of_a_report_raises_or_passes(name):
 def test_dcgmi_is_believed_only_where_it_reports(python, script, status, tool):
     report = json.dumps(json.loads(four(test_of("memory", "Pass", "Pass"))), indent="\t")
     tool("dcgmi", script.replace("{}", report))
-    seen = Burning(asked(stage("dcgm_diag")), python).join()
+    seen = Burning(asked(stage("gpu_burn", engine="dcgmi")), python).join()
     assert statuses(seen) >= status - {"skip"}
     assert len(seen.facts) == (2 if "pass" in status else 0)
 
 
 @pytest.mark.skipif(bool(shutil.which("dcgmi")), reason="dcgmi is installed here")
 def test_a_node_without_dcgmi_is_unknown():
-    seen = Burning(asked(stage("dcgm_diag")), NEW).join()
+    seen = Burning(asked(stage("gpu_burn", engine="dcgmi")), NEW).join()
     assert [trouble.kind for trouble in seen.troubles] == [Kind.MISSING]
     assert statuses(seen) == {"unknown"}

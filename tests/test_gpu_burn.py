@@ -78,7 +78,7 @@ def node(tmp_path, monkeypatch, libraries) -> Iterator[GpuNode]:
 
 
 def burning(runs: str = sys.executable, **params: object) -> Burning:
-    how = {"engine": "built-in", "size": SIZE, "seconds": 1.0, **params}
+    how = {"engine": "cuda", "size": SIZE, "seconds": 1.0, **params}
     return Burning(asked(stage("gpu_burn", **how)), runs)
 
 
@@ -204,7 +204,7 @@ def test_one_broken_gpu_costs_its_own_results(node, line, says):
 def test_a_gpu_that_never_comes_back_costs_its_own_results(node):
     node.says("gpu.1.hangs = 9")
     what = asked(
-        stage("gpu_burn", engine="built-in", size=SIZE, seconds=1.0),
+        stage("gpu_burn", engine="cuda", size=SIZE, seconds=1.0),
         swap={str(START_S): "3"},
     )
     seen = Burning(what, sys.executable).join()
@@ -254,7 +254,7 @@ def test_without_nvml_cuda_counts(node, libraries, tmp_path, monkeypatch):
     assert {burn.power_w for burn in seen.facts} == {None}
 
 
-@pytest.mark.parametrize("engine", ["auto", "built-in"])
+@pytest.mark.parametrize("engine", ["auto", "cuda", "rvs", "agfhc", "ascend-dmi", "dcgmi"])
 def test_no_engine_is_no_pass(node, monkeypatch, engine):
     monkeypatch.delenv("LD_LIBRARY_PATH")
     if shutil.which("nvidia-smi"):
@@ -304,7 +304,7 @@ def test_auto_goes_on_where_pytorch_sees_no_gpu(node, tmp_path):
     seen = burning(engine="auto", python=torch).join()
     assert not seen.troubles
     assert {burn.engine for burn in seen.facts} == {"built-in CUDA"}
-    alone = burning(engine="pytorch", python=torch).join()
+    alone = burning(engine="torch", python=torch).join()
     assert [trouble.detail for trouble in alone.troubles] == ["PyTorch sees no accelerator"]
 
 
@@ -379,7 +379,7 @@ def test_a_gpu_that_breaks_among_its_partners_is_told(node):
 
 @pytest.mark.parametrize(
     ("knob", "value"),
-    [("engine", "cuda"), ("size", 1000), ("size", 1 << 15), ("share", 90), ("share", 0)],
+    [("engine", "built-in"), ("size", 1000), ("size", 1 << 15), ("share", 90), ("share", 0)],
 )
 def test_a_knob_that_cannot_be_so_is_refused(knob, value):
     what = stage("gpu_burn", **{knob: value})

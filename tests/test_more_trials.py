@@ -264,7 +264,8 @@ def test_all_nodes_are_loaded_together_or_none(folder):
         ("nic_loopback", {"engine": "iperf"}, "engine"),
         ("power_step", {"period_s": 0.01}, "period_s"),
         ("power_step", {"duty": 1.0}, "duty"),
-        ("dcgm_diag", {"level": 7}, "level"),
+        ("gpu_burn", {"engine": "dcgmi", "level": 5}, "level"),
+        ("gpu_burn", {"engine": "ascend-dmi", "precision": "fp64"}, "precision"),
     ],
 )
 def test_knobs_that_cannot_be_are_refused_before_anything_runs(trial, knobs, names):

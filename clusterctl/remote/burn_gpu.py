@@ -1,20 +1,26 @@
-"""Load every GPU, by PyTorch where there is one that sees them, else by the built-in CUDA engine.
+"""Load every GPU by the engine that was asked for, or by the best that is here.
 
-Arguments: engine (auto, pytorch, built-in), seconds, seed, precision, size, share of the memory,
-then an interpreter that has torch or nothing, and the seconds that starting may take.  PyTorch
-tests no memory: where the driver is here, the built-in engine does that first.
+Arguments: engine, seconds, seed, precision, size, share of the memory, device (auto, or torch's
+name of it), level of the makers' tools, what those may take (JSON: engine -> seconds), the seconds
+that starting may take, then an interpreter that has torch or nothing.  PyTorch tests no memory:
+where the driver is here, the built-in engine does that first.
 """
 
+import json
 import os
 import sys
 
 import burn_cuda
 import burn_torch
 import trial
+import vendor_burns
 from cuda_workers import be
 from trial import end, say, trouble
 
 FILE = "cuda/burn.ptx"
+# As in trials/gpu_burn.py, which says why in this order.
+VENDORS = ("ascend-dmi", "rvs", "agfhc", "dcgmi")
+ABSENT = "no engine: %s is not installed"
 
 
 def pytorch(words):
@@ -37,10 +43,10 @@ def pytorch(words):
     return rows[:-1] if whole else rows, whole
 
 
-def by_pytorch(engine, words):
+def by_pytorch(words, last):
     """False where another engine may have more luck: there is no PyTorch, or it sees nothing."""
     rows, whole = pytorch(words)
-    if engine == "auto" and whole and all(row[:2] == ["trouble", "missing"] for row in rows):
+    if not last and whole and all(row[:2] == ["trouble", "missing"] for row in rows):
         return False
     for row in rows:
         say(*row)
@@ -49,27 +55,58 @@ def by_pytorch(engine, words):
     return True
 
 
-def main(engine, seconds, seed, precision, size, share, python, start_s):
+def by_vendor(engine, seconds, precision, level, most_s):
+    if engine == "ascend-dmi":
+        vendor_burns.ascend_dmi(seconds, precision, most_s)
+    else:
+        {"dcgmi": vendor_burns.dcgmi, "rvs": vendor_burns.rvs, "agfhc": vendor_burns.agfhc}[engine](
+            level, most_s
+        )
+
+
+def cuda(seconds, built_in, modes, start_s):
     ptx = FILES[FILE]  # noqa: F821 - comes along with the question
-    seconds, here = float(seconds), burn_cuda.installed()
-    built_in = (int(seed), precision, int(size), float(share))
-    slack_s = min(burn_cuda.SLACK_S, float(start_s))
-    if engine == "built-in":
-        if here:
-            burn_cuda.burn(ptx, seconds, *built_in, slack_s=slack_s)
-        else:
-            trouble("missing", "no engine: libcuda.so.1 is not installed")
-        end()
-        return
+    slack_s = min(burn_cuda.SLACK_S, start_s)
+    burn_cuda.burn(ptx, seconds, *built_in, modes=modes, slack_s=slack_s)
+
+
+def by_torch_or_cuda(engine, seconds, built_in, device, start_s, python):
+    """Whether one of them was here; PyTorch that was asked for by name is, whatever it says."""
+    here = device == "auto" and burn_cuda.installed()
     torch_s = seconds * (0.75 if here else 1)
     if here:
-        burn_cuda.burn(ptx, seconds - torch_s, *built_in, modes=("memory",), slack_s=slack_s)
-    words = (python, str(torch_s), seed, precision, size, "auto", start_s)
-    if not by_pytorch(engine, words):
-        if here:
-            burn_cuda.burn(ptx, torch_s, *built_in, modes=("gemm",), slack_s=slack_s)
+        cuda(seconds - torch_s, built_in, ("memory",), start_s)
+    seed, precision, size, _ = built_in
+    words = (python, str(torch_s), str(seed), precision, str(size), device, str(start_s))
+    if by_pytorch(words, engine == "torch"):
+        return True
+    if here:
+        cuda(torch_s, built_in, ("gemm",), start_s)
+    return here
+
+
+def main(engine, seconds, seed, precision, size, share, device, level, most_s, start_s, python):
+    seconds, start_s, most_s = float(seconds), float(start_s), json.loads(most_s)
+    built_in = (int(seed), precision, int(size), float(share))
+    if engine in VENDORS:
+        if vendor_burns.path_of(engine):
+            by_vendor(engine, seconds, precision, int(level), most_s[engine])
         else:
-            trouble("missing", "no engine: neither PyTorch with a GPU nor libcuda.so.1 is here")
+            trouble("missing", ABSENT % engine)
+    elif engine == "cuda":
+        if burn_cuda.installed():
+            cuda(seconds, built_in, ("memory", "gemm"), start_s)
+        else:
+            trouble("missing", ABSENT % burn_cuda.LIBRARY)
+    elif not by_torch_or_cuda(engine, seconds, built_in, device, start_s, python):
+        present = [name for name in VENDORS if name in most_s and vendor_burns.path_of(name)]
+        if present:
+            by_vendor(present[0], seconds, precision, int(level), most_s[present[0]])
+        else:
+            tools = ", ".join(most_s) or "anything else"
+            trouble(
+                "missing", ABSENT % ("PyTorch with a GPU, %s, or %s" % (burn_cuda.LIBRARY, tools))
+            )
     end()
 
 

@@ -13,10 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clusterctl.model import Burn, Fact, Group, Kind, Params, Question, Trial, Trouble
-from clusterctl.spelling import Unreadable, number, visible
-from clusterctl.sysfs import rows
-from clusterctl.trials.cpu_burn import SLACK_S, plan
+from clusterctl.model import Burn, Fact, Kind, Trouble
+from clusterctl.spelling import visible
 from clusterctl.trials.dcgm_limits import (
     CANNOT_FAIL,
     CONFIGURATION_TESTS,
@@ -56,43 +54,6 @@ class Complaint:
     text: str
     error_id: int | None = None
     severity: int | None = None
-
-
-def ask(_group: Group, _index: int, _seed: int, params: Params) -> Question:
-    level = int(str(params["level"]))
-    most_s = MOST_S[level]
-    return Question(
-        "dcgm_diag",
-        (str(level), str(most_s)),
-        script="burn_dcgmi",
-        modules=("trial",),
-        timeout_s=most_s + SLACK_S,
-        group="dcgm",
-    )
-
-
-def parse(stdout: str) -> Iterator[Fact | Trouble]:
-    """Rows `dcgmi`, exit code, seconds and `report`, JSON, in this order, or `trouble`."""
-    seconds, code = 0.0, ""
-    for row in rows(stdout):
-        if isinstance(row, Trouble):
-            yield row
-        elif row[0] == "trouble" and len(row) == 3:
-            yield Trouble(Kind.MISSING if row[1] == "missing" else Kind.EXIT, visible(row[2]))
-        elif row[0] == "dcgmi" and len(row) == 3:
-            code, seconds = row[1], time_in(row[2])
-        elif row[0] == "report" and len(row) == 2:
-            yield from report(row[1], seconds, code)
-        else:
-            shown = visible(" ".join(row), 200)
-            yield Trouble(Kind.UNREADABLE, f"not a row of ours: {shown!r}")
-
-
-def time_in(text: str) -> float:
-    try:
-        return max(0.0, number(text) or 0.0)
-    except Unreadable:
-        return 0.0
 
 
 def report(text: str, seconds: float, code: str) -> Iterator[Fact | Trouble]:
@@ -253,21 +214,3 @@ def verdict(part: str, gpu: Seen, engine: str, seconds: float) -> Fact | Trouble
         asked=1.0,
         detail=visible(f"{detail}; {notes}" if notes else detail, 1000),
     )
-
-
-def refuse(params: Params) -> str:
-    return "" if params["level"] in MOST_S else f"level: {params['level']!r} is not 1 to 4"
-
-
-TRIALS = (
-    Trial(
-        "dcgm_diag",
-        "dcgmi diag at a level from 1 to 4, less its known false alarms",
-        plan,
-        ask,
-        parse,
-        yields=(Burn,),
-        params={"level": 3},
-        refuse=refuse,
-    ),
-)

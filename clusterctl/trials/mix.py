@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from clusterctl.model import Bandwidth, Burn, Group, Params, Question, Trial
 from clusterctl.trials import cpu_burn, disk_burn, gpu_burn, memory_burn, nic_loopback
 from clusterctl.trials.cpu_burn import SLACK_S, plan
-from clusterctl.trials.rows import parse
+from clusterctl.trials.gpu_burn import parse
 
 # Accelerators last: who has none is not asked for them.
 LOADS = (
@@ -27,7 +27,7 @@ def asked(group: Group, index: int, seed: int, params: Params) -> Iterator[Quest
         "memory_burn": {"share": params["memory_share"]},
         "disk_burn": {"folder": params["folder"], "size_mib": params["size_mib"]},
         "nic_loopback": {"at_once": True},
-        "gpu_burn": {"python": params["python"]},
+        "gpu_burn": {"python": params["python"], "engine": gpu_burn.CHECKED},
     }
     for trial in LOADS:
         knobs = {**trial.params, **told, **own.get(trial.name, {})}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from clusterctl.model import Bandwidth, Burn, Fact, Kind, Trouble
-from clusterctl.spelling import Unreadable, number, visible, whole
+from clusterctl.model import Bandwidth, Burn, Fact, Kind, Latency, Trouble
+from clusterctl.spelling import Unreadable, count, number, visible, whole
 from clusterctl.sysfs import rows
 
 
@@ -90,24 +90,37 @@ LOOPBACK = {
     **{key: BANDWIDTH[key] for key in ("part", "engine", "gbit_s", "size_bytes", "seconds")},
     "crossed": truth,
 }
+# Of one direction of one path.
+FLOW = BANDWIDTH | {"both_ways": truth, "numa_node": tally}
+LATENCY = {
+    "part": name,
+    "engine": name,
+    "size_bytes": count,
+    "count": count,
+    **dict.fromkeys(("median_us", "p99_us"), measured),
+    **dict.fromkeys(("mean_us", "min_us", "max_us"), amount),
+}
 KINDS: dict[str, tuple[type[Fact], dict[str, Any]]] = {
     "burn": (Burn, BURN),
     "gpu_burn": (Burn, GPU_BURN),
     "bandwidth": (Bandwidth, BANDWIDTH),
     "loopback": (Bandwidth, LOOPBACK),
+    "flow": (Bandwidth, FLOW),
+    "latency": (Latency, LATENCY),
 }
 
 
 def parse(stdout: str) -> Iterator[Fact | Trouble]:
     """Rows `trouble`, kind, detail and perhaps a part are what the script itself could not do."""
     for row in rows(stdout):
-        if isinstance(row, Trouble):
-            yield row
-        elif row[0] == "trouble" and len(row) in (3, 4):
-            kind = Kind.MISSING if row[1] == "missing" else Kind.EXIT
-            yield Trouble(kind, visible(row[2]), *map(visible, row[3:]))
-        else:
-            yield fact(row)
+        yield row if isinstance(row, Trouble) else one_row(row)
+
+
+def one_row(row: tuple[str, ...]) -> Fact | Trouble:
+    if row[0] == "trouble" and len(row) in (3, 4):
+        kind = Kind.MISSING if row[1] == "missing" else Kind.EXIT
+        return Trouble(kind, visible(row[2]), *map(visible, row[3:]))
+    return fact(row)
 
 
 def fact(row: tuple[str, ...]) -> Fact | Trouble:

@@ -1,10 +1,9 @@
-"""Matrix products by PyTorch on every accelerator, every result checked."""
+"""What the engine PyTorch of gpu_burn is asked, and what it cannot be asked."""
 
 from __future__ import annotations
 
-from clusterctl.model import Burn, Group, Params, Question, Trial
-from clusterctl.trials.cpu_burn import SLACK_S, plan
-from clusterctl.trials.rows import parse
+from clusterctl.model import Group, Params, Question
+from clusterctl.trials.cpu_burn import SLACK_S
 
 # Importing torch from a network file system, starting drivers, making the factors on few cores.
 START_S = 120.0
@@ -13,7 +12,6 @@ SIZES = (64, 16384)  # up to 2^14 sums of 127 x 127 stay below 2^24 with room: e
 
 
 def ask(_group: Group, _index: int, seed: int, params: Params) -> Question:
-    """Also how `gpu_burn` asks for this engine."""
     seconds = float(str(params["seconds"]))
     words = [str(params[name]) for name in ("precision", "size", "device")]
     return Question(
@@ -32,23 +30,3 @@ def refuse(params: Params) -> str:
     if not SIZES[0] <= size <= SIZES[1]:
         return f"size: {size} is not between {SIZES[0]} and {SIZES[1]}"
     return ""
-
-
-TRIALS = (
-    Trial(
-        "torch_burn",
-        "GEMM by the node's PyTorch on every accelerator; results equal bit by bit",
-        plan,
-        ask,
-        parse,
-        yields=(Burn,),
-        params={
-            "seconds": 60.0,
-            "precision": "bf16",
-            "size": 8192,
-            "device": "auto",
-            "python": "",
-        },
-        refuse=refuse,
-    ),
-)

@@ -42,8 +42,8 @@ pytestmark = [
 
 
 def burned(trial: str = "gpu_burn", **params: object) -> Observation:
-    engine = {"engine": "built-in"} if trial == "gpu_burn" else {}
-    what = asked(stage(trial, seconds=SECONDS, **engine, **params), timeout_s=200)
+    engine = {"engine": "cuda"} if trial == "gpu_burn" else {}
+    what = asked(stage(trial, seconds=SECONDS, **{**engine, **params}), timeout_s=200)
     seen = Burning(what, sys.executable).join()
     for burn in seen.facts:
         print(f"\n{burn}")
@@ -85,7 +85,7 @@ def test_the_digest_is_the_same_every_time_and_on_every_gpu(first):
 
 @pytest.mark.skipif(not torch_sees_a_gpu(), reason="no PyTorch that sees a GPU, so no cuBLAS")
 def test_its_speed_against_cublas_on_the_same_card(first):
-    theirs = of(burned("torch_burn", precision="bf16", size=8192), "tflop_s")
+    theirs = of(burned(engine="torch", precision="bf16", size=8192), "tflop_s")
     for part, mine in of(first, "tflop_s").items():
         ratio = mine.rate / theirs[part].rate
         print(
