@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -43,7 +44,7 @@ def family(monkeypatch) -> Iterator[str]:
 
 
 def pair(streams: int = 2, seconds: float = 0.5) -> Stage:
-    return stage("pair_bandwidth", streams=streams, seconds=seconds)
+    return stage("pair_bandwidth", streams=streams, seconds=seconds, engine="built-in")
 
 
 def both(
@@ -80,8 +81,8 @@ def test_each_side_reports_what_it_received(streams, family):
         assert fact.engine == f"built-in TCP, {streams} streams"
         assert fact.gbit_s > 0.1
         assert fact.seconds == pytest.approx(0.4)
-        assert len(fact.samples_gbit_s) == 8
-        assert sum(fact.samples_gbit_s) / 8 == pytest.approx(fact.gbit_s, rel=0.01)
+        assert len(fact.samples_gbit_s) == 20
+        assert sum(fact.samples_gbit_s) / 20 == pytest.approx(fact.gbit_s, rel=0.01)
         assert fact.retransmits >= 0
     assert statuses(listener, caller) <= {"pass", "skip"}
 
@@ -96,6 +97,51 @@ def test_partners_meet_by_ipv6_and_by_name(family):
     for address in ("::1", "localhost"):
         group = (Node("a", "192.0.2.1", labels={"data_address": address}), Node("b", "192.0.2.2"))
         assert [fact_of(one).part for one in both(pair(1), group)] == ["b>a", "a>b"]
+
+
+# ----------------------------------------------------------------------------- what they agree on
+
+
+@pytest.mark.skipif(not shutil.which("iperf3"), reason="needs iperf3")
+def test_iperf3_carries_both_directions_and_each_side_reports_what_came(family):
+    listener, caller = both(stage("pair_bandwidth", engine="iperf3", seconds=2.0, streams=2))
+    to_a, to_b = fact_of(listener), fact_of(caller)
+    assert (to_a.part, to_b.part) == ("b>a", "a>b")
+    for fact in (to_a, to_b):
+        assert re.fullmatch(r"iperf 3\.[\d.]+\S*, 2 streams", fact.engine)
+        assert fact.gbit_s > 0.1
+        assert len(fact.samples_gbit_s) >= 5
+
+
+def test_both_ways_at_once_is_said_so(family):
+    what = stage("pair_bandwidth", engine="built-in", seconds=0.5, directions="both")
+    for fact in map(fact_of, both(what)):
+        assert fact.both_ways
+        assert fact.engine == "built-in TCP, 4 streams"
+        assert fact.gbit_s > 0.1
+
+
+def test_auto_takes_what_both_have_and_names_it(family):
+    listener, caller = both(stage("pair_bandwidth", seconds=1.0, streams=2))
+    assert fact_of(listener).engine == fact_of(caller).engine != ""
+
+
+def test_an_engine_that_is_absent_is_missing_with_the_reason(family):
+    for seen in both(stage("pair_bandwidth", engine="perftest")):
+        assert not seen.facts
+        assert {one.kind for one in seen.troubles} == {Kind.MISSING}
+        assert "no active RDMA port" in seen.troubles[0].detail
+    assert statuses(seen) == {"unknown"}
+
+
+def test_latency_is_half_a_round_trip(family):
+    listener, caller = both(stage("pair_latency", seconds=0.5))
+    assert listener.facts + listener.troubles == ()
+    fact = fact_of(caller)
+    assert (fact.part, fact.engine, fact.size_bytes) == ("b>a", "built-in TCP", 64)
+    assert 0 < fact.min_us <= fact.median_us <= fact.p99_us <= fact.max_us
+    assert fact.min_us <= fact.mean_us <= fact.max_us
+    assert fact.count >= 10
 
 
 # ----------------------------------------------------------------------------- over a real link

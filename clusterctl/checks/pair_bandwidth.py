@@ -33,7 +33,7 @@ from clusterctl.verdicts import (
 
 APART = "pair each of the two with a node known to be good: the slow one takes it along"
 ITSELF = "see the port's PCIe width, generation and errors; then another slot, then return it"
-Key = tuple[str, str, int | None, str]
+Key = tuple[str, str, int | None, str, bool]
 
 
 def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
@@ -59,13 +59,15 @@ def of_partner(verdict: Verdict, nodes: Collection[str]) -> Iterator[Verdict]:
     """One end measured it; one pair alone cannot clear the other end."""
     if verdict.status is Status.FAIL:
         for end in verdict.part.split(">"):
-            if end in nodes and end != verdict.node:
-                yield replace(verdict, node=end)
+            node = end.partition("/")[0]
+            if node in nodes and node != verdict.node:
+                yield replace(verdict, node=node)
 
 
 def alike(evidence: Evidence, seen: Bandwidth) -> Key:
     """Paths among themselves, and in loopback the same port of like nodes."""
-    return make(evidence), seen.engine, seen.size_bytes, "" if ">" in seen.part else seen.part
+    part = "" if ">" in seen.part else seen.part
+    return make(evidence), seen.engine, seen.size_bytes, part, seen.both_ways
 
 
 def intact(evidence: Evidence, seen: Bandwidth) -> Iterator[Verdict]:

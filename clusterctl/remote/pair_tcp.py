@@ -1,38 +1,42 @@
-"""TCP bandwidth between two nodes, each direction apart; each side reports what it received.
+"""Two nodes that find each other, and plain TCP between them, one process a stream.
 
-Arguments: listen|call, address, ports, secret, seconds, streams, name of the direction to me,
-seconds for the partners to find each other, seconds without a byte.
-One process a stream: one Python process cannot fill a fast link.  First the caller sends, then the
-listener.  The first fifth of each direction is warm-up and not counted.
+It travels beside pair.py and loop_nic.py.  One Python process cannot fill a fast link.  The first
+fifth of each turn is warm-up and not counted.
 """
 
 import os
 import select
 import socket
 import struct
-import sys
 import time
 
-from trial import crew, end, tell, trouble
+from near_nic import interface_of
+from trial import crew
 
 GREETING_S = 5.0  # for the partner to answer: anybody may listen at a port
 BLOCK = 1 << 18
 WARM_UP = 0.2
-SAMPLES = 8
+SAMPLES = 20
 # Behind the last block: bytes sent before it, and segments sent again.  A stream that ends without
 # was cut, whatever it carried until then.
 TRAILER = struct.Struct("<QI")
+SO_BINDTODEVICE = 25  # asm-generic/socket.h
 RETRANSMITS_AT = 100  # tcpi_total_retrans in struct tcp_info, linux/tcp.h
 
 
 # ----------------------------------------------------------------------------- meeting
 
 
-def serve(ports):
-    """A socket at the first port that is free.  IPv6 takes IPv4 callers too, where there is any."""
+def serve(ports, bind=""):
+    """A socket at the first port that is free, at one address or at all of them.
+
+    IPv6 takes IPv4 callers too, where there is any.
+    """
     why = None
+    anywhere = ((socket.AF_INET6, "::"), (socket.AF_INET, ""))
+    places = ((family_of(bind), bind),) if bind else anywhere
     for port in ports:
-        for family, anywhere in ((socket.AF_INET6, "::"), (socket.AF_INET, "")):
+        for family, address in places:
             try:
                 server = socket.socket(family, socket.SOCK_STREAM)
             except OSError as error:
@@ -42,27 +46,31 @@ def serve(ports):
                 if family == socket.AF_INET6:
                     server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
                 server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                server.bind((anywhere, port))  # partners may know us by a translated address
-                server.listen(16)
+                server.bind((address, port))  # partners may know us by a translated address
+                server.listen(64)
                 return server
             except OSError as error:
                 why = error
                 server.close()
-    raise OSError("cannot listen at port %s: %s" % (" ".join(map(str, ports)), why))
+    where = (bind + " " if bind else "") + "port " + " ".join(map(str, ports))
+    raise OSError("cannot listen at %s: %s" % (where, why))
 
 
-def listen(ports, secret, streams, meeting_s):
-    """The partner's streams, in order; who knows no secret is shown the door."""
-    server = serve(ports)
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def meet(server, secret, numbers, meeting_s):
+    """The partner's streams of these numbers, in order; who knows no secret is shown the door."""
     finish = time.monotonic() + meeting_s
     met, strangers, spoken = {}, 0, {}  # by number of the stream; still in mid-greeting
-    while len(met) < streams:
+    while len(met) < len(numbers):
         left = finish - time.monotonic()
         if left <= 0:
             raise OSError(
                 "the partner did not come within %d s: %d of %d streams, %d strangers; if this "
                 "node has another address for data, label it data_address"
-                % (meeting_s, len(met), streams, strangers)
+                % (meeting_s, len(met), len(numbers), strangers)
             )
         for one in select.select([server, *spoken], [], [], left)[0]:
             if one is server:
@@ -75,14 +83,15 @@ def listen(ports, secret, streams, meeting_s):
                 spoken[one] = said
                 continue
             del spoken[one]
-            if over and said.startswith(secret):
+            number = struct.unpack("<I", said[-4:])[0] if over else None
+            if over and said.startswith(secret) and number in numbers:
                 one.settimeout(GREETING_S)
                 one.sendall(secret[::-1])
-                met[struct.unpack("<I", said[-4:])[0]] = one
+                met[number] = one
             else:
                 strangers += 1
                 one.close()
-    return [met[number] for number in sorted(met)]
+    return [met[number] for number in numbers]
 
 
 def overhear(peer, said, length):
@@ -95,12 +104,16 @@ def overhear(peer, said, length):
     return (said + part, len(said + part) == length) if part else (b"-", False)
 
 
-def call(address, ports, secret, number, finish):
-    """One stream to the partner, who shows that it is the partner."""
+def call(address, ports, secret, number, finish, bind="", from_port=0):
+    """One stream to the partner, who shows that it is the partner.
+
+    `bind`: from this address of ours, through the interface that has it; `from_port`: so that a
+    fabric which hashes ports sends it the same way again.
+    """
     while True:
         for port in ports:
             try:
-                peer = socket.create_connection((address, port), timeout=GREETING_S)
+                peer = reach(address, port, bind, from_port)
             except OSError as error:
                 why = error
                 continue
@@ -119,6 +132,32 @@ def call(address, ports, secret, number, finish):
                 "data_address" % (where, why)
             )
         time.sleep(0.1)
+
+
+def reach(address, port, bind, from_port):
+    if not bind and not from_port:
+        return socket.create_connection((address, port), timeout=GREETING_S)
+    peer = socket.socket(family_of(bind or address), socket.SOCK_STREAM)
+    try:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stay_on(peer, bind)
+        peer.settimeout(GREETING_S)
+        peer.bind((bind, from_port))
+        peer.connect((address, port))
+    except OSError:
+        peer.close()
+        raise
+    return peer
+
+
+def stay_on(peer, bind):
+    """Where two rails share a network, the route alone would choose the first of them."""
+    name = interface_of(bind) if bind else ""
+    if name and name != "lo":
+        try:
+            peer.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, name.encode() + b"\0")
+        except OSError:
+            pass  # only root may on older kernels; the route decides
 
 
 def exactly(peer, count):
@@ -171,32 +210,39 @@ def receive(peer, seconds):
     return [TRAILER.unpack(tail)[1], *counts]
 
 
-def stream(peers, number, role, seconds, stall_s, ready, go):
-    """Both directions of one stream, in its own process."""
+FORWARD, BACKWARD = "forward", "backward"  # the caller sends; the listener does
+
+
+def sends(role, turn):
+    return (role == "call") == (turn == FORWARD)
+
+
+def stream(peers, number, role, turns, seconds, stall_s, ready, go):
+    """The turns of one stream, in its own process; what it received of each turn."""
     for other in peers[:number] + peers[number + 1 :]:
         other.close()  # when its own process is gone, the partner must see it
     peer = peers[number]
     peer.settimeout(stall_s)
-    if role == "call":
+    row = []
+    for place, turn in enumerate(turns):
+        if not sends(role, turn):
+            row += receive(peer, seconds)
+            continue
+        if place:
+            # Nobody sends while another stream still drains: each turn has the link for itself.
+            os.close(ready)
+            os.read(go, 1)
         send(peer, seconds)
-        return receive(peer, seconds)
-    row = receive(peer, seconds)
-    # Nobody sends while another stream still drains: each direction has the link for itself.
-    os.close(ready)
-    os.read(go, 1)
-    send(peer, seconds)
-    peer.recv(1)  # the partner has read all of it when it hangs up
+    if sends(role, turns[-1]) and peer.recv(1):  # the partner has read it all when it hangs up
+        raise OSError("the partner spoke out of turn")
     return row
 
 
-def main(role, address, ports, secret, seconds, streams, direction, meeting_s, stall_s):
-    secret = secret.encode()
-    ports = [int(port) for port in ports.split(",")]
-    if role == "listen":
-        peers = listen(ports, secret, streams, meeting_s)
-    else:
-        finish = time.monotonic() + meeting_s
-        peers = [call(address, ports, secret, number, finish) for number in range(streams)]
+def carry(peers, turns, role, seconds, stall_s):
+    """Every stream its turns, `turns[number]`; rows of what each one received, or None: it broke.
+
+    A row is segments sent again by the partner, then the bytes of each of SAMPLES slices.
+    """
     go, ready = os.pipe()  # `go` ends when every process has closed its copy of `ready`
 
     def started():
@@ -205,38 +251,16 @@ def main(role, address, ports, secret, seconds, streams, direction, meeting_s, s
             peer.close()
 
     told = crew(
-        lambda number: stream(peers, number, role, seconds, stall_s, ready, go),
-        range(streams),
+        lambda number: stream(peers, number, role, turns[number], seconds, stall_s, ready, go),
+        range(len(peers)),
         started,
     )
-    if len(told) < streams:
-        trouble("exit", "%d of %d streams broke off" % (streams - len(told), streams))
-        return
+    os.close(go)
+    return [told.get(number) for number in range(len(peers))]
+
+
+def summed(rows, seconds):
+    """(Gbit/s of every slice, segments sent again) of the streams that received."""
     slice_s = seconds * (1 - WARM_UP) / SAMPLES
-    again, *slices = [sum(column) for column in zip(*told.values())]
-    samples = [count * 8 / slice_s / 1e9 for count in slices]
-    tell(
-        "bandwidth",
-        part=direction,
-        engine="built-in TCP, %d streams" % streams,
-        gbit_s=sum(samples) / SAMPLES,
-        size_bytes=BLOCK,
-        seconds=seconds * (1 - WARM_UP),
-        samples_gbit_s=" ".join("%.6g" % sample for sample in samples),
-        retransmits=again,
-    )
-
-
-if __name__ == "__main__":
-    try:
-        main(
-            *sys.argv[1:5],
-            float(sys.argv[5]),
-            int(sys.argv[6]),
-            sys.argv[7],
-            float(sys.argv[8]),
-            float(sys.argv[9]),
-        )
-    except OSError as error:
-        trouble("exit", error)
-    end()
+    again, *slices = [sum(column) for column in zip(*rows)]
+    return [count * 8 / slice_s / 1e9 for count in slices], again

@@ -1,18 +1,16 @@
-"""Nodes in pairs, each direction apart, over plain TCP."""
+"""Nodes in pairs: what each direction carries, and how long a message takes."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from clusterctl.model import Bandwidth, Group, Node, Params, Question, Round, Trial
-from clusterctl.trials.cpu_burn import SLACK_S
+from clusterctl.model import Bandwidth, Group, Latency, Node, Params, Question, Round, Trial
+from clusterctl.trials.flows import ENGINES, MEMORIES, Flow, ask_flow, meeting, rail_addresses
 from clusterctl.trials.rows import parse
 
-FIRST_PORT, PORTS = 20000, 10000  # below Linux's ephemeral range, so no client socket is in the way
-MEETING_S = 30.0  # partners start when their own conversation does
-STALL_S = 20.0  # without a byte; there are two directions
+DIRECTIONS = ("apart", "both")
+LATENCY_ENGINES = ("auto", "perftest", "built-in")
 
 
 def plan(nodes: Sequence[Node], rng: Random) -> Iterator[Round]:
@@ -26,45 +24,87 @@ def plan(nodes: Sequence[Node], rng: Random) -> Iterator[Round]:
             yield ((order[-1], order[0]),)
 
 
-def data_address(node: Node) -> str:
-    """Where partners reach it: the label `data_address`, else as we do."""
-    return node.labels.get("data_address") or node.host
-
-
 def ask(group: Group, index: int, seed: int, params: Params) -> Question:
-    """Member 0 listens; member 1 calls, then each sends in turn."""
-    me, peer = group[index], group[1 - index]
-    secret = hashlib.sha256(f"{seed} {group[0].name} {group[1].name}".encode()).hexdigest()
-    ports = [FIRST_PORT + int(secret[at : at + 8], 16) % PORTS for at in (0, 8, 16)]
-    seconds = float(str(params["seconds"]))
-    return Question(
-        "pair_bandwidth",
-        (
-            "listen" if index == 0 else "call",
-            data_address(group[0]),
-            ",".join(map(str, ports)),  # the first that is free where member 0 listens
-            secret,
-            str(seconds),
-            str(params["streams"]),
-            f"{peer.name}>{me.name}",
-            str(MEETING_S),
-            str(STALL_S),
-        ),
-        script="pair_tcp",
-        modules=("trial",),
-        timeout_s=2 * seconds + MEETING_S + 2 * STALL_S + SLACK_S,
+    """Member 0 listens; member 1 calls, then each sends in turn, or both at once."""
+    return question(group, index, seed, params, way=str(params["directions"]))
+
+
+def ask_latency(group: Group, index: int, seed: int, params: Params) -> Question:
+    told = {**params, "streams": 1, "memory": "host"}
+    size = int(str(params["size_bytes"]))
+    return question(group, index, seed, told, way="latency", size_bytes=size)
+
+
+def question(
+    group: Group, index: int, seed: int, params: Params, *, way: str, size_bytes: int = 64
+) -> Question:
+    flow = Flow(group[1].name, group[0].name, rail_addresses(group[0])[0])
+    secret, ports = meeting(f"{seed} {group[0].name} {group[1].name}")
+    return ask_flow(
+        flow,
+        listener=index == 0,
+        secret=secret,
+        ports=ports,
+        seconds=float(str(params["seconds"])),
+        streams=int(str(params["streams"])),
+        engine=str(params["engine"]),
+        way=way,
+        memory=str(params["memory"]),
+        size_bytes=size_bytes,
     )
+
+
+def refuse(params: Params) -> str:
+    return none_of(params, engine=ENGINES, directions=DIRECTIONS, memory=MEMORIES) or too_few(
+        params, seconds=0.1, streams=1
+    )
+
+
+def refuse_latency(params: Params) -> str:
+    return none_of(params, engine=LATENCY_ENGINES) or too_few(params, seconds=0.1, size_bytes=1)
+
+
+def none_of(params: Params, **choices: Sequence[str]) -> str:
+    for key, known in choices.items():
+        if params[key] not in known:
+            return f"{key}: {params[key]!r} is none of {', '.join(known)}"
+    return ""
+
+
+def too_few(params: Params, **least: float) -> str:
+    for key, bound in least.items():
+        if float(str(params[key])) < bound:
+            return f"{key}: {params[key]} is less than {bound:g}"
+    return ""
 
 
 TRIALS = (
     Trial(
         "pair_bandwidth",
-        "built-in TCP engine: one round of disjoint pairs, both directions apart",
+        "disjoint pairs by perftest, iperf3 or built-in TCP, both directions apart or at once",
         plan,
         ask,
         parse,
         yields=(Bandwidth,),
-        params={"seconds": 5.0, "streams": 4},
+        params={
+            "seconds": 5.0,
+            "streams": 4,
+            "engine": "auto",
+            "directions": "apart",
+            "memory": "host",
+        },
         partners=2,
+        refuse=refuse,
+    ),
+    Trial(
+        "pair_latency",
+        "half a round trip between disjoint pairs, by perftest or built-in TCP",
+        plan,
+        ask_latency,
+        parse,
+        yields=(Latency,),
+        params={"seconds": 2.0, "size_bytes": 64, "engine": "auto"},
+        partners=2,
+        refuse=refuse_latency,
     ),
 )
