@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from clusterctl.model import Finding, Run, Severity, Status, UserError
+from clusterctl.model import Finding, Limit, Run, Severity, Status, UserError
 from clusterctl.yaml_files import nearest, read_mapping, refuse_unknown
 
 
@@ -31,13 +32,14 @@ NO_PARTNER = "stage-without-partner"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Met by a finding of that check (a pattern) with that status and severity, where given."""
+    """Met by a finding of that check, part and actual (patterns), status and severity."""
 
     name: str
     verdict: Decision
     source: str
     check: str = "*"
     part: str = "*"
+    actual: str = "*"
     status: Status | None = None
     severity: Severity | None = None
 
@@ -46,6 +48,7 @@ class Rule:
         return (
             fnmatchcase(finding.check, self.check)
             and fnmatchcase(verdict.part, self.part)
+            and fnmatchcase(verdict.actual, self.actual)
             and self.status in {None, verdict.status}
             and self.severity in {None, verdict.severity}
             and verdict.status not in {Status.PASS, Status.SKIP}
@@ -101,10 +104,18 @@ def shipped_rules() -> tuple[Rule, ...]:
     return load(resources.files("clusterctl.expected") / "verdict.yml")
 
 
+@cache
+def samples_share() -> Limit:
+    """Of the samples due under load, how many there must be."""
+    path = resources.files("clusterctl.expected") / "verdict.yml"
+    given = read_mapping(path)["limits"]["samples_share"]
+    return Limit(float(given["value"]), str(given["source"]))
+
+
 def load(path: Traversable) -> tuple[Rule, ...]:
     """Raises UserError with file, rule and the nearest valid word."""
     given = read_mapping(path)
-    refuse_unknown(str(path), given, ("rules",))
+    refuse_unknown(str(path), given, ("rules", "limits"))
     return tuple(rule(f"{path}: rules", entry) for entry in entries(path, given))
 
 
@@ -117,7 +128,7 @@ def entries(path: Traversable, given: Mapping[str, Any]) -> Iterable[Any]:
 def rule(where: str, given: object) -> Rule:
     if not isinstance(given, dict):
         raise UserError(f"{where}: expected keys and values, found {given!r}")
-    known = ("name", "verdict", "source", "check", "part", "status", "severity")
+    known = ("name", "verdict", "source", "check", "part", "actual", "status", "severity")
     refuse_unknown(where, given, known)
     for key in known[:3]:
         if not given.get(key):
@@ -136,6 +147,7 @@ def rule(where: str, given: object) -> Rule:
         source=cells["source"],
         check=cells.get("check", "*"),
         part=cells.get("part", "*"),
+        actual=cells.get("actual", "*"),
         status=Status(cells["status"]) if "status" in cells else None,
         severity=Severity(cells["severity"]) if "severity" in cells else None,
     )

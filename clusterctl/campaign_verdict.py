@@ -9,12 +9,14 @@ from functools import reduce
 from pathlib import Path
 from statistics import median
 
-from clusterctl import campaign_folder
+from clusterctl import campaign_folder, sampled
+from clusterctl.acceptance import samples_share
 from clusterctl.campaign import Case, wanted_s
 from clusterctl.journal import Step
 from clusterctl.judge import Past, judge
 from clusterctl.limits import Sku
 from clusterctl.model import (
+    Accelerator,
     Burn,
     Fact,
     Finding,
@@ -33,8 +35,10 @@ from clusterctl.model import (
 from clusterctl.observe import hear, observe
 from clusterctl.run import BUSY, as_probe, refusal, together
 from clusterctl.transport.replay import Replay
+from clusterctl.verdicts import number_in
 
 BURNT, REBOOTED, TRACES, STEPS = "burnt_time", "unexpected_reboot", "traces", "soak_steps"
+SAMPLES, CLOCK = "samples", "clock_stepped"
 NOBODY = Trouble(Kind.CUT, "the step never ended")
 
 
@@ -158,14 +162,22 @@ def verdict(opening: Run, told: Iterable[Told], skus: Sequence[Sku], now: dateti
     cases: list[Case] = []
     before: list[Observation] = []
     seen: list[Observation] = []
+    watched: list[sampled.Known] = []
     for one in told:
         cases.append(one.case)
+        first = one.before or one.seen
+        watched.append(sampled.Known(one.case.node, first, one.case.course.watched))
         before += one.before
         seen += one.seen
     spans = [span_s(case) for case in cases if {"gate", "read"} <= case.times.keys()]
     past = Past(before, median(spans) if spans else None)
     findings = judge(playbook, nodes, seen, probes=probes_of(playbook), skus=skus, past=past)
+    findings += sampled.news(
+        findings, sampled.findings(watched, playbook, skus, now, seconds=past.seconds)
+    )
     findings += [one for case in cases for one in own_findings(case, playbook)]
+    findings += [one for case, known in zip(cases, watched, strict=True)
+                 for one in sampled_enough(case, known)]  # fmt: skip
     return replace(
         opening,
         finished=now,
@@ -209,12 +221,49 @@ def own_findings(case: Case, playbook: Playbook) -> Iterator[Finding]:
                 source="peers.md 3.12: a burn-in that a node does not stay up for is failed",
             ),
         )
+    if course.watched.jumps_s:
+        yield Finding(CLOCK, stepped(name, course.watched.jumps_s))
     if course.corrupt:
         yield Finding("journal", unsure(name, "journal", f"{course.corrupt} records are damaged"))
     if course.lives and not course.soaked and case.why == "burnt":
         yield Finding(STEPS, unsure(name, "soak", "no step of the soak came to its end"))
     if case.left:
         yield Finding(TRACES, unsure(name, "node", f"something may be left there: {case.why}"))
+
+
+def stepped(node: str, jumps_s: Sequence[float]) -> Verdict:
+    return Verdict(
+        node,
+        "clock",
+        Status.WARN,
+        expected="no step of the wall clock",
+        actual=", ".join(f"{jump_s:+g} s" for jump_s in jumps_s[:3]),
+        why=f"it was set {len(jumps_s)} times under load; burnt time does not go by it",
+        remedy="look at chrony and at who else sets the clock",
+        severity=Severity.OBSERVE,
+        source="the node's monotonic clock",
+    )
+
+
+def sampled_enough(case: Case, known: sampled.Known) -> Iterator[Finding]:
+    """Of the samples due under load, how many there are, and in how many NVML answered."""
+    burning, watched, limit = case.course.burning, known.watched, samples_share()
+    due, share = burning.due - 1, number_in(limit)  # one may fall on the edge of a step
+    cards = [fact for one in known.before for fact in one.facts
+             if isinstance(fact, Accelerator) and fact.vendor == "nvidia"]  # fmt: skip
+    seen = {"node": burning.got}
+    if cards:
+        seen["accelerators"] = burning.got - watched.blind if watched.answered else 0
+    for part, got in seen.items() if due >= 1 else ():
+        expected, actual = f"≥ {share:.0%} of {due:.0f} samples", f"{got} samples"
+        verdict = Verdict(case.node.name, part, Status.PASS, expected, actual, source=limit.source)
+        if got < share * due:
+            why = "under load nobody looked for so long: the sampler stood still, or NVML was mute"
+            verdict = replace(
+                unsure(case.node.name, part, why),
+                expected=expected, actual=actual, source=limit.source,
+            )  # fmt: skip
+        yield Finding(SAMPLES, verdict)
 
 
 def burnt(case: Case, playbook: Playbook) -> Verdict:

@@ -6,7 +6,7 @@ A finding is news where the reading before it did not give the same already.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -71,6 +71,7 @@ def findings(
 
     `seconds`: since that reading.
     """
+    known = [one for one in known if not one.watched.is_quiet]
     checks = tuple(one for one in playbook.checks if set(one.wants) <= set(KINDS))
     book = replace(playbook, checks=checks)
     nodes = [node for node, _, _ in known]
@@ -111,6 +112,19 @@ def failing(
     found = findings([known], playbook, skus, at, seconds=max(seconds, 3600.0))
     bad = [one for one in found if one.verdict.status is Status.FAIL]
     return f"{bad[0].check}: {bad[0].verdict.part}: {bad[0].verdict.actual}" if bad else ""
+
+
+def news(known: Sequence[Finding], more: Iterable[Finding]) -> Iterator[Finding]:
+    """Those of `more` that nobody says as loud already."""
+    rank = {Status.FAIL: 2, Status.UNKNOWN: 1, Status.WARN: 1}
+    said: dict[tuple[str, str, str], int] = {}
+    for one in known:
+        place = (one.check, one.verdict.node, one.verdict.part)
+        said[place] = max(said.get(place, 0), rank.get(one.verdict.status, 0))
+    for one in more:
+        place = (one.check, one.verdict.node, one.verdict.part)
+        if said.get(place, 0) < rank.get(one.verdict.status, 0):
+            yield one
 
 
 def gist(finding: Finding) -> tuple[str, str, str, Status]:
@@ -168,8 +182,7 @@ def risen(before: Sequence[Fact], watched: Watched) -> Iterator[Fact]:
 
 
 def total(watched: Watched, name: str, was: int) -> int:
-    counter = watched.counters.get(name)
-    return was + counter.rose if counter else was
+    return was + watched.rose.get(name, 0)
 
 
 def accelerator(card: Accelerator, watched: Watched) -> Accelerator:

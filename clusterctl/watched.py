@@ -7,6 +7,7 @@ the last sample and no more.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,10 +27,13 @@ AER = re.compile(r"/sys/bus/pci/devices/.*/aer_dev_[a-z]+")
 AER_TOTAL = re.compile(r"TOTAL_ERR_[A-Z]+ (\d{1,20})")
 HIGHEST = re.compile(r"gpu\d+\.(?:temp_c|temp_memory_c)")
 STATE = re.compile(
-    r"gpu\d+\.(?:remapped|pcie_gen|pcie_width)"
+    r"gpu\d+\.remapped"
     r"|/sys/.*/(?:state|phys_state|rate|current_link_width|current_link_speed)"
     r"|/sys/class/hwmon/.*_(?:alarm|fault)"
 )
+HWMON = re.compile(r"/sys/class/hwmon/.*_(?:alarm|fault)")
+HOT_C = 80  # and SLOWED: as in remote/sampler.py
+SLOWED = 0x8 | 0x20 | 0x40 | 0x80
 OK, BLIND = "ok", "blind"
 # Errors after which NVML has no more to say of a GPU (nvmlReturn_t).
 GONE = frozenset({"!GpuIsLost", "!ResetRequired", "!NotFound"})
@@ -37,34 +41,30 @@ LINES_AT_MOST = 1000
 
 
 @dataclass(slots=True)
-class Counter:
-    """It rose by `rose`, at least, since the first sample.  `boot`: of `last`."""
-
-    last: int
-    boot: str
-    rose: int = 0
-
-
-@dataclass(slots=True)
 class Watched:
     """`news`: something was learned that has not been judged; whoever judges takes it away.
 
+    `rose`: counter -> by how much, at least, since the first sample; not there: it did not.
     `gone`: GPU -> why NVML has no more to say of it.  `masks`: GPU -> every throttle reason of any
     sample.  `blind`: samples without NVML after it had answered.  `jumps_s`: of the wall clock.
-    `latest`: states, by name.
+    `latest`: states, by name; `changed`: those that were otherwise before.
     """
 
-    counters: dict[str, Counter] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
+    rose: dict[str, int] = field(default_factory=dict)
+    older: set[str] = field(default_factory=set)  # counters whose `last` is of another boot
     highest: dict[str, int] = field(default_factory=dict)
     masks: dict[str, int] = field(default_factory=dict)
     gone: dict[str, str] = field(default_factory=dict)
     latest: dict[str, Value] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
     lines: dict[tuple[float, str], None] = field(default_factory=dict)
     jumps_s: list[float] = field(default_factory=list)
     news: bool = False
     names: list[str] = field(default_factory=list)
     nvml: str = ""
-    boot: str = ""
+    boot: object = None
+    answered: bool = False  # NVML, ever
     blind: int = 0
 
     def learn(self, one: Record | Corrupt | Stretch) -> None:
@@ -72,13 +72,15 @@ class Watched:
             case Corrupt():
                 self.names = []
             case Record(_, "start", _, cells):
-                self.names, self.nvml, self.boot = [], "", str(cells.get("boot"))
+                self.names, self.nvml = [], ""
+                if cells.get("boot") != self.boot:
+                    self.boot, self.older = cells.get("boot"), set(self.last)
             case Stretch(_, times):
                 self.follow(one)
                 self.blind += len(times) if self.nvml == BLIND else 0
             case Record(_, "full", _, cells):
                 values = dict(named(cells.get("groups")))
-                self.names = list(values)
+                self.names = [sys.intern(name) for name in values]
                 self.take(values)
                 self.blind += self.nvml == BLIND
             case Record(_, "kernel", _, cells):
@@ -113,30 +115,45 @@ class Watched:
                 self.news |= mask != self.masks.get(name)
                 self.masks[name] = mask
             case "state":
-                self.news |= self.latest.get(name) != value
-                self.latest[name] = value
+                self.stand(name, value)
 
     def hear_word(self, name: str, value: str) -> None:
         match sort(name):
             case "aer" if found := AER_TOTAL.search(value):
                 self.count(name, int(found[1]))
             case "state":
-                self.news |= self.latest.get(name) != value
-                self.latest[name] = value
+                self.stand(name, value)
             case "nvml":
                 self.nvml = OK if value == OK else BLIND if self.nvml else ""
+                self.answered |= value == OK
         if value in GONE and (found := GPU.fullmatch(name)):
             self.news |= found[1] not in self.gone
             self.gone.setdefault(found[1], value[1:])
 
     def count(self, name: str, value: int) -> None:
-        known = self.counters.setdefault(name, Counter(value, self.boot))
-        rose, _ = risen(value, known.last)
-        if known.boot != self.boot and value < known.last:
-            rose = value  # a reboot is no wrap
-        known.rose += rose
-        known.last, known.boot = value, self.boot
-        self.news |= rose > 0
+        name = sys.intern(name)
+        last = self.last.get(name, value)
+        rose = value if value < last and name in self.older else risen(value, last)[0]
+        self.last[name] = value
+        self.older.discard(name)
+        if rose:
+            self.rose[name] = self.rose.get(name, 0) + rose
+            self.news = True
+
+    def stand(self, name: str, value: Value) -> None:
+        name = sys.intern(name)
+        if self.latest.get(name) != value:
+            self.news = True
+            self.changed |= {name} & self.latest.keys()
+            self.latest[name] = value
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing in it that a check could mind, so that a thousand healthy nodes cost nothing."""
+        hot = any(value >= HOT_C for value in self.highest.values())
+        slow = any(mask & SLOWED for mask in self.masks.values())
+        alarms = any(value and HWMON.fullmatch(name) for name, value in self.latest.items())
+        return not (self.rose or self.gone or self.lines or self.changed or hot or slow or alarms)
 
     def hear(self, lines: Any) -> None:
         """They may come again after a start."""

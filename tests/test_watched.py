@@ -72,11 +72,11 @@ def of(name: str, *values: object) -> Watched:
 )
 def test_a_counter_that_wraps_is_reset_or_reboots_never_falls_and_its_rise_is_seen(values, rose):
     watched = of(SYMBOLS, *values)
-    assert watched.counters[SYMBOLS].rose == rose
+    assert watched.rose.get(SYMBOLS, 0) == rose
     watched.news = False
     watched.learn(Record(9, "start", 0.0, {}))
     watched.learn(Record(10, "full", 1.0, {"groups": [["", [SYMBOLS], [values[-1]]]]}))
-    assert (watched.counters[SYMBOLS].rose, watched.news) == (rose, False)
+    assert (watched.rose.get(SYMBOLS, 0), watched.news) == (rose, False)
 
 
 def test_no_step_of_a_counter_is_negative():
@@ -87,9 +87,9 @@ def test_no_step_of_a_counter_is_negative():
 def test_a_stretch_without_news_is_not_looked_into():
     watched = of(SYMBOLS, 5)
     watched.learn(Stretch(1, [1.0], [b"[0,9]"]))
-    assert watched.counters[SYMBOLS].rose == 0
+    assert not watched.rose
     watched.learn(Stretch(2, [2.0], [b"[0,9]"], news=True))
-    assert watched.counters[SYMBOLS].rose == 4
+    assert watched.rose == {SYMBOLS: 4}
 
 
 # ----------------------------------------------------------------------------- the node's side
