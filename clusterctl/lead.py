@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from clusterctl import campaign, campaign_folder, supervision
+from clusterctl import campaign, campaign_folder, sampled, supervision
 from clusterctl.campaign import Case, Decision
 from clusterctl.campaign_verdict import every_stage, failing, reading, result
 from clusterctl.course import learn
@@ -393,12 +394,25 @@ class Leader:
         return case.soaks[-1] in case.course.soaks and case.course.soaking != case.soaks[-1]
 
     def advance(self, case: Case) -> None:
-        if not self.book.keep_going and (why := self.fails(case)):
+        if not self.book.keep_going and (why := self.samples_fail(case) or self.fails(case)):
             self.note(case, {"do": "end", "why": why, "failed": True})
             return
         for decision in campaign.decide(case, self.book):
             if not self.note(case, decision):
                 return
+
+    def samples_fail(self, case: Case) -> str:
+        """What the samples prove already; looked at when there is news in them."""
+        watched = case.course.watched
+        if not watched.news:
+            return ""
+        watched.news = False
+        before = reading(self.path, case.node, self.book, "before") or []
+        gate = datetime.fromisoformat(case.times["gate"])
+        seconds = (self.clock() - gate).total_seconds()
+        known = sampled.Known(case.node, before, watched)
+        why = sampled.failing(known, self.book, self.skus, self.clock(), seconds=seconds)
+        return why and f"samples: {why}"
 
     def fails(self, case: Case) -> str:
         """Judged once each, in order."""
