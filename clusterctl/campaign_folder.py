@@ -13,7 +13,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from clusterctl.transport.replay import Heard, heard, line
 log = logging.getLogger(__name__)
 
 DECISIONS, STOP = "decisions.jsonl", "stop"
+TAIL_BYTES, CHUNK_BYTES = 1 << 16, 4 << 20
 
 
 def is_campaign(path: Path) -> bool:
@@ -90,10 +92,23 @@ def is_led(path: Path) -> bool:
 def mend(path: Path) -> None:
     """Cut off what a killed controller wrote of its last line: nobody was told of it."""
     for file in (path / DECISIONS, *(path / "journals").glob("*.jsonl")):
-        data = file.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
+        size = file.stat().st_size
+        whole = end_of_lines(file, size)
+        if whole < size:
             os.truncate(file, whole)
+
+
+def end_of_lines(path: Path, size: int) -> int:
+    """Behind the last whole line; a journal of three days is not read for that."""
+    with path.open("rb") as file:
+        end = size
+        while end > 0:
+            begin = max(0, end - TAIL_BYTES)
+            file.seek(begin)
+            if (found := file.read(end - begin).rfind(b"\n")) >= 0:
+                return begin + found + 1
+            end = begin
+    return 0
 
 
 def append(path: Path, data: bytes) -> bool:
@@ -168,16 +183,42 @@ def decisions(path: Path) -> list[Decision]:
 def cases(path: Path, nodes: Sequence[Node]) -> dict[str, Case]:
     """Every node as its files tell it."""
     found = {node.name: Case(node) for node in nodes}
-    taken = [one for one in decisions(path) if one.get("node") in found]
+    taken = by_node(decisions(path))
     for name, case in found.items():
-        file = journal_of(path, name)
-        if file.exists():
-            data = file.read_bytes()
-            bases = [one["base"] for one in taken if one["node"] == name and one["do"] == "start"]
-            ends = [*bases[1:], data.rfind(b"\n") + 1]
-            for start, end in zip(bases or [0], ends, strict=True):
-                case.course.last = None
-                learn(case.course, data[start:end])
-    for decision in taken:
-        apply(found[decision["node"]], decision)
+        catch_up(path, case, taken.get(name, ()))
     return found
+
+
+def by_node(taken: Iterable[Decision]) -> Mapping[str, list[Decision]]:
+    found: defaultdict[str, list[Decision]] = defaultdict(list)
+    for one in taken:
+        found[one.get("node", "")].append(one)
+    return found
+
+
+def catch_up(path: Path, case: Case, taken: Iterable[Decision]) -> None:
+    """Learn what stands in the files and the case does not know; `taken`: its new decisions."""
+    file, course = journal_of(path, case.node.name), case.course
+    for decision in taken:
+        if decision["do"] == "start":  # what follows is another journal
+            for data in chunks(file, course.size, decision["base"]):
+                learn(course, data)
+        apply(case, decision)
+    for data in chunks(file, course.size):
+        learn(course, data)
+
+
+def chunks(journal: Path, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    """Whole lines from one byte to another, a few MiB at a time; none where there is no file."""
+    if not journal.exists():
+        return
+    with journal.open("rb") as file:
+        file.seek(start)
+        while True:
+            most = CHUNK_BYTES if end is None else min(CHUNK_BYTES, end - file.tell())
+            data = file.read(most)
+            data += file.readline() if len(data) == CHUNK_BYTES else b""
+            data = data[: data.rfind(b"\n") + 1]
+            if not data:
+                return
+            yield data
