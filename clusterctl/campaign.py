@@ -13,6 +13,8 @@ Decisions are lines of `decisions.jsonl`; each has `do`, `at`, and `node` unless
     read     the readings afterwards are kept
     done     why: nothing of the campaign is on the node; or it was given up, `left`
     reopen   an end that the operator asked for is taken back
+    join     as: a node that came later, whole; unlist, relist: it left the inventory, it is back
+    verdict  decision rule: of a node that left a campaign that goes on
 
 What was decided is on our disk before a node hears of it, so whoever resumes says the same again,
 with the same ids; the node does each id once.
@@ -20,7 +22,7 @@ with the same ids; the node does each id once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -64,6 +66,8 @@ class Case:
     forced: str = ""
     left: bool = False  # something may still be on the node
     words: Mapping[str, Any] = field(default_factory=dict)
+    listed: bool = True  # in the inventory
+    verdict: str = ""
     halted: bool = False  # the supervisor said that it is gone
     behind: bool = False  # the node has more of its journal than we
     trouble: str = ""
@@ -78,6 +82,10 @@ def apply(case: Case, decision: Decision) -> None:
             case.orders.append(order(decision))
         case "soak":
             case.soaks.append(decision["id"])
+        case "unlist" | "relist":
+            case.listed = decision["do"] == "relist"
+        case "verdict":
+            case.verdict = f"{decision['decision']}: {decision['rule']}"
         case "lonely":
             case.lonely[decision["stage"]] = decision["why"]
         case "start":
@@ -205,13 +213,21 @@ def soak(case: Case, playbook: Playbook) -> Iterator[Decision]:
 
 
 def pair_up(
-    cases: Iterable[Case], playbook: Playbook, rng: Random
+    cases: Iterable[Case],
+    playbook: Playbook,
+    rng: Random,
+    *,
+    goes_on_alone: Callable[[Case], bool] = lambda _case: True,
 ) -> Iterator[tuple[Case, Decision]]:
     """Partners among the nodes that are ready now, for each stage that needs some.
 
-    The last three wait for each other: else the third would be left without a partner.
+    The last three wait for each other: else the third would be left without a partner.  One that
+    nobody comes to meet goes on alone when it has waited for long enough.
     """
-    known = [case for case in cases if case.phase in {"gate", "burn"}]
+    known = [
+        case for case in cases
+        if case.phase == "burn" or (case.phase == "gate" and not case.trouble)
+    ]  # fmt: skip
     for number, stage in enumerate(playbook.stages):
         if stage.trial.partners == 1:
             continue
@@ -219,7 +235,7 @@ def pair_up(
         ready = [case for case in coming if is_ready(case, playbook, number)]
         if len(coming) < stage.trial.partners:
             why = f"{stage.trial.name} needs {stage.trial.partners} nodes and found no partner"
-            for case in ready:
+            for case in filter(goes_on_alone, ready):
                 yield case, {"do": "lonely", "stage": number, "why": why}
         elif len(ready) == len(coming):
             yield from grouped(ready, stage, number, rng)

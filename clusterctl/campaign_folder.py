@@ -180,9 +180,16 @@ def decisions(path: Path) -> list[Decision]:
     return found
 
 
+def joined(path: Path, nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """The nodes that it began with, and those that came later."""
+    known = {node.name for node in nodes}
+    later = [Node(**one["as"]) for one in decisions(path) if one["do"] == "join"]
+    return (*nodes, *(node for node in later if node.name not in known))
+
+
 def cases(path: Path, nodes: Sequence[Node]) -> dict[str, Case]:
-    """Every node as its files tell it."""
-    found = {node.name: Case(node) for node in nodes}
+    """Every node as its files tell it; `nodes`: by the ways to reach them, see `joined`."""
+    found = {node.name: Case(node) for node in joined(path, nodes)}
     taken = by_node(decisions(path))
     for name, case in found.items():
         catch_up(path, case, taken.get(name, ()))

@@ -6,22 +6,25 @@ import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from clusterctl import campaign, campaign_folder, sampled, supervision
+from clusterctl import campaign, campaign_folder, rolling, sampled, supervision
+from clusterctl.acceptance import decide, shipped_rules
 from clusterctl.campaign import Case, Decision
-from clusterctl.campaign_verdict import every_stage, failing, reading, result
+from clusterctl.campaign_told import every_node
+from clusterctl.campaign_verdict import Told, every_stage, failing, reading, result, verdict
 from clusterctl.course import learn
 from clusterctl.fanout import each
 from clusterctl.limits import Sku
-from clusterctl.model import Answer, DeviceProcess, Observation, Question, Run, Trouble
+from clusterctl.model import Answer, DeviceProcess, Node, Observation, Question, Run, Trouble
 from clusterctl.observe import Clock, explain, observe
 from clusterctl.run import admit
+from clusterctl.sources import lost
 from clusterctl.supervision import Reply
 from clusterctl.transport import Transport, TransportError
 from clusterctl.transport.replay import Heard, Recording
@@ -32,6 +35,8 @@ log = logging.getLogger(__name__)
 BEAT_S = 0.5
 CONVERSATION_S = 150.0  # the longest of them stops a node
 STOP_SILENT_S = 60.0  # for a node that does not answer when all are to stop
+LOOK_S = 60.0  # between looks at the inventory, at most
+PEERS = 16  # that a leaving node is compared with: enough for a median
 BUSY_TICK_S = 0.2  # between conversations that have something to say
 Reach = Callable[[float], Transport]
 
@@ -95,7 +100,10 @@ class Agenda:
 
 
 class Leader:
-    """Owns the campaign in `path` while it leads.  `opening`: the run as it began."""
+    """Owns the campaign in `path` while it leads.  `opening`: the run as it began.
+
+    `lists`: see rolling.looks; with it nodes may join, and the campaign ends only when told to.
+    """
 
     def __init__(
         self,
@@ -107,6 +115,7 @@ class Leader:
         skus: tuple[Sku, ...],
         force: str = "",
         take_over: bool = False,
+        lists: Iterator[tuple[Node, ...] | None] | None = None,
         beat: Callable[[dict[str, Case]], None] = lambda _cases: None,
     ) -> None:
         self.path, self.opening, self.book = path, opening, opening.playbook
@@ -114,7 +123,10 @@ class Leader:
         self.nodes = {node.name: node for node in opening.nodes}
         self.cases = campaign_folder.cases(path, opening.nodes)
         self.words = campaign_folder.leader(path, clock())
-        self.take_over = take_over
+        self.take_over, self.lists = take_over, lists
+        self.look_at_s = 0.0  # when the inventory is read again
+        self.lonely_since: dict[str, float] = {}
+        self.told: dict[str, Told] = {}  # of the nodes that left last
         self.mine: set[str] = set()  # nodes that have obeyed us
         self.rival: tuple[str, Mapping[str, Any]] | None = None  # where somebody else leads; who
         self.rng = Random(opening.seed)  # noqa: S311 - who burns beside whom is no secret
@@ -162,12 +174,15 @@ class Leader:
 
     def is_over(self) -> bool:
         done = all(case.phase == "done" for case in self.cases.values())
-        return done and not self.agenda.away
+        more = self.lists is not None and not self.ending
+        return done and not more and not self.agenda.away
 
     def again(self, name: str) -> None:
         self.agenda.back(name)
         case = self.cases[name]
         if case.phase == "done":
+            if self.lists is not None and not case.stopped and not case.verdict:
+                self.leave(case)
             return
         busy = campaign.is_busy(case, self.book)
         wait_s = BUSY_TICK_S if busy else self.tick_s * self.rng.uniform(0.8, 1.2)
@@ -178,6 +193,8 @@ class Leader:
         if not self.ending and (self.path / campaign_folder.STOP).exists():
             self.ending = "stopped by the operator"
             self.hurry = "now" in (self.path / campaign_folder.STOP).read_text()
+        elif not self.ending:
+            self.let_in()
         if self.ending:
             for name, case in self.cases.items():
                 if case.phase == "gate" and name not in self.agenda.away:
@@ -187,10 +204,53 @@ class Leader:
                     self.soon(name)
             self.give_up(min(STOP_SILENT_S, self.silent_s()), after_end=True)
         self.give_up(self.silent_s(), after_end=False)
-        for case, decision in list(campaign.pair_up(self.cases.values(), self.book, self.rng)):
+        paired = campaign.pair_up(
+            self.cases.values(), self.book, self.rng, goes_on_alone=self.goes_on_alone
+        )
+        for case, decision in list(paired):
             self.note(case, decision)
             self.soon(case.node.name)
         self.beat(self.cases)
+
+    def let_in(self) -> None:
+        """Whoever is new in the inventory."""
+        now = time.monotonic()
+        if self.lists is None or now < self.look_at_s:
+            return
+        self.look_at_s = now + min(self.tick_s, LOOK_S)
+        listed = next(self.lists)
+        for decision, told in list(rolling.news(self.cases, listed)) if listed is not None else ():
+            name = decision["node"]
+            case = self.cases.get(name) or Case(Node(**decision["as"]))
+            if self.note(case, decision):
+                log.warning("%s", told)
+            if name not in self.cases and case.times:
+                self.cases[name], self.nodes[name] = case, case.node
+                self.opening = replace(self.opening, nodes=(*self.opening.nodes, case.node))
+                self.soon(name)
+
+    def goes_on_alone(self, case: Case) -> bool:
+        """Where nodes may still join, somebody may come."""
+        if self.lists is None or self.book.soak is None:
+            return True
+        since = self.lonely_since.setdefault(case.node.name, time.monotonic())
+        return time.monotonic() - since > self.book.soak.partner_wait_s
+
+    def leave(self, case: Case) -> None:
+        """With its own verdict, by the nodes that left last: others burn on."""
+        left = [one for one in self.cases.values() if one.phase == "done" and not one.stopped]
+        beside = {one.node.name: one.node for one in (*left[-PEERS:], case)}
+        now = self.clock()
+        new = [node for name, node in beside.items() if name not in self.told]
+        self.told |= {one.case.node.name: one for one in every_node(self.path, self.book, new, now)}
+        self.told = {name: self.told[name] for name in beside}
+        opening = replace(self.opening, nodes=tuple(beside.values()))
+        run = verdict(opening, self.told.values(), self.skus, now)
+        found = {one.node: one for one in decide(run, shipped_rules())}[case.node.name]
+        why = [f"{one.check}: {one.verdict.actual}" for one in found.evidence[:1]]
+        decided = {"do": "verdict", "decision": str(found.decision), "rule": found.rule}
+        if self.note(case, decided):
+            log.warning("%s", " · ".join([f"{case.node.name} leaves: {case.verdict}", *why]))
 
     def silent_s(self) -> float:
         return self.book.soak.silent_s if self.book.soak else 0.0
@@ -309,7 +369,7 @@ class Leader:
             case.trouble = str(trouble.trouble)
             case.silent_s = case.silent_s or time.monotonic()
             return  # it may come back; until it is given up
-        case.trouble, case.silent_s = "", None
+        since_s, case.trouble, case.silent_s = case.silent_s, "", None
         which = "before" if before else "after"
         if not campaign_folder.keep_reading(self.path, name, which, said.heard):
             return
@@ -317,6 +377,8 @@ class Leader:
             self.note(case, {"do": "read"})
             return
         _, refused = admit([case.node], said.seen, force=bool(self.force))
+        if name in refused and self.may_come_up(case, said.seen, since_s):
+            return
         if name in refused:
             self.note(case, {"do": "refuse", "why": refused[name].why})
             return
@@ -327,6 +389,14 @@ class Leader:
             self.note(case, {"do": "end", "why": f"gate: {why}", "failed": True})
         else:
             self.advance(case)
+
+    def may_come_up(self, case: Case, seen: Sequence[Observation], since_s: float | None) -> bool:
+        """A node that joins may be listed before it answers."""
+        trouble = lost(seen)
+        if self.lists is None or trouble is None:
+            return False
+        case.trouble, case.silent_s = str(trouble), since_s or time.monotonic()
+        return time.monotonic() - case.silent_s < self.silent_s()
 
     def hear(self, case: Case, verb: str, told: Reply) -> None:
         words = told.words

@@ -52,8 +52,9 @@ def campaign(found: store.Stored, book: Playbook) -> Run:
     """From its journals and readings, whether or not it is over."""
     began = datetime.fromisoformat(found.about["started"])
     ended = datetime.fromisoformat(found.about["finished"])
+    nodes = campaign_folder.joined(found.path, found.nodes())
     opening = Run(
-        found.id, book, found.nodes(), found.about["seed"], began, ended, (), (),
+        found.id, book, nodes, found.about["seed"], began, ended, (), (),
         verb="burnin", forced=found.about["forced"], complete=False,
     )  # fmt: skip
     told = every_node(found.path, book, opening.nodes, ended)

@@ -92,10 +92,11 @@ class Led:
         """`soaking` is a phase, too."""
 
         def there() -> bool:
-            case = self.cases()[node]
-            return bool(case.course.soaking) if phase == "soaking" else case.phase == phase
+            case = self.cases().get(node)  # None: it has yet to join
+            soaks = bool(case and case.course.soaking)
+            return soaks if phase == "soaking" else bool(case and case.phase == phase)
 
-        assert soon(there, seconds), (self.cases()[node], self.said())
+        assert soon(there, seconds), (self.cases().get(node), self.said())
 
     def verdicts(self) -> dict[str, str]:
         run = store.load(store.stored(self.final))

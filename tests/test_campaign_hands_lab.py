@@ -5,38 +5,57 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from campaign_runs import Led, load_on, traces
 from campaigns import soon
+from faults import clear_all
 from lab import Lab
 
 pytestmark = pytest.mark.lab
 
+Leading = Callable[..., Led]
+MINE = ("n13", "n14", "n15")
 SECRETS = ("PRIVATE KEY", "BEGIN OPENSSH")
 
 
-def copied(led: Led, folder: Path, **changed: object) -> Led:
+@pytest.fixture
+def leading(lab: Lab, tmp_path: Path) -> Iterator[Leading]:
+    """Campaigns by folder; whatever the test did, nobody leads them and no node burns after it."""
+    begun: list[Led] = []
+
+    def leading(folder: str, nodes: str, *, burnt_s: float) -> Led:
+        begun.append(Led(lab, tmp_path / folder, nodes, burnt_s=burnt_s))
+        return begun[-1]
+
+    yield leading
+    for led in begun:
+        if led.controller is not None:
+            led.controller.kill()
+            led.controller.wait(10)
+    clear_all(lab, MINE)
+
+
+def copy(led: Led, twin: Led, **changed: object) -> None:
     """The run's directory as another host would have it; `changed`: of its campaign's words."""
-    twin = Led(led.lab, folder, "none", burnt_s=1)
-    twin.path = folder / "runs" / led.path.name
+    twin.path = twin.folder / "runs" / led.path.name
     shutil.copytree(led.path, twin.path)
     file = twin.path / "run.json"
     about = json.loads(file.read_text())
     about["campaign"] |= changed
     file.write_text(json.dumps(about))
-    return twin
 
 
 def test_a_copied_run_takes_the_nodes_only_when_told_to_or_when_the_lease_has_lapsed(
-    lab: Lab, tmp_path: Path
+    lab: Lab, leading: Leading
 ) -> None:
-    first = Led(lab, tmp_path / "first", "n13,n14", burnt_s=600, lease_s=60)
+    first, second = (leading(name, "n13,n14", burnt_s=600) for name in ("first", "second"))
     first.start()
     first.until("n13", "soaking")
     first.until("n14", "soaking")
-    second = copied(first, tmp_path / "second", ssh_config="/nowhere/ssh_config")
+    copy(first, second, ssh_config="/nowhere/ssh_config")
     secrets = [path for path in second.path.rglob("*") if path.is_file()]
     assert not [
         path for path in secrets if any(word.encode() in path.read_bytes() for word in SECRETS)
@@ -63,3 +82,46 @@ def test_a_copied_run_takes_the_nodes_only_when_told_to_or_when_the_lease_has_la
     assert second.end(signal.SIGINT) == 130
     assert f"--resume {second.path}" in second.said()
     assert traces(lab, ["n13", "n14"]) == []
+
+
+def test_nodes_join_a_campaign_that_goes_on_and_leave_with_their_own_verdicts(
+    lab: Lab, leading: Leading, tmp_path: Path
+) -> None:
+    listed = entries(lab)
+    file = tmp_path / "line.yml"
+
+    def edit(*names: str) -> None:
+        file.write_text("nodes:\n" + "".join(listed[name] for name in names))
+
+    edit("n13")
+    led = leading("led", "", burnt_s=14)
+    led.words = ["-i", str(file), *led.words[4:]]
+    led.start("--watch")
+    led.until("n13", "burn")
+    file.write_text("nodes: [n13, {")
+    assert soon(lambda: "the list of nodes stays as it was" in led.said(), 30), led.said()
+    edit("n13", "n14")
+    led.until("n14", "burn")  # n13 waits: nobody else is there to be its partner
+    led.end()
+    led.resume()
+    edit("n14", "n15")
+    led.until("n15", "gate")
+    assert soon(lambda: "n13 is no longer in the inventory: it" in led.said(), 30)
+    led.until("n13", "done")
+    assert soon(lambda: "n13 leaves: ACCEPT" in led.said(), 30), led.said()
+    assert len(led.cases()["n13"].orders[1].group) == 2
+    assert soon(lambda: "n14 leaves: ACCEPT" in led.said(), 60), led.said()
+    assert traces(lab, ["n13", "n14"]) == []
+    led.until("n15", "burn")
+
+    (led.path / "stop").write_text("\n")
+    led.wait(60)
+    verdicts = led.verdicts()
+    assert verdicts == {"n13": "ACCEPT", "n14": "ACCEPT", "n15": "INCOMPLETE"}, led.said()
+    assert traces(lab, ["n15"]) == []
+
+
+def entries(lab: Lab) -> dict[str, str]:
+    """Node -> its line of the lab's inventory."""
+    lines = lab.inventory.read_text().splitlines(keepends=True)[1:]
+    return {line.partition(":")[0].strip(): line for line in lines}

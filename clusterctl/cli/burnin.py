@@ -32,6 +32,13 @@ def burnin(
         typer.Option("--resume", help="Go on with this campaign: id, start of an id, directory."),
     ] = None,
     take_over: options.TakeOver = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Of a campaign: nodes that appear in the inventory join it, until it is stopped.",
+        ),
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Of a campaign: start it, say where it is, return.")
     ] = False,
@@ -59,14 +66,17 @@ def burnin(
         force=force,
         seed=seed,
         take_over=take_over,
+        watch=watch,
     )
     found = campaigns.find(runs_dir, resume) if resume else None
     if found is None:
         book = paced(load(playbook or "burnin-quick"), at_once)
         if book.soak is None:
-            campaigns.refuse_detached(book, detach=detach, why=why)
+            campaigns.refuse_words(book, detach=detach, why=why, watch=watch)
             run = carry_out("burnin", playbook or "burnin-quick", flags)
             raise typer.Exit(render(run, form, output, verbose=verbose, page=html))
+        if watch and not inventory:
+            raise UserError("--watch: needs a file to watch: -i INVENTORY")
         if force and not why:
             raise UserError('--force: say why, for the record: --force --why "…"')
         found = campaigns.find(None, str(campaigns.begin(book, flags, why)))

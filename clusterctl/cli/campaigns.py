@@ -49,7 +49,11 @@ def begin(playbook: Playbook, flags: Flags, why: str) -> Path:
         verb="burnin", forced=flags.force, complete=False,
     )  # fmt: skip
     config = str(flags.ssh_config.absolute()) if flags.ssh_config else ""
-    about = {"why": why, "ssh_config": config, "accept_new": flags.accept_new}
+    about = {
+        "why": why, "ssh_config": config, "accept_new": flags.accept_new, "watch": flags.watch,
+        "inventory": [str(path.absolute()) for path in flags.inventory or ()],
+        "nodes": flags.nodes, "select": flags.select or playbook.select,
+    }  # fmt: skip
     recorder.begin({**describe(opening), "campaign": about})
     try:
         prepare(recorder.path)
@@ -61,11 +65,13 @@ def begin(playbook: Playbook, flags: Flags, why: str) -> Path:
 def opened(found: Stored) -> Run:
     """The run as it began, from its directory."""
     from clusterctl import playbook
+    from clusterctl.campaign_folder import joined
 
     about = found.about
     book = playbook.build(str(found.path / "run.json"), about["playbook"])
+    nodes = joined(found.path, found.nodes())
     return Run(
-        found.id, book, found.nodes(), about["seed"], found.started, found.started, (), (),
+        found.id, book, nodes, about["seed"], found.started, found.started, (), (),
         verb="burnin", forced=about["forced"], complete=False,
     )  # fmt: skip
 
@@ -100,6 +106,7 @@ def lead(found: Stored, flags: Flags, first: Callable[[Leader], None]) -> tuple[
     from clusterctl.campaign_folder import leading
     from clusterctl.campaign_told import every_node
     from clusterctl.campaign_verdict import verdict
+    from clusterctl.cli.joining import lists
     from clusterctl.cli.moving import connecting, reachable
     from clusterctl.lead import Leader
     from clusterctl.playbook import skus
@@ -119,7 +126,7 @@ def lead(found: Stored, flags: Flags, first: Callable[[Leader], None]) -> tuple[
         leader = Leader(
             found.path, opening, reach=reach, clock=ambient.now, skus=skus(),
             force=(why or "--force") if opening.forced else "", take_over=flags.take_over,
-            beat=show.tell,
+            lists=lists(found, flags), beat=show.tell,
         )  # fmt: skip
         first(leader)
         with graceful(leader, found):
@@ -127,6 +134,7 @@ def lead(found: Stored, flags: Flags, first: Callable[[Leader], None]) -> tuple[
         if leader.rival:
             raise UserError(outled(found.path, *leader.rival))
         now = ambient.now()
+        opening = leader.opening  # and who joined
         run = verdict(opening, every_node(found.path, book, opening.nodes, now), skus(), now)
         resumable = leader.by_hand
         if not resumable:
@@ -225,6 +233,10 @@ def detach(path: Path, flags: Flags) -> None:
     words = [sys.executable, "-m", "clusterctl", "burnin", "--resume", str(path.absolute())]
     words += ["--at-once", str(flags.at_once)] if flags.at_once else []
     words += ["--take-over"] if flags.take_over else []
+    words += ["--watch"] if flags.watch else []
+    words += [word for path in flags.inventory or () for word in ("-i", str(path.absolute()))]
+    words += ["-F", str(flags.ssh_config.absolute())] if flags.ssh_config else []
+    words += ["--accept-new"] if flags.accept_new else []
     with (path / "controller.log").open("ab") as log:
         subprocess.Popen(
             words,
@@ -249,8 +261,9 @@ def interrupted(found: Stored) -> int:
     return 130
 
 
-def refuse_detached(playbook: Playbook, *, detach: bool, why: str) -> None:
+def refuse_words(playbook: Playbook, **said: object) -> None:
     """Raises UserError where words were said that only a campaign understands."""
-    if detach or why:
-        word = "--detach" if detach else "--why"
-        raise UserError(f"{playbook.origin}: {word}: only for campaigns; it has no soak")
+    for word in (name.replace("_", "-") for name, given in said.items() if given):
+        raise UserError(
+            f"{playbook.origin}: --{word}: only for campaigns; it has no soak: -p burnin-72h has"
+        )

@@ -43,12 +43,13 @@ def reachable(found: Stored, nodes: Sequence[Node], flags: Flags) -> tuple[Node,
 
     if flags.inventory:
         known = {node.name: node for node in load(flags.inventory)}
-        if absent := [node.name for node in nodes if node.name not in known]:
+        absent = [node.name for node in nodes if node.name not in known]
+        if absent and not (flags.watch or found.about.get("campaign", {}).get("watch")):
             raise UserError(
                 f"{', '.join(map(str, flags.inventory))}: has no {fold(absent)}, which "
                 f"{found.id} burns: add them, or leave -i out"
             )
-        nodes = [by_way_of(node, known[node.name]) for node in nodes]
+        nodes = [by_way_of(node, known.get(node.name, node)) for node in nodes]
     for node in nodes:
         if (
             node.identity

@@ -39,6 +39,7 @@ class Flags:
     force: bool = False
     seed: int | None = None
     take_over: bool = False
+    watch: bool = False
 
 
 def now() -> datetime:

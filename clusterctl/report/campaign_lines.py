@@ -36,7 +36,7 @@ def so_far(case: Case) -> str:
         return f"fails: {case.why}"
     if case.trouble:
         return f"silent: {case.trouble}"
-    return case.why or "ok so far"
+    return case.verdict or case.why or "ok so far"
 
 
 def line(case: Case, playbook: Playbook) -> str:
