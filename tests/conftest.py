@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "lab"))
 
+import fabric as fabrics
 from faults import clear_all, inject
 from lab import Lab, missing, start, stop
 
@@ -42,3 +43,16 @@ def faults(lab: Lab) -> Iterator[Inject]:
 
     yield breaking
     clear_all(lab, dict.fromkeys(broken))
+
+
+@pytest.fixture(scope="session")
+def laid(lab: Lab) -> fabrics.Net:
+    return fabrics.lay(lab)
+
+
+@pytest.fixture
+def fabric(laid: fabrics.Net) -> Iterator[fabrics.Net]:
+    """Rails, leaves and spines between the lab's nodes; healed after the test."""
+    laid.mend()
+    yield laid
+    laid.heal()

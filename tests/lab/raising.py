@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import fabric
 import keeper
 import lab
 import namespaces as ns
@@ -59,6 +60,8 @@ def raise_lab(arguments: argparse.Namespace) -> int:
     try:
         running = describe(order, read_all(answer))
         running.await_sshd()
+        if arguments.fabric:
+            fabric.lay(running)
         print(running.inventory, flush=True)
         if arguments.foreground:
             os.waitpid(watcher, 0)
@@ -193,6 +196,7 @@ def main() -> int:
     parser.add_argument("--gpus", type=int, default=8, choices=range(9))
     parser.add_argument("--rate", default="200mbit", help="of each node's link, each way, for tc")
     parser.add_argument("--disk", default="4g", help="size of each node's disk, which is memory")
+    parser.add_argument("--fabric", action="store_true", help="rails, leaves and spines as well")
     parser.add_argument("--light", action="store_true", help="no hardware, no stub tools")
     parser.add_argument("--foreground", action="store_true", help="ends with who started it")
     try:
