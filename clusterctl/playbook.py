@@ -248,7 +248,7 @@ def soak(where: str, given: object) -> Soak:
             raise UserError(f"{where}: load: {one.trial.name}: needs partners; make it a stage")
     if "hours" not in given:
         raise UserError(f"{where}: has no hours")
-    times = ("hours", "sample_s", "tick_s", "silent_s")
+    times = ("hours", "sample_s", "tick_s", "silent_s", "partner_wait_s")
     seconds = {name: positive(f"{where}: {name}", given[name]) for name in times if name in given}
     run_on = truth(f"{where}: run_on", given.get("run_on", False))
     return Soak(load=load, run_on=run_on, **seconds)
