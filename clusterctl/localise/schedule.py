@@ -299,8 +299,8 @@ def join(parts: list[Measured]) -> Measured:
 
 def nothing() -> Measured:
     """No rows."""
-    whole = [np.zeros(0, dtype=np.int32) for _ in range(5)]
-    return Measured(*whole, np.zeros(0), np.zeros(0, dtype=np.int8))
+    none = np.zeros(0, dtype=np.int32)
+    return Measured(none, none, none, none, none, np.zeros(0), np.zeros(0, dtype=np.int8))
 
 
 def take(measured: Measured, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Measured:

@@ -1,0 +1,394 @@
+"""Which components explain the slow paths: a rate is the least of what its components let through.
+
+Greedy maximum likelihood, then every finding is taken out, tried again and, where another
+component does as well, exchanged.  Evidence is bounded: two slow paths convict, one clean path
+across a component clears it.  The mixture for paths not known is that of Flock (CoNEXT 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clusterctl.localise.paths import (
+    DOWN,
+    DOWNS,
+    HOST,
+    LEAF,
+    RX,
+    SPINE,
+    TX,
+    UP,
+    UPS,
+    Paths,
+)
+from clusterctl.localise.verdict import Judged, without
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Before looking, that a component is slow; in the proportions of what fails in practice.
+PRIOR = {
+    HOST: 3e-4,
+    TX: 2.4e-4,
+    RX: 2e-4,
+    LEAF: 2e-4,
+    UP: 2e-4,
+    DOWN: 1.9e-4,
+    SPINE: 2e-4,
+    UPS: 3e-5,
+    DOWNS: 2.9e-5,
+}
+HIDDEN_GROUP = 1e-3  # where no path is known a group stands for all its links
+OTHER_WAY = 0.05  # that a cable bad one way is bad the other way too
+# That something passing holds up all that crosses a component in one round.
+EPISODE = {
+    HOST: 2e-3,
+    TX: 5e-4,
+    RX: 5e-4,
+    LEAF: 2e-3,
+    UP: 5e-3,
+    DOWN: 5e-3,
+    SPINE: 2e-3,
+    UPS: 5e-3,
+    DOWNS: 5e-3,
+}
+ALWAYS, FLAPPING, ONE_LINK = range(3)
+WEIGHT = np.log([0.85, 0.1, 0.05])
+GROUP_WEIGHT = np.log([0.4, 0.1, 0.5])
+WORTH_A_LOOK = 3.5  # nats on the screen, before the prior
+MOST_CANDIDATES = 4000
+ROWS_AT_ONCE = 60_000
+MOST_FAULTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A component that slows all its rows (or, by `mode`, some of them) to exp(by)."""
+
+    component: int
+    by: float
+    mode: int
+
+
+@dataclass(slots=True)
+class State:
+    """What the faults found so far predict: ln density of each row, and its ln rate."""
+
+    base: Floats
+    level: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Of some components: what a fault and what passing trouble would explain, in nats.
+
+    `fault` has the prior in it; `by` and `mode` are the likeliest kind of fault.
+    """
+
+    component: Ints
+    fault: Floats
+    none: Floats
+    by: Floats
+    mode: Ints
+
+    @property
+    def odds(self) -> Floats:
+        return self.fault - self.none
+
+    def best(self) -> int | None:
+        """What explains most among those likelier at fault than not."""
+        if not len(self.fault) or not (self.odds > 0).any():
+            return None
+        return int(np.argmax(np.where(self.odds > 0, self.fault, -np.inf)))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The rows and everything that is worked out from them once."""
+
+    paths: Paths
+    judged: Judged
+    number: Ints  # dense round of each row
+    rows: Ints  # row numbers by component, then round
+    first: Ints  # where each component's rows start
+    grid: Floats  # slowdowns that are tried
+    log_prior: Floats
+    healthy: State
+    named: Mapping[str, float] = field(default_factory=dict)
+
+    def rows_of(self, component: int) -> Ints:
+        return self.rows[self.first[component] : self.first[component + 1]]
+
+
+def model_of(
+    paths: Paths, judged: Judged, rounds: NDArray[np.int32], priors: Mapping[str, float]
+) -> Model:
+    number = np.unique(rounds, return_inverse=True)[1].ravel().astype(np.int64)
+    slots, at = np.nonzero(paths.crossed >= 0)
+    component = paths.crossed[slots, at].astype(np.int64)
+    order = np.lexsort((number[at], component))
+    first = np.searchsorted(component[order], np.arange(paths.count + 1))
+    hidden = paths.cross & (paths.crossed[6] < 0)
+    log_prior = np.log(np.array([PRIOR[kind] for kind in range(9)]))[paths.kind]
+    if hidden.any():
+        group = paths.kind >= UPS
+        log_prior[group] = np.log(HIDDEN_GROUP)
+    for name, odds in priors.items():
+        if (found := component_named(paths, name)) is not None and odds > 0:
+            # Bounded: counters help a slow path to be believed, and convict nobody.
+            log_prior[found] += float(np.clip(np.log(odds), -4, 4))
+    count = int(np.ceil(np.log(3.0 / judged.smallest) / np.log(1.25))) + 1
+    grid: Floats = -judged.smallest * 1.25 ** np.arange(count, dtype=np.float64)
+    residual = judged.residual
+    healthy = State(judged.noise.log_healthy(residual, slice(None)), np.zeros(len(residual)))
+    return Model(paths, judged, number, at[order], first, grid, log_prior, healthy)
+
+
+def component_named(paths: Paths, name: str) -> int | None:
+    """The number of a component, None where the fabric has none of that name."""
+    names = {paths.name(at): at for at in range(paths.count)} if paths.count < 20_000 else {}
+    if names:
+        return names.get(name)
+    return next((at for at in range(paths.count) if paths.name(at) == name), None)
+
+
+def relearned(model: Model, faults: Sequence[Fault]) -> Model:
+    """The model with passing trouble measured on the rows that the faults leave unexplained."""
+    state = after(model, faults)
+    judged = without(model.judged, state.level < 0)
+    base = judged.noise.log_healthy(judged.residual, slice(None))
+    return replace(model, judged=judged, healthy=State(base, np.zeros(len(base))))
+
+
+def screen(model: Model) -> Ints:
+    """Components that some slowdown could explain better than chance: worth exact scores."""
+    paths, residual = model.paths, model.judged.residual
+    best = np.full(paths.count, -np.inf)
+    # A row well above its level speaks against every fault, and says it alike for all.
+    for by in model.grid:
+        gain = model.judged.noise.log_slowed(residual, np.array([by]), slice(None))[:, 0]
+        gain -= model.healthy.base
+        half = np.log1p(0.5 * np.expm1(np.minimum(gain, 50)))
+        some = np.log1p(paths.share * np.expm1(np.minimum(gain, 50)))
+        for values, slots in ((gain, range(11)), (half, range(11)), (some, (9, 10))):
+            total = np.zeros(paths.count)
+            for slot in slots:
+                crossed = paths.crossed[slot]
+                there = crossed >= 0
+                chosen = half if values is gain and slot < 2 and paths.alone.any() else values
+                weight = np.where(paths.alone, chosen, values) if slot < 2 else values
+                total += np.bincount(crossed[there], weight[there], paths.count)
+            np.maximum(best, total, out=best)
+    found = np.flatnonzero(best > WORTH_A_LOOK)
+    return found[np.argsort(-best[found], kind="stable")][:MOST_CANDIDATES]
+
+
+def score(model: Model, state: State, components: Ints, log_prior: Floats) -> Scores:
+    """Exact odds, in batches that fit the memory."""
+    counts = model.first[components + 1] - model.first[components]
+    batch = np.cumsum(counts) // ROWS_AT_ONCE
+    parts = [
+        score_some(model, state, components[batch == one], log_prior) for one in np.unique(batch)
+    ]
+    if not parts:
+        empty = np.zeros(0)
+        whole = np.zeros(0, dtype=np.int64)
+        return Scores(whole, empty, empty, empty, whole)
+    return Scores(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("component", "fault", "none", "by", "mode")
+        )
+    )
+
+
+def score_some(model: Model, state: State, components: Ints, log_prior: Floats) -> Scores:
+    paths = model.paths
+    counts = model.first[components + 1] - model.first[components]
+    rows = np.concatenate([model.rows_of(one) for one in components.tolist()])
+    starts = np.cumsum(counts) - counts
+    kind = paths.kind[components].astype(np.int64)
+    of_row = np.repeat(kind, counts)
+    gain = gains(model, state, rows, model.grid)
+    shares = np.where((of_row == HOST) & paths.alone[rows], 0.5, 1.0)
+    grouped = of_row >= UPS
+    always = diluted(gain, shares)
+    sums = [np.add.reduceat(always, starts), np.add.reduceat(diluted(gain, 0.5 * shares), starts)]
+    if grouped.any():
+        part = np.where(grouped, paths.share[rows], 0.0)
+        sums.append(np.add.reduceat(diluted(gain, part), starts))
+    else:
+        sums.append(np.full_like(sums[0], -np.inf))
+    weights = np.where((kind >= UPS)[:, None], GROUP_WEIGHT, WEIGHT)
+    stacked = np.stack(sums, axis=1) + weights[:, :, None]  # components, modes, slowdowns
+    flat = stacked.reshape(len(components), -1)
+    fault = log_sum(flat) - np.log(len(model.grid))
+    best = flat.argmax(axis=1)
+    # A healthy part may lie a little low for good: that is no fault, and no chance either.
+    small = model.grid[0] * np.array([0.25, 0.5, 0.75])
+    low = np.add.reduceat(diluted(gains(model, state, rows, small), shares), starts)
+    lag = np.concatenate([small, model.grid])
+    born = np.concatenate([low, sums[0]], axis=1) - 0.5 * (lag / model.judged.spread) ** 2
+    none = np.maximum(passing(model, always, rows, counts, kind), born.max(axis=1))
+    return Scores(
+        components,
+        fault + log_prior[components],
+        none,
+        model.grid[best % len(model.grid)],
+        best // len(model.grid),
+    )
+
+
+def gains(model: Model, state: State, rows: Ints, by: Floats) -> Floats:
+    """(rows, slowdowns): what each would add to the ln density of a row."""
+    found = model.judged.noise.log_slowed(model.judged.residual[rows], by, rows)
+    found -= state.base[rows][:, None]
+    found[by[None, :] >= state.level[rows][:, None]] = 0.0
+    return found
+
+
+def diluted(gain: Floats, share: Floats | float) -> Floats:
+    """ln((1-share) + share·exp(gain)): where only some rows would be touched."""
+    share = np.asarray(share)
+    if share.ndim and (share == 1).all():
+        return gain
+    column = share[:, None] if share.ndim else share
+    with np.errstate(divide="ignore"):
+        mixed: Floats = np.log1p(column * np.expm1(np.minimum(gain, 50)))
+    return np.where(column == 1, gain, mixed)
+
+
+def log_sum(values: Floats) -> Floats:
+    top = values.max(axis=1)
+    found: Floats = top + np.log(np.exp(values - top[:, None]).sum(axis=1))
+    return found
+
+
+def passing(model: Model, gain: Floats, rows: Ints, counts: Ints, kind: Ints) -> Floats:
+    """Ln likelihood of no fault, when each round may have had its own passing trouble."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    code = owner * (int(model.number.max(initial=0)) + 1) + model.number[rows]
+    starts = np.flatnonzero(np.diff(code, prepend=-1))
+    whole, partly = np.add.reduceat(gain, starts), np.add.reduceat(diluted(gain, 0.5), starts)
+    both = np.concatenate([whole, partly], axis=1)
+    by_round = log_sum(both) - np.log(both.shape[1])
+    chance = np.array([EPISODE[one] for one in range(9)])[kind[owner[starts]]]
+    held = np.logaddexp(np.log1p(-chance), np.log(chance) + by_round)
+    return np.bincount(owner[starts], held, len(counts)).astype(np.float64)
+
+
+def after(model: Model, faults: Sequence[Fault]) -> State:
+    """The state when these faults are taken for true."""
+    state = State(model.healthy.base.copy(), model.healthy.level.copy())
+    for fault in sorted(faults, key=lambda one: one.mode):  # certain ones set the level first
+        add(model, state, fault)
+    return state
+
+
+def add(model: Model, state: State, fault: Fault) -> None:
+    rows = model.rows_of(fault.component)
+    by = np.array([fault.by])
+    gain = gains(model, state, rows, by)[:, 0]
+    kind = int(model.paths.kind[fault.component])
+    if fault.mode == ALWAYS:
+        sure = ~(model.paths.alone[rows] & (kind == HOST))
+        share = np.where(sure, 1.0, 0.5)
+        lower = sure & (fault.by < state.level[rows])
+        state.level[rows[lower]] = fault.by
+    elif fault.mode == FLAPPING:
+        share = np.full(len(rows), 0.5)
+    else:
+        share = model.paths.share[rows]
+    state.base[rows] += diluted(gain[:, None], share)[:, 0]
+    hidden = hidden_rows(model, fault.component)
+    if len(hidden):
+        part = gains(model, state, hidden, by)
+        state.base[hidden] += diluted(part, model.paths.share[hidden])[:, 0]
+
+
+def hidden_rows(model: Model, component: int) -> Ints:
+    """Rows whose path is not said and may have crossed this link or spine."""
+    paths = model.paths
+    kind = int(paths.kind[component])
+    at = component - paths.starts[kind]
+    unsaid = paths.cross & (paths.crossed[6] < 0)
+    if kind == UP:
+        unsaid &= paths.crossed[9] == paths.starts[UPS] + at // paths.spines
+    elif kind == DOWN:
+        unsaid &= paths.crossed[10] == paths.starts[DOWNS] + at // paths.spines
+    elif kind != SPINE:
+        return np.zeros(0, dtype=np.int64)
+    return np.flatnonzero(unsaid)
+
+
+def priors_with(model: Model, faults: Sequence[Fault]) -> Floats:
+    """One way of a cable being bad makes the other likelier."""
+    found = model.log_prior
+    twins = [twin for one in faults if (twin := other_way(model.paths, one.component)) is not None]
+    if twins:
+        found = found.copy()
+        found[twins] = np.maximum(found[twins], np.log(OTHER_WAY))
+    return found
+
+
+def other_way(paths: Paths, component: int) -> int | None:
+    kind = int(paths.kind[component])
+    turned = {TX: RX, RX: TX, UP: DOWN, DOWN: UP, UPS: DOWNS, DOWNS: UPS}.get(kind)
+    if turned is None:
+        return None
+    return component - paths.starts[kind] + paths.starts[turned]
+
+
+def neighbours(model: Model, component: int, among: Ints) -> Ints:
+    """Those of `among` that share a row with the component, itself too."""
+    crossed = np.unique(model.paths.crossed[:, model.rows_of(component)])
+    hidden = hidden_rows(model, component)
+    if len(hidden):
+        crossed = np.union1d(crossed, np.unique(model.paths.crossed[:, hidden]))
+    found: Ints = among[np.isin(among, crossed)]
+    return found
+
+
+def greedy(model: Model, candidates: Ints) -> list[Fault]:
+    """Faults added one by one, the surest first."""
+    state = after(model, ())
+    found: list[Fault] = []
+    scores = score(model, state, candidates, model.log_prior)
+    place = {int(one): at for at, one in enumerate(scores.component)}
+    while len(found) < MOST_FAULTS and (at := scores.best()) is not None:
+        fault = Fault(int(scores.component[at]), float(scores.by[at]), int(scores.mode[at]))
+        found.append(fault)
+        add(model, state, fault)
+        near = neighbours(model, fault.component, scores.component)
+        again = score(model, state, near, priors_with(model, found))
+        where = [place[int(one)] for one in again.component]
+        for name in ("fault", "none", "by", "mode"):
+            getattr(scores, name)[where] = getattr(again, name)
+        scores.fault[[place[one.component] for one in found]] = -np.inf
+    return found
+
+
+def settle(model: Model, candidates: Ints, faults: list[Fault]) -> list[Fault]:
+    """Each fault taken out and tried again: dropped, kept, or exchanged for a better one."""
+    for _ in range(3):
+        before = {one.component for one in faults}
+        for fault in faults:
+            rest = [one for one in faults if one is not fault]
+            taken = np.array([one.component for one in rest], dtype=np.int64)
+            near = neighbours(model, fault.component, candidates)
+            near = near[~np.isin(near, taken)]
+            scores = score(model, after(model, rest), near, priors_with(model, rest))
+            at = scores.best()
+            faults = rest
+            if at is not None:
+                faults = [
+                    *rest,
+                    Fault(int(near[at]), float(scores.by[at]), int(scores.mode[at])),
+                ]
+        if {one.component for one in faults} == before:
+            break
+    return faults

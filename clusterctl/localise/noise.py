@@ -1,0 +1,91 @@
+"""How far a healthy rate strays, and how likely a residual is under a slowdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lgamma, log, pi
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+FAILED_LOG = -3.0  # ln of the rate that stands for a test that ran and gave nothing: 5 %
+FLATTEST = 1e-5  # density anywhere: no single row is proof
+TAIL_SCALE = 0.3  # of ln rate: small hold-ups are commoner than large ones
+SPREAD_OF_FAULT = 0.12  # a part at 50 % does not slow each flow by the same hair
+FREEDOMS = (3.0, 6.0, 30.0)  # of Student's t: heavy, middling, nearly Gaussian tails
+NORMAL_QUARTILE = 0.6745
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Of each row: the scale of ln rate, and the share of rows held up by passing trouble."""
+
+    sigma: Floats
+    tail: Floats
+    freedom: float
+
+    def log_healthy(self, residual: Floats, rows: NDArray[np.intp] | slice) -> Floats:
+        return density(residual, self.sigma[rows], self.tail[rows], self.freedom)
+
+    def log_slowed(self, residual: Floats, by: Floats, rows: NDArray[np.intp] | slice) -> Floats:
+        """(rows, len(by)): ln density of residuals where something slows to exp(by)."""
+        sigma = np.hypot(self.sigma[rows][:, None], SPREAD_OF_FAULT * by[None, :])
+        return density(
+            residual[:, None] - by[None, :], sigma, self.tail[rows][:, None], max(6, self.freedom)
+        )
+
+
+def density(residual: Floats, sigma: Floats, tail: Floats, freedom: float) -> Floats:
+    """Ln of (1-tail)·t + tail·(hold-ups, one-sided) + a floor."""
+    scale = lgamma((freedom + 1) / 2) - lgamma(freedom / 2) - log(freedom * pi) / 2
+    core = np.exp(scale - (freedom + 1) / 2 * np.log1p((residual / sigma) ** 2 / freedom)) / sigma
+    below = np.minimum(residual, 0.0)
+    held = np.where(
+        residual < sigma, 0.8 * np.exp(below / TAIL_SCALE) / TAIL_SCALE + 0.2 / -FAILED_LOG, 0.0
+    )
+    found: Floats = np.log((1 - tail) * core + tail * held + FLATTEST)
+    return found
+
+
+def upper_sigma(residual: Floats) -> float:
+    """From the upper half only: faults and congestion pull down, nothing pulls up.  0 if none."""
+    upper = residual[residual >= 0]
+    return float(np.median(upper)) / NORMAL_QUARTILE if len(upper) else 0.0
+
+
+def freedom_of(scaled: Floats) -> float:
+    """Which tails the upper half shows, in units of its own scale."""
+    upper = scaled[scaled >= 0]
+    if len(upper) < 100:
+        return FREEDOMS[1]
+    best, most = FREEDOMS[1], -np.inf
+    zero = np.zeros(1)
+    for freedom in FREEDOMS:
+        for stretch in (0.8, 0.9, 1.0, 1.1):
+            found = density(upper, np.full(1, stretch), zero, freedom).sum()
+            if found > most:
+                best, most = freedom, found
+    return best
+
+
+def healthy_level(values: Floats) -> float:
+    """Where the undisturbed values lie: the highest place where a fair share gathers.
+
+    The median would follow the faults where more than half of the paths cross one.
+    """
+    ordered = np.sort(values)
+    count = len(ordered)
+    if count < 4:
+        return float(ordered[-(count // 2) - 1]) if count else 0.0
+    quarter = max(2, -(-count // 4) if count < 40 else -(-count * 3 // 20))
+    widths = ordered[quarter - 1 :] - ordered[: count - quarter + 1]
+    narrow = max(float(widths.min()), 1e-9)
+    # Twice as wide as the narrowest, or 2 %: what lies higher still is a few lucky ones.
+    at = int(np.flatnonzero(widths <= max(2 * narrow, 0.02))[-1])
+    level = float(np.median(ordered[at : at + quarter]))
+    for _ in range(6):
+        above = ordered[ordered >= level]
+        sigma = max(float(np.median(above - level)) / NORMAL_QUARTILE, 1e-4)
+        level = float(np.median(ordered[ordered >= level - 2.5 * sigma]))
+    return level

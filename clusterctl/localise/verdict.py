@@ -1,0 +1,349 @@
+"""Each measurement against its like: residuals, their noise, and what whole groups share.
+
+No limit is set by hand: levels and scales come from the measurements, from their undisturbed upper
+side, because faults and congestion only pull down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clusterctl.localise.columns import FAILED, Measured
+from clusterctl.localise.located import Floor, Population
+from clusterctl.localise.noise import (
+    FAILED_LOG,
+    Noise,
+    freedom_of,
+    healthy_level,
+    upper_sigma,
+)
+from clusterctl.localise.paths import DOWN, UP, Paths
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+TIERS = ("intra", "cross")
+FINEST = 0.001  # of ln rate: no test repeats better than that
+FEW = 12  # rows below which a group's own level is not trusted
+ENOUGH_NODES = 6  # below that a slow NIC and a slow rail look alike: the NIC is named
+TAIL_BEFORE = 0.01  # share of tests held up by passing trouble, before looking
+TAIL_UNKNOWN = 0.6  # ... in a group too small to say what its level is
+TAIL_WEIGHT = 200.0  # rows that this guess is worth
+SPREAD_BEFORE = 0.003  # of ln rate: what parts differ by, before looking
+SPREAD_WEIGHT = 10.0  # parts that this guess is worth
+FIFTH = 0.8416  # the lower fifth of a Gaussian lies so many sigma down
+HIDDEN_SIDE = 2.0  # parts differ more than the slowest of each path shows
+SAID_SLOW = 0.03  # how far a rail or a class of nodes must lag to be mentioned
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Of every row that ran: ln(rate / healthy rate), and how much of that may be chance."""
+
+    residual: Floats
+    stratum: Ints
+    noise: Noise
+    healthy_gbit_s: Floats
+    smallest: float  # ln rate that a fault must cost to be worth a name
+    spread: float  # one sigma of what healthy parts differ by
+    cut: float  # z below which no more than 1 % are chance
+    population: tuple[Population, ...]
+
+    @property
+    def z(self) -> Floats:
+        return self.residual / self.noise.sigma
+
+
+def judge(rows: Measured, paths: Paths, floors: Sequence[Floor]) -> Judged:
+    """`rows` are those with status OK or FAILED."""
+    failed = rows.status == FAILED
+    with np.errstate(invalid="ignore", divide="ignore"):
+        x = np.where(failed, np.nan, np.log(np.maximum(rows.gbit_s, 1e-12)))
+    stratum = strata(rows, paths)
+    levels, said = baseline(x, rows, stratum)
+    classes, also = node_classes(x - levels, rows, paths)
+    levels += classes
+    residual = np.where(failed, FAILED_LOG, np.maximum(x - levels, FAILED_LOG))
+    sigma = scales(residual, x, stratum, failed)
+    tail = tails(residual, sigma, stratum, np.zeros(len(x), dtype=bool))
+    healthy = residual[~failed] / sigma[~failed]
+    noise = Noise(sigma, tail, freedom_of(healthy))
+    return Judged(
+        residual,
+        stratum,
+        noise,
+        np.exp(levels),
+        max(0.02, 2 * float(np.quantile(sigma, 0.25))) if len(sigma) else 0.02,
+        spread_of_parts(residual[~failed], sigma[~failed], paths.crossed[:, ~failed]),
+        mirrored_cut(healthy),
+        (*under_floor(levels, rows, paths, floors), *said, *also),
+    )
+
+
+def strata(rows: Measured, paths: Paths) -> Ints:
+    """Like with like: within or across leaves, as many flows on the fullest link."""
+    load = np.ones(len(rows.src), dtype=np.int64)
+    number = np.unique(rows.round, return_inverse=True)[1].ravel()
+    for kind, slot in ((UP, 6), (DOWN, 7)):
+        link = paths.crossed[slot]
+        known = link >= 0
+        key = number * np.int64(paths.starts[kind + 1] + 1) + link + 1
+        _, inverse, count = np.unique(key, return_inverse=True, return_counts=True)
+        load = np.where(known, np.maximum(load, count[inverse.ravel()]), load)
+    code: Ints = paths.cross + 2 * np.minimum(load - 1, 7)
+    return code
+
+
+def baseline(x: Floats, rows: Measured, stratum: Ints) -> tuple[Floats, list[Population]]:
+    """The healthy ln rate of every row: its stratum's, its rail's and its round's."""
+    rail_lag = rail_offsets(x, rows, stratum)
+    levels = rail_lag[rows.rail].copy()
+    for _, at in groups(stratum, x):
+        levels[at] += healthy_level(x[at][np.isfinite(x[at])] - levels[at][np.isfinite(x[at])])
+    said = list(slow_rails(rail_lag, levels, rows))
+    number = np.unique(rows.round, return_inverse=True)[1].ravel().astype(np.int64)
+    nodes = nodes_in(rows, np.arange(len(x)))
+    for _, at in groups(stratum * (number.max(initial=0) + 1) + number, x):
+        left = (x - levels)[at]
+        left = left[np.isfinite(left)]
+        if len(left) < 2 * FEW or nodes_in(rows, at) < nodes / 2:  # a round of retests is no sample
+            continue
+        shift = healthy_level(left)
+        chance = max(upper_sigma(left - shift), FINEST) / np.sqrt(len(left))
+        if abs(shift) > 4 * chance:
+            levels[at] += shift
+    return levels, said
+
+
+def nodes_in(rows: Measured, at: Ints) -> int:
+    return len(np.unique([rows.src[at], rows.dst[at]]))
+
+
+def groups(code: Ints, x: Floats) -> Iterator[tuple[int, Ints]]:
+    """Rows by code, where any gave a rate."""
+    order = np.argsort(code, kind="stable")
+    values, first = np.unique(code[order], return_index=True)
+    for value, at in zip(values, np.split(order, first[1:]), strict=True):
+        if np.isfinite(x[at]).any():
+            yield int(value), at
+
+
+def rail_offsets(x: Floats, rows: Measured, stratum: Ints) -> Floats:
+    """How far each rail as a whole lies from the middle one; 0 where few nodes were seen.
+
+    Over all strata the best counts: a rail is slow only if none of its paths attains the rest.
+    """
+    rails = int(rows.rail.max(initial=0)) + 1
+    found = np.full((int(stratum.max(initial=0)) + 1, rails), np.nan)
+    most = nodes_in(rows, np.arange(len(x)))
+    for code, at in groups(stratum * rails + rows.rail, x):
+        if len(at) >= FEW and nodes_in(rows, at) >= max(ENOUGH_NODES, most / 2):
+            values = x[at]
+            found[code // rails, code % rails] = healthy_level(values[np.isfinite(values)])
+    several = np.isfinite(found).sum(axis=1) > 1
+    if not several.any():
+        return np.zeros(rails)
+    apart = found[several] - np.nanmedian(found[several], axis=1, keepdims=True)
+    best: Floats = np.fmax.reduce(np.atleast_2d(apart), axis=0)
+    return np.nan_to_num(best)
+
+
+def slow_rails(lag: Floats, levels: Floats, rows: Measured) -> Iterator[Population]:
+    for rail in np.flatnonzero(lag < np.log1p(-SAID_SLOW)).tolist():
+        here = float(np.exp(np.median(levels[rows.rail == rail])))
+        rest = here / float(np.exp(lag[rail]))
+        yield Population(
+            f"rail {rail}",
+            here,
+            rest,
+            f"all of rail {rail} runs at {np.exp(lag[rail]):.0%} of the other rails: "
+            "compare its speed, cabling, firmware and QoS settings",
+            "the other rails of this run",
+        )
+
+
+def node_classes(residual: Floats, rows: Measured, paths: Paths) -> tuple[Floats, list[Population]]:
+    """What a slower kind of node costs every row it takes part in, and who they are."""
+    cost = np.zeros(len(residual))
+    said = []
+    for _ in range(3):
+        levels = node_levels(residual - cost, rows, len(paths.topology.nodes))
+        low = slower_kind(levels)
+        if low is None or one_leaf(low, paths):
+            break
+        by = float(np.median(levels[low]))
+        touched = low[rows.src] | low[rows.dst]
+        cost = np.where(touched, cost + by, cost)
+        names = [paths.topology.nodes[at] for at in np.flatnonzero(low)]
+        said.append(
+            Population(
+                ",".join(names[:8]) + (",…" if len(names) > 8 else ""),
+                float("nan"),
+                None,
+                f"{len(names)} of {len(low)} nodes run alike at {np.exp(by):.0%} of the others: "
+                "another model, firmware or setting; judged apart",
+                "the other nodes of this run",
+            )
+        )
+    return cost, said
+
+
+def node_levels(residual: Floats, rows: Measured, nodes: int) -> Floats:
+    """The upper quartile of what each node took part in; nan for the unseen."""
+    fine = np.isfinite(residual)
+    who = np.concatenate([rows.src[fine], rows.dst[fine]])
+    what = np.concatenate([residual[fine], residual[fine]])
+    order = np.lexsort((what, who))
+    who, what = who[order], what[order]
+    count = np.bincount(who, minlength=nodes)
+    at = np.cumsum(count) - count + (count * 3) // 4
+    found = np.full(nodes, np.nan)
+    seen = count > 0
+    found[seen] = what[np.minimum(at[seen], len(what) - 1)]
+    return found
+
+
+def slower_kind(levels: Floats) -> NDArray[np.bool_] | None:
+    """At least a quarter of the nodes, and four, that lie together and apart from the rest."""
+    ordered = np.sort(levels[np.isfinite(levels)])
+    if len(ordered) < 8:
+        return None
+    gaps = np.diff(ordered)
+    at = int(np.argmax(gaps))
+    fewer = at + 1
+    close = (
+        ordered[at] - ordered[at // 4] < gaps[at] / 2
+    )  # a broken node among them does not hide it
+    if gaps[at] < 0.04 or fewer < max(4, len(ordered) / 4) or not close:
+        return None
+    low: NDArray[np.bool_] = np.nan_to_num(levels, nan=np.inf) <= ordered[at]
+    return low
+
+
+def one_leaf(low: NDArray[np.bool_], paths: Paths) -> bool:
+    """Whether they are just the nodes of one leaf of the only rail: then that leaf is slow."""
+    ids = paths.leaf_ids
+    return ids.shape[1] == 1 and len(np.unique(ids[low, 0])) == 1 and bool((ids[low, 0] >= 0).all())
+
+
+def scales(residual: Floats, x: Floats, stratum: Ints, failed: NDArray[np.bool_]) -> Floats:
+    """One sigma of every row; small strata lean on all rows."""
+    finest = max(FINEST, 0.45 * step_of(x[~failed]))
+    pooled = max(upper_sigma(residual[~failed]), finest)
+    sigma = np.full(len(residual), pooled)
+    for _, at in groups(stratum, x):
+        values = residual[at][~failed[at]]
+        weight = len(values) / (len(values) + FEW)
+        mixed = weight * upper_sigma(values) ** 2 + (1 - weight) * pooled**2
+        sigma[at] = max(float(np.sqrt(mixed)), finest)
+    return sigma
+
+
+def step_of(x: Floats) -> float:
+    """The step of a rounded rate as a fraction of it, 0 where rates are not rounded."""
+    values = np.unique(x)
+    if len(values) < 2 or len(values) > len(x) / 3:
+        return 0.0
+    near = values[values > np.median(x) - 0.2]
+    return float(min(np.median(np.diff(near)), 0.1)) if len(near) > 1 else 0.0
+
+
+def tails(residual: Floats, sigma: Floats, stratum: Ints, explained: NDArray[np.bool_]) -> Floats:
+    """The share of rows below what the upper side's mirror image explains, faults left out."""
+    tail: Floats = np.full(len(residual), TAIL_UNKNOWN)
+    for _, at in groups(stratum, residual):
+        if len(at) < FEW and len(at) < len(residual):
+            continue
+        left = at[~explained[at]]
+        z = residual[left] / sigma[left]
+        excess = max(int((z < -3).sum()) - int((z > 3).sum()), 0)
+        tail[at] = (excess + TAIL_WEIGHT * TAIL_BEFORE) / (len(left) + TAIL_WEIGHT)
+    return np.clip(tail, 0.002, TAIL_UNKNOWN)
+
+
+def without(judged: Judged, explained: NDArray[np.bool_]) -> Judged:
+    """Judged anew with the rows that faults explain left out of what passing trouble does."""
+    noise = judged.noise
+    tail = tails(judged.residual, noise.sigma, judged.stratum, explained)
+    return replace(judged, noise=replace(noise, tail=tail))
+
+
+def spread_of_parts(residual: Floats, sigma: Floats, crossed: NDArray[np.int32]) -> float:
+    """By how much healthy components differ, as one sigma of ln rate.
+
+    From the lower middle of what hosts and NICs show: their upper side is hidden, because a path is
+    as slow as its slowest component.
+    """
+    typical = float(np.median(sigma)) if len(sigma) else FINEST
+    found: float
+    found, weight = SPREAD_BEFORE**2 * SPREAD_WEIGHT, SPREAD_WEIGHT
+    slots = {"host": (0, 1), "tx": (2,), "rx": (3,)}
+    for of_kind in slots.values():
+        code = np.concatenate([crossed[slot] for slot in of_kind])
+        medians, count = middles(np.tile(residual, len(of_kind)), code)
+        medians, count = medians[count >= 3], count[count >= 3]
+        if len(medians) < 8:
+            continue
+        apart = (np.median(medians) - np.quantile(medians, 0.2)) / FIFTH
+        own = 1.57 * typical**2 / float(np.median(count))
+        # Noisy medians say little of the spread below their noise.
+        trust = len(medians) / (1 + own / max(apart**2 - own, SPREAD_BEFORE**2))
+        found += trust * max(apart**2 - own, 0.0)
+        weight += trust
+    return float(HIDDEN_SIDE * np.sqrt(found / weight))
+
+
+def middles(values: Floats, code: NDArray[np.int32]) -> tuple[Floats, Ints]:
+    """The median of each code's values, and how many there are."""
+    order = np.lexsort((values, code))
+    _, first, count = np.unique(code[order], return_index=True, return_counts=True)
+    ordered = values[order]
+    middle: Floats = (ordered[first + count // 2] + ordered[first + (count - 1) // 2]) / 2
+    return middle, count
+
+
+def mirrored_cut(z: Floats) -> float:
+    """The smallest t for which (1 + rows above t) / (rows below -t) is at most 1 %.
+
+    Healthy noise is near symmetric and faults only pull down, so the upper side counts the chance
+    crossings of the lower.  Where there are too few rows to say, 4.
+    """
+    below, above = np.sort(-z[z < 0]), np.sort(z[z > 0])
+    if len(below) < 100:
+        return 4.0
+    t = below[below > 2]
+    flagged = len(below) - np.searchsorted(below, t)
+    chance = 1 + len(above) - np.searchsorted(above, t)
+    good = np.flatnonzero(chance <= 0.01 * np.maximum(flagged, 1))
+    return float(max(t[good[0]], 2.5)) if len(good) else 4.0
+
+
+def under_floor(
+    levels: Floats, rows: Measured, paths: Paths, floors: Sequence[Floor]
+) -> Iterator[Population]:
+    """Groups that agree with each other and lie under what their hardware should do."""
+    for floor in floors:
+        slow = []
+        for rail in np.unique(rows.rail).tolist():
+            for tier in (0, 1):
+                at = (rows.rail == rail) & (paths.cross == bool(tier))
+                if floor.rail not in {None, rail} or floor.tier not in {None, TIERS[tier]}:
+                    continue
+                if at.any() and (level := float(np.exp(np.median(levels[at])))) < floor.gbit_s:
+                    slow.append((rail, TIERS[tier], level))
+        if not slow:
+            continue
+        rails = sorted({rail for rail, _, _ in slow})
+        tiers = sorted({tier for _, tier, _ in slow})
+        yield Population(
+            f"rail{'s' if len(rails) > 1 else ''} {', '.join(map(str, rails))} {'+'.join(tiers)}",
+            min(level for _, _, level in slow),
+            floor.gbit_s,
+            "all of them, not single parts, stay under the floor: one setting, driver or cabling "
+            "plan that they share",
+            floor.source,
+        )
