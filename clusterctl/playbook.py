@@ -149,7 +149,9 @@ def listed(origin: str, key: str, given: Mapping[str, Any]) -> list[Any]:
 
 
 def chosen(where: str, given: object, known: Mapping[str, Probe]) -> tuple[Probe, ...]:
-    return tuple(known[name] for name in names(where, given, known))
+    """`known`: what "all" means; by name there are those of `clusterctl fabric` too."""
+    every = {**known, **catalog.fabric_probes()}
+    return tuple(every[name] for name in names(where, given, known if given == "all" else every))
 
 
 def names(where: str, given: object, known: Collection[str]) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 
 from clusterctl.cli.burnin import burnin
 from clusterctl.cli.exec import execute
+from clusterctl.cli.fabric import fabric
 from clusterctl.cli.judge import judge
 from clusterctl.cli.listing import listing
 from clusterctl.cli.nodes import nodes
@@ -36,6 +37,7 @@ app.command()(sweep)
 app.command()(burnin)
 app.command()(watch)
 app.command()(stop)
+app.command()(fabric)
 app.command()(show)
 app.command()(judge)
 app.command("exec")(execute)

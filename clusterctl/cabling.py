@@ -1,0 +1,195 @@
+"""Is every cable where the plan has it?"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+
+from clusterctl.fabric import Cable, Fabric
+from clusterctl.fabric_plan import Plan, Spot
+from clusterctl.model import Finding, Severity, Status, Verdict
+
+CHECK = "cabling"
+Actual = Mapping[int, Cable]
+
+
+def cabling(fabric: Fabric, plan: Plan) -> Iterator[Finding]:
+    """At least one finding a node.  What is only unlike its peers is a warning, not a failure."""
+    taken = {
+        Spot(cable.far.box, cable.far.port): cable.near
+        for cable in fabric.cables
+        if cable.far.kind == "switch"
+    }
+    for node in fabric.nodes:
+        wanted = {rail: spot for (name, rail), spot in plan.at.items() if name == node}
+        actual = {rail: cable for (name, rail), cable in fabric.at.items() if name == node}
+        if not wanted:
+            why = "not in the plan" if plan.sure else "cabled like no other node: no plan to tell"
+            yield Finding(CHECK, Verdict(node, "cables", Status.SKIP, why=why))
+            continue
+        found = list(of_node(fabric, plan, node, wanted, actual))
+        found += [
+            finding(plan, node, f"{occupant(fabric, node, rail)}", expected=f"on {spot}",
+                    actual="no cable", why=absent(taken, spot), status=Status.FAIL,
+                    remedy=f"seat or trace the cable between {node} rail {rail} and {spot}")
+            for rail, spot in wanted.items() if rail not in actual
+        ]  # fmt: skip
+        yield from found or [
+            Finding(
+                CHECK,
+                Verdict(node, "cables", Status.PASS, actual=f"{len(wanted)} of {len(wanted)} right",
+                        source=plan.origin),
+            )
+        ]  # fmt: skip
+    yield from uplinks(fabric, plan)
+
+
+def occupant(fabric: Fabric, node: str, rail: int) -> str:
+    cable = fabric.at.get((node, rail))
+    device = cable.near.device if cable else fabric.rails[rail] if rail < len(fabric.rails) else ""
+    return f"rail {rail} {device}".rstrip()
+
+
+def absent(taken: Mapping[Spot, object], spot: Spot) -> str:
+    if spot.port and spot in taken:
+        return f"in {spot} sits {taken[spot]}"
+    return "missing link: nothing is seen at this port, or the port is down"
+
+
+def of_node(
+    fabric: Fabric, plan: Plan, node: str, wanted: Mapping[int, Spot], actual: Actual
+) -> Iterator[Finding]:
+    wrong = {
+        rail: cable
+        for rail, cable in actual.items()
+        if rail in wanted and cable.far.box != wanted[rail].leaf
+    }
+    for one, other in swapped(wrong, wanted):
+        yield finding(
+            plan,
+            node,
+            f"{occupant(fabric, node, one)}, {occupant(fabric, node, other)}",
+            expected=f"on {wanted[one]}, {wanted[other]}",
+            actual=f"on {wrong.pop(one).far}, {wrong.pop(other).far}",
+            why=f"rails {one} and {other} are swapped",
+            remedy=f"swap the two cables at {node}",
+        )
+    for rail, cable in wrong.items():
+        yield finding(
+            plan,
+            node,
+            occupant(fabric, node, rail),
+            expected=f"on {wanted[rail]}",
+            actual=f"on {cable.far}",
+            why="wrong leaf",
+            remedy=f"move the cable from {cable.far} to {wanted[rail]}",
+        )
+    for rail, cable in actual.items():
+        spot = wanted.get(rail)
+        if spot is None:
+            yield finding(
+                plan, node, occupant(fabric, node, rail), expected="no cable",
+                actual=f"on {cable.far}", why="extra link: the plan has none here",
+                remedy="unplug it, or write it into the plan", status=Status.WARN,
+            )  # fmt: skip
+        elif spot.leaf == cable.far.box and spot.port and spot.port != cable.far.port:
+            yield finding(
+                plan, node, occupant(fabric, node, rail), expected=f"on {spot}",
+                actual=f"on {cable.far}", why="right leaf, wrong port",
+                remedy="move the cable, or write the port into the plan", status=Status.WARN,
+            )  # fmt: skip
+
+
+def swapped(wrong: Actual, wanted: Mapping[int, Spot]) -> list[tuple[int, int]]:
+    """Rails each of which ends where the other should."""
+    found: list[tuple[int, int]] = []
+    used: set[int] = set()
+    for one in sorted(wrong):
+        for other in sorted(wrong):
+            crossed = (
+                one < other
+                and not {one, other} & used
+                and wrong[one].far.box == wanted[other].leaf
+                and wrong[other].far.box == wanted[one].leaf
+            )
+            if crossed:
+                found.append((one, other))
+                used |= {one, other}
+    return found
+
+
+def uplinks(fabric: Fabric, plan: Plan) -> Iterator[Finding]:
+    """From leaf to spine, and whatever joins two switches otherwise."""
+    there: defaultdict[tuple[str, str], list[Cable]] = defaultdict(list)
+    for cable in fabric.between():
+        there[cable.near.box, cable.far.box].append(cable)
+    if not plan.uplinks:
+        if there:
+            why = "the plan names no spines" if plan.sure else "no number that most leaves share"
+            part = "between switches"
+            yield Finding(CHECK, Verdict("fabric", part, Status.SKIP, why=why))
+        return
+    bad = 0
+    for (leaf, spine), count in plan.uplinks.items():
+        have = there.pop((leaf, spine), [])
+        if len(have) == count:
+            continue
+        bad += 1
+        more = len(have) > count
+        ports = ", ".join(f"{cable.near} > {cable.far}" for cable in have)
+        yield finding(
+            plan, leaf, f"{leaf} > {spine}", expected=cables(count),
+            actual=cables(len(have)) + (f": {ports}" if ports else ""),
+            why="extra link" if more else "missing link, or its port is down",
+            remedy=f"trace the cables between {leaf} and {spine}",
+            status=Status.WARN if more else Status.FAIL,
+        )  # fmt: skip
+    beyond = Counter(len(many) for many in there.values())
+    levels = {fabric.levels.get(box, 0) for box in {b for pair in plan.uplinks for b in pair}}
+    for (one, other), many in there.items():
+        if {fabric.levels.get(one, 0), fabric.levels.get(other, 0)} <= levels:
+            bad += 1
+            yield finding(
+                plan, one, f"{one} > {other}", expected="no cable",
+                actual=", ".join(cable.part for cable in many),
+                why="extra link: these two switches should not be joined",
+                remedy="trace it and unplug it, or write it into the plan", status=Status.WARN,
+            )  # fmt: skip
+    if not bad:
+        said = f"{len(plan.uplinks)} pairs of leaf and spine right"
+        said += f"; {beyond.total()} pairs above them not in the plan" if there else ""
+        verdict = Verdict("fabric", "uplinks", Status.PASS, actual=said, source=plan.origin)
+        yield Finding(CHECK, verdict)
+
+
+def cables(count: int) -> str:
+    return "1 cable" if count == 1 else f"{count} cables" if count else "no cable"
+
+
+def finding(
+    plan: Plan,
+    node: str,
+    part: str,
+    *,
+    expected: str,
+    actual: str,
+    why: str,
+    remedy: str,
+    status: Status = Status.FAIL,
+) -> Finding:
+    sure = plan.sure and status is Status.FAIL
+    return Finding(
+        CHECK,
+        Verdict(
+            node,
+            part,
+            status if plan.sure else Status.WARN,
+            expected,
+            actual,
+            why if plan.sure else f"{why}; unlike its peers",
+            remedy,
+            Severity.ISOLATE if sure else Severity.OBSERVE,
+            plan.origin,
+            "floor" if plan.sure else "peers",
+        ),
+    )
