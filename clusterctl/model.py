@@ -439,6 +439,26 @@ class Bandwidth:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """One path within a node: host>gpu0, gpu0>host, gpu0>gpu1, gpu0>gpu0 (its own memory).
+
+    `way`: by what, in the engine's words: direct or staged, pinned memory, copy engine or kernel.
+    `samples_gbyte_s`: one an iteration, or a batch of them.  `wrong`: words; None: not compared.
+    """
+
+    part: str
+    engine: str
+    gbyte_s: float
+    size_bytes: int | None = None
+    seconds: float | None = None
+    samples_gbyte_s: tuple[float, ...] = ()
+    wrong: int | None = None
+    way: str = ""
+    both_ways: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Latency:
     """Half a round trip of messages of this size, after warm-up.  `part` is n017>n018."""
 
@@ -562,6 +582,7 @@ Fact = (
     | Service
     | Burn
     | Bandwidth
+    | Copy
     | Latency
     | Collective
     | FabricLink

@@ -234,7 +234,7 @@ def test_the_shipped_campaign_is_72_hours_and_reads_back():
     assert book.soak is not None
     assert book.soak.hours == 72
     assert [stage.trial.name for stage in book.stages][:3] == [
-        "nic_loopback", "gpu_copy", "pair_bandwidth",
+        "nic_loopback", "gpu_bandwidth", "pair_bandwidth",
     ]  # fmt: skip
     assert build(book.origin, spell(book)) == book
 

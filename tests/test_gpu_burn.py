@@ -18,7 +18,7 @@ from burning import SEED, Burning, asked, stage, statuses
 from kin import alive, generation, gone, wait_for
 
 from clusterctl.catalog import all_checks
-from clusterctl.model import Burn, Evidence, Kind, Node, Observation
+from clusterctl.model import Burn, Copy, Evidence, Kind, Node, Observation
 from clusterctl.trials.torch_burn import START_S
 
 STUBS = Path(__file__).parent / "lab/stubs"
@@ -329,44 +329,53 @@ def test_killed_in_the_middle_it_leaves_nothing(node, number):
 # ----------------------------------------------------------------------------- copies
 
 
-def copying() -> Observation:
-    return Burning(asked(stage("gpu_copy", seconds=1.0, size_mib=4)), sys.executable).join()
+def copying(python: str = sys.executable) -> Observation:
+    what = stage("gpu_bandwidth", engine="cuda", seconds=1.0, size_mib=4)
+    return Burning(asked(what), python).join()
+
+
+def copies(seen: Observation) -> dict[str, Copy]:
+    return {copy.part: copy for copy in seen.facts}
 
 
 @PYTHONS
 def test_copies_are_timed_and_compared(node, python):
-    seen = Burning(asked(stage("gpu_copy", seconds=1.0, size_mib=4)), python).join()
+    seen = copying(python)
     assert not seen.troubles
-    found = burns(seen)
-    units = {"h2d_gbyte_s", "d2h_gbyte_s", "d2d_gbyte_s"}
-    own = {(f"gpu{i}", unit) for i in range(3) for unit in units}
-    pairs = {(f"gpu{a}>gpu{b}", "peer_gbyte_s") for a in range(3) for b in range(3) if a != b}
-    assert set(found) == own | pairs
-    assert all(burn.errors == 0 and burn.rate > 0 for burn in found.values())
-    assert found["gpu0>gpu1", "peer_gbyte_s"].engine == "built-in CUDA, direct, rank 0"
-    assert statuses(seen) <= {"pass", "skip"}
+    found = copies(seen)
+    gpus = [f"gpu{i}" for i in range(3)]
+    assert set(found) == {
+        *(f"host>{gpu}" for gpu in gpus),
+        *(f"{gpu}>host" for gpu in gpus),
+        *(f"{one}>{other}" for one in gpus for other in gpus),
+    }
+    for copy in found.values():
+        assert (copy.engine, copy.wrong, copy.size_bytes) == ("built-in CUDA", 0, 4 << 20)
+        assert min(copy.samples_gbyte_s) <= copy.gbyte_s * 1.01
+        assert max(copy.samples_gbyte_s) >= copy.gbyte_s * 0.99
+    assert (found["gpu0>gpu1"].way, found["host>gpu0"].way) == ("direct, rank 0", "pinned")
+    assert len(seen.facts) == len(found)
 
 
 def test_a_copy_that_garbles_is_found_by_its_target(node):
     node.says("gpu.1.garbles = 1", "peers = 0")
-    found = burns(copying())
-    assert {key for key, burn in found.items() if burn.errors} == {
-        ("gpu1", "h2d_gbyte_s"),
-        ("gpu1", "d2h_gbyte_s"),
-        ("gpu0>gpu1", "peer_gbyte_s"),
-        ("gpu2>gpu1", "peer_gbyte_s"),
+    seen = copying()
+    found = copies(seen)
+    assert {part for part, copy in found.items() if copy.wrong} == {
+        *("host>gpu1", "gpu1>host"),
+        *("gpu0>gpu1", "gpu2>gpu1"),
     }
-    assert found["gpu0>gpu2", "peer_gbyte_s"].engine == "built-in CUDA, staged"
+    assert found["gpu0>gpu2"].way == "staged"
+    assert "the first at 0x60, bits 0x0000000400000000" in found["gpu0>gpu1"].detail
+    assert "fail" in statuses(seen)
 
 
 def test_a_gpu_that_does_not_start_is_no_partner(node):
     node.says("gpu.1.start = 46")
     seen = copying()
     assert [trouble.part for trouble in seen.troubles] == ["gpu1"]
-    assert {part for part, _ in burns(seen)} == {
-        *("gpu0", "gpu2"),
-        *("gpu0>gpu2", "gpu2>gpu0"),
-    }
+    assert {part for part in copies(seen) if "gpu1" in part} == set()
+    assert {"gpu0>gpu2", "gpu2>gpu0"} <= set(copies(seen))
 
 
 def test_a_gpu_that_breaks_among_its_partners_is_told(node):
@@ -374,7 +383,7 @@ def test_a_gpu_that_breaks_among_its_partners_is_told(node):
     seen = copying()
     assert {trouble.kind for trouble in seen.troubles} == {Kind.EXIT}
     assert all("gpu1" in trouble.part for trouble in seen.troubles)
-    assert {"gpu0>gpu2", "gpu2>gpu0"} <= {part for part, _ in burns(seen)}
+    assert {"gpu0>gpu2", "gpu2>gpu0"} <= set(copies(seen))
 
 
 @pytest.mark.parametrize(

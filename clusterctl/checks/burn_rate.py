@@ -23,13 +23,7 @@ from clusterctl.verdicts import (
 
 ALONE = "run it once more alone; if it stays slow look at cooling, power and clocks"
 Key = tuple[str, str, str, str, str]
-# hbm: a GPU's own memory; h2d, d2h: host to device and back; d2d: within it; peer: between two.
-UNITS = (
-    "gop_s",
-    "gbyte_s",
-    "tflop_s",
-    *(f"{way}_gbyte_s" for way in ("hbm", "h2d", "d2h", "d2d", "peer")),
-)
+UNITS = ("gop_s", "gbyte_s", "tflop_s", "hbm_gbyte_s")  # hbm: a GPU's own memory
 # A floor and a ceiling for each kind of part and unit that a trial may give.
 FLOORS = tuple(
     f"{part}_{unit}{end}"

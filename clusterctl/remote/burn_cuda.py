@@ -151,6 +151,10 @@ class Watch:
         self.loads[index] = Load()
 
     def row(self, gpu, cells):
+        if "gbyte_s" in cells:
+            place = cells["part"].replace("gpu", part(gpu))
+            tell("copy", **dict(cells, engine=ENGINE, part=place))
+            return
         measured, slowed = self.loads[gpu["index"]].cells()
         cells = dict({"part": part(gpu), "engine": ENGINE}, **cells)
         cells["detail"] = (cells["detail"] + slowed)[:900]
@@ -254,8 +258,7 @@ def be_pairs(gpus, ptx, seconds, seed, size, say):
     for source, target in order:
         name = "%s>%s" % (part(gpus[source]), part(gpus[target]))
         try:
-            cells, way = peers.copy(source, target, seconds / len(order), seed)
-            say({"row": dict(cells, part=name, engine="%s, %s" % (ENGINE, way))})
+            say({"row": peers.copy(source, target, name, seconds / len(order), seed)})
         except CudaError as error:
             say({"trouble": "exit", "why": plain(error), "part": name})
 
@@ -266,8 +269,7 @@ def gather_pairs(pairs, until):
         if said is None:
             ended = True
         elif "row" in said:
-            empty = dict.fromkeys(("power_w", "power_limit_w", "clock_sm_mhz", "temp_max_c"))
-            tell("gpu_burn", **dict(said["row"], **empty))
+            tell("copy", engine=ENGINE, **said["row"])
         else:
             trouble(said["trouble"], said["why"], *([said["part"]] if "part" in said else []))
     status = pairs.end()

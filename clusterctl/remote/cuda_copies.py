@@ -7,27 +7,33 @@ from cuda_driver import RANK, CudaError
 from cuda_load import Area, counters
 
 BATCH_S = 0.2
+MOST = 200  # samples in a row
 
 
 def timed(gpu, seconds, copy):
-    """`copy` again and again: how often, and how long that took."""
+    """`copy` again and again: how often, how long that took, copies a second of each batch."""
     copy()  # the first one pays for what is made once
     gpu.wait()
     began = time.monotonic()
-    done, batch = 0, 1
+    done, batch, paces = 0, 1, []
     while not done or time.monotonic() < began + seconds:
         start = time.monotonic()
         for _ in range(batch):
             copy()
         gpu.wait()
         done += batch
-        batch = max(1, min(1000, int(batch * BATCH_S / max(time.monotonic() - start, 1e-6))))
+        spent = max(time.monotonic() - start, 1e-9)
+        paces.append(batch / spent)
+        batch = max(1, min(1000, int(batch * BATCH_S / max(spent, 1e-6))))
         batch = min(batch, 1 + int(seconds * done / max(time.monotonic() - began, 1e-6)) // 4)
-    return done, time.monotonic() - began
+    return done, time.monotonic() - began, paces
 
 
 def host_copies(gpu, seconds, seed, size):
-    """To the host and back; the host's memory is pinned and near, where the caller runs near."""
+    """To the host and back; the host's memory is pinned and near, where the caller runs near.
+
+    The GPU that all of it is about is called `gpu` here.
+    """
     found = counters(gpu)
     area = Area(gpu, size, 0, found)
     host = gpu.take_pinned(size)
@@ -47,9 +53,10 @@ def host_copies(gpu, seconds, seed, size):
     gpu.free(area.at)
     gpu.free(found)
     gpu.free_pinned(host)
+    # Compared after there and back: which of the two garbled is not known.
     return [
-        copied(size, down, wrong, "d2h_gbyte_s", "to the host and back"),
-        copied(size, up, wrong, "h2d_gbyte_s", "to the host and back"),
+        copied("gpu>host", size, down, wrong, "pinned"),
+        copied("host>gpu", size, up, wrong, "pinned"),
     ]
 
 
@@ -69,26 +76,24 @@ def device_copy(gpu, seconds, seed, size):
     wrong = gpu.get(found, 3)
     for place in (one.at, other.at, found):
         gpu.free(place)
-    return copied(size, done, wrong, "d2d_gbyte_s", "within the device")
+    return copied("gpu>gpu", size, done, wrong, "within the device")
 
 
-def copied(size, timing, found, unit, detail):
-    done, took = timing
+def copied(part, size, timing, found, way):
+    """The cells of a row `copy`, but for the engine."""
+    done, took, paces = timing
     wrong, first, bits = found
-    detail += ", %d MiB, %d times" % (size >> 20, done)
+    detail = "%d times" % done
     if wrong:
         detail += "; %d words wrong, the first at %#x, bits %#018x" % (wrong, first * 8, bits)
     return {
+        "part": part,
+        "gbyte_s": size * done / took / 1e9,
+        "size_bytes": size,
         "seconds": took,
-        "amount": float(size * done),
-        "unit": "bytes",
-        "rate": size * done / took / 1e9,
-        "rate_unit": unit,
-        "errors": wrong,
-        "covered": None,
-        "asked": None,
-        "precision": "",
-        "digest": "",
+        "samples_gbyte_s": " ".join("%.5g" % (pace * size / 1e9) for pace in paces[:MOST]),
+        "wrong": wrong,
+        "way": way,
         "detail": detail,
     }
 
@@ -104,8 +109,8 @@ class Peers:
             found = counters(gpu)
             self.areas.append([Area(gpu, size, at * size // 8, found) for at in (0, 1)])
 
-    def copy(self, source, target, seconds, seed):
-        """The cells of the row, and how the pair is joined."""
+    def copy(self, source, target, part, seconds, seed):
+        """The cells of the row."""
         gpu, other = self.gpus[source], self.gpus[target]
         way = self.join(gpu, other)
         gpu.use()
@@ -129,7 +134,7 @@ class Peers:
         theirs.compare(seed + source, 0, first=mine.first)
         other.wait()
         wrong = other.get(theirs.found, 3)
-        return copied(self.size, done, wrong, "peer_gbyte_s", way), way
+        return copied(part, self.size, done, wrong, way)
 
     def join(self, gpu, other):
         """How two GPUs are joined: "staged" where the driver goes through the host."""

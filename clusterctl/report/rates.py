@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from clusterctl.checks.burn_rate import what
+from clusterctl.checks.gpu_bandwidth import kind as way_of
 from clusterctl.inventory.ranges import fold
 from clusterctl.judge import by_node
 from clusterctl.limits import Sku, resolve
@@ -14,6 +15,7 @@ from clusterctl.model import (
     Accelerator,
     Bandwidth,
     Burn,
+    Copy,
     Cpu,
     Evidence,
     Finding,
@@ -28,7 +30,7 @@ from clusterctl.report.folding import fold_parts, spread
 from clusterctl.sources import believe
 from clusterctl.verdicts import make
 
-BURN, PAIR = "burn_rate", "pair_bandwidth"
+BURN, PAIR, COPIES = "burn_rate", "pair_bandwidth", "gpu_bandwidth"
 WORST_FIRST = (Status.FAIL, Status.UNKNOWN, Status.WARN)
 FAR_SIGMAS, FAR_SHARE = 5.0, 0.05  # as burn_rate warns; a mark in a chart, never a verdict
 
@@ -101,12 +103,12 @@ def rates(run: Run, skus: Sequence[Sku]) -> list[Rates]:
         model = next((fact.model for fact in facts if isinstance(fact, Accelerator)), "")
         limits = {
             name: resolve(checks[name], run.playbook, skus, node, model)
-            for name in (BURN, PAIR)
+            for name in (BURN, PAIR, COPIES)
             if name in checks
         }
         for observation in ours:
             for fact in observation.facts:
-                if isinstance(fact, Burn | Bandwidth):
+                if isinstance(fact, Burn | Bandwidth | Copy):
                     one = measured(fact)
                     draft = drafts[observation.probe, one.what, one.engine, one.unit, peers]
                     said = judged.get((one.check, node.name, one.part))
@@ -131,7 +133,7 @@ class Measured:
     ceiling: str
 
 
-def measured(fact: Burn | Bandwidth) -> Measured:
+def measured(fact: Burn | Bandwidth | Copy) -> Measured:
     match fact:
         case Burn():
             kind, unit = what(fact.part), fact.rate_unit
@@ -159,6 +161,19 @@ def measured(fact: Burn | Bandwidth) -> Measured:
                 "gbit_s",
                 "ceiling_gbit_s",
             )
+        case Copy():
+            kind = way_of(fact.part)
+            return Measured(
+                COPIES,
+                kind,
+                ", ".join(filter(None, (fact.engine, fact.way))),
+                "gbyte_s",
+                fact.part,
+                fact.gbyte_s,
+                fact.wrong,
+                f"{kind}_gbyte_s",
+                "",
+            )
 
 
 def keep(draft: Draft, node: str, one: Measured, limits: Limits, said: Status | None) -> None:
@@ -178,7 +193,7 @@ def statuses(findings: Iterable[Finding]) -> dict[tuple[str, str, str], Status]:
     found: dict[tuple[str, str, str], Status] = {}
     for one in findings:
         verdict = one.verdict
-        if one.check not in {BURN, PAIR} or verdict.status not in WORST_FIRST:
+        if one.check not in {BURN, PAIR, COPIES} or verdict.status not in WORST_FIRST:
             continue
         for part in spread(verdict.part):
             key = (one.check, verdict.node, part)

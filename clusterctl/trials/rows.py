@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from clusterctl.model import Bandwidth, Burn, Fact, Kind, Latency, Trouble
+from clusterctl.model import Bandwidth, Burn, Copy, Fact, Kind, Latency, Trouble
 from clusterctl.spelling import Unreadable, count, number, visible, whole
 from clusterctl.sysfs import rows
 
@@ -100,11 +100,23 @@ LATENCY = {
     **dict.fromkeys(("median_us", "p99_us"), measured),
     **dict.fromkeys(("mean_us", "min_us", "max_us"), amount),
 }
+COPY = {
+    "part": name,
+    "engine": name,
+    "gbyte_s": measured,
+    "size_bytes": tally,
+    "seconds": measured,
+    "samples_gbyte_s": lambda text: tuple(measured(cell) for cell in text.split()),
+    "wrong": tally,
+    "way": word,
+    "detail": word,
+}
 KINDS: dict[str, tuple[type[Fact], dict[str, Any]]] = {
     "burn": (Burn, BURN),
     "gpu_burn": (Burn, GPU_BURN),
     "bandwidth": (Bandwidth, BANDWIDTH),
     "loopback": (Bandwidth, LOOPBACK),
+    "copy": (Copy, COPY),
     "flow": (Bandwidth, FLOW),
     "latency": (Latency, LATENCY),
 }
