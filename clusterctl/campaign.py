@@ -2,7 +2,7 @@
 
 Decisions are lines of `decisions.jsonl`; each has `do`, `at`, and `node` unless it is for all:
 
-    gate     why: the node may be loaded (`forced` by the operator), and why
+    gate     the node may be loaded; `forced`: though somebody had it (`held`), for this reason
     refuse   why: it may not
     start    base: the journal that begins on the node comes after so many bytes of ours
     order    id stage group index: a step of that stage; `again`: one more follows
@@ -64,6 +64,7 @@ class Case:
     stopped: bool = False
     refused: str = ""
     forced: str = ""
+    held: str = ""  # by whom, where it was forced
     left: bool = False  # something may still be on the node
     words: Mapping[str, Any] = field(default_factory=dict)
     listed: bool = True  # in the inventory
@@ -101,6 +102,7 @@ def move(case: Case, decision: Decision) -> None:
     match decision["do"]:
         case "gate":
             case.phase, case.forced = "burn", decision.get("forced", "")
+            case.held = decision.get("held", "")
         case "refuse":
             case.phase, case.refused = "done", decision["why"]
             case.stopped = decision.get("stopped", False)

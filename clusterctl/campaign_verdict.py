@@ -33,7 +33,7 @@ from clusterctl.model import (
     Verdict,
 )
 from clusterctl.observe import hear, observe
-from clusterctl.run import BUSY, as_probe, refusal, together
+from clusterctl.run import BUSY, as_probe, loaded, refusal, together
 from clusterctl.transport.replay import Replay
 from clusterctl.verdicts import number_in
 
@@ -200,11 +200,7 @@ def own_findings(case: Case, playbook: Playbook) -> Iterator[Finding]:
         yield Finding(BUSY, refusal(case.node, case.refused))
         return
     if case.forced:
-        yield Finding(
-            BUSY,
-            Verdict(name, "node", Status.WARN, "idle", "loaded by --force", case.forced,
-                    source="the operator's own word"),
-        )  # fmt: skip
+        yield Finding(BUSY, loaded(case.node, case.held, case.forced))
     yield Finding(BURNT, burnt(case, playbook))
     if len(course.boots) > 1:
         yield Finding(

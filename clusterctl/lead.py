@@ -21,9 +21,9 @@ from clusterctl.campaign_verdict import Told, every_stage, failing, reading, res
 from clusterctl.course import learn
 from clusterctl.fanout import each
 from clusterctl.limits import Sku
-from clusterctl.model import Answer, DeviceProcess, Node, Observation, Question, Run, Trouble
+from clusterctl.model import Answer, Node, Observation, Question, Run, Trouble
 from clusterctl.observe import Clock, explain, observe
-from clusterctl.run import admit
+from clusterctl.run import admit, holders
 from clusterctl.sources import lost
 from clusterctl.supervision import Reply
 from clusterctl.transport import Transport, TransportError
@@ -382,8 +382,8 @@ class Leader:
         if name in refused:
             self.note(case, {"do": "refuse", "why": refused[name].why})
             return
-        held = any(isinstance(fact, DeviceProcess) for one in said.seen for fact in one.facts)
-        self.note(case, {"do": "gate", "forced": self.force if held else ""})
+        held = holders(said.seen)
+        self.note(case, {"do": "gate", "forced": self.force if held else "", "held": held})
         why = failing(case.node, self.book, said.seen, self.skus)
         if why and not self.book.keep_going:
             self.note(case, {"do": "end", "why": f"gate: {why}", "failed": True})

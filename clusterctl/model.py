@@ -392,6 +392,16 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduler:
+    """What a batch scheduler does with the node.  `jobs`: those that have it, in words."""
+
+    part: str  # slurm
+    served: bool  # its daemon runs here
+    jobs: tuple[str, ...] = ()  # job 1234 of alice (train, running)
+    asked: bool = False  # its controller answered
+
+
+@dataclass(frozen=True, slots=True)
 class Burn:
     """What a part did under load.  `errors`: results that were wrong; None: not checked.
 
@@ -580,6 +590,7 @@ Fact = (
     | Clock
     | Version
     | Service
+    | Scheduler
     | Burn
     | Bandwidth
     | Copy
@@ -859,5 +870,6 @@ class Run:
     forced: bool = False  # busy nodes were loaded too
     earlier: tuple[Observation, ...] = ()
     earlier_run: str = ""
+    why: str = ""  # ... in the operator's words
     past_s: float | None = None
     complete: bool = True

@@ -43,7 +43,8 @@ def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Ru
         skus=playbook.skus(),
     )
     if about["verb"] == "burnin":
-        return burnin(book, found.nodes(), world, force=about["forced"], past_s=about["past_s"])
+        force = (about.get("why") or "--force") if about["forced"] else ""
+        return burnin(book, found.nodes(), world, force=force, past_s=about["past_s"])
     past = earlier(runs_dir, about["earlier_run"], about["past_s"])
     return sweep(book, found.nodes(), world, past=past, earlier_run=about["earlier_run"])
 

@@ -20,6 +20,7 @@ from clusterctl.model import (
     Question,
     Round,
     Run,
+    Scheduler,
     Severity,
     Stage,
     Status,
@@ -86,18 +87,19 @@ def burnin(
     nodes: Sequence[Node],
     world: World,
     *,
-    force: bool = False,
+    force: str = "",
     past_s: float | None = None,
 ) -> Run:
     """Read, load, read again; judge what the load did and what the counters did meanwhile.
 
-    Nodes that do not answer or hold foreign accelerator processes are not loaded (`force`: loaded).
+    Nodes that do not answer are not loaded, nor those that hold foreign accelerator processes or
+    that Slurm has given to a job, unless `force` says why they may be.
     `past_s`: what the clock said between the readings, where this is a replay.
     """
     started = world.clock()
     asked = [(node, playbook.probes) for node in nodes]
     before = look("before", asked, playbook, playbook.pace.node_s, world)
-    ready, refused = admit(nodes, before, force=force)
+    ready, refused = admit(nodes, before, force=bool(force))
     rng = Random(world.seed)  # noqa: S311 - who burns beside whom is no secret
     trials = [one for stage in playbook.stages for one in load(stage, ready, playbook, world, rng)]
     after = look("after", asked, playbook, playbook.pace.node_s, world)
@@ -108,6 +110,7 @@ def burnin(
     seen = [*after, *trials, *(idle for node in refused for idle in unburnt(node, playbook, world))]
     findings = judge(playbook, nodes, seen, probes=probes, skus=world.skus, past=past)
     findings += [Finding(BUSY, verdict) for verdict in refused.values()]
+    findings += [Finding(BUSY, one) for one in forced(ready, before, force)]
     return Run(
         id=world.run_id,
         playbook=playbook,
@@ -118,7 +121,8 @@ def burnin(
         observations=tuple(seen),
         findings=tuple(findings),
         verb="burnin",
-        forced=force,
+        forced=bool(force),
+        why=force,
         earlier=tuple(before),
         past_s=past.seconds,
     )
@@ -156,18 +160,48 @@ def admit(
     refused: dict[str, Verdict] = {}
     for node in nodes:
         trouble = lost(seen.get(node.name, ()))
-        held = [
-            fact
-            for one in seen.get(node.name, ())
-            for fact in one.facts
-            if isinstance(fact, DeviceProcess)
-        ]
+        held = holders(seen.get(node.name, ()))
         if trouble is not None:
             refused[node.name] = refusal(node, f"it did not answer: {trouble}")
         elif held and not force:
-            holders = ", ".join(sorted({f"{fact.name} ({fact.pid})" for fact in held})[:3])
-            refused[node.name] = refusal(node, f"its accelerators are in use by {holders}")
+            refused[node.name] = refusal(node, held)
     return [node for node in nodes if node.name not in refused], refused
+
+
+def holders(seen: Sequence[Observation]) -> str:
+    """Whom a load would disturb on a node; empty: nobody."""
+    facts = [fact for one in seen for fact in one.facts]
+    running = {f"{one.name} ({one.pid})" for one in facts if isinstance(one, DeviceProcess)}
+    jobs = [job for one in facts if isinstance(one, Scheduler) for job in one.jobs]
+    unsure = [one.troubles[0] for one in seen if one.probe == "slurm" and one.troubles]
+    said = []
+    if running:
+        said.append(f"its accelerators are in use by {', '.join(sorted(running)[:3])}")
+    if jobs:
+        said.append(f"Slurm has given it to {', '.join(jobs[:3])}")
+    elif unsure:
+        said.append(f"nobody can say whether Slurm has given it to a job: {unsure[0]}")
+    return "; ".join(said)
+
+
+def forced(nodes: Sequence[Node], before: Sequence[Observation], why: str) -> Iterator[Verdict]:
+    """What --force did, and why, for the record."""
+    seen = by_node(before)
+    for node in nodes if why else ():
+        if held := holders(seen.get(node.name, ())):
+            yield loaded(node, held, why)
+
+
+def loaded(node: Node, held: str, why: str) -> Verdict:
+    return Verdict(
+        node.name,
+        "node",
+        Status.WARN,
+        expected="idle",
+        actual=f"loaded by --force: {held}",
+        why=why,
+        source="the operator's own word",
+    )
 
 
 def refusal(node: Node, why: str) -> Verdict:
@@ -178,7 +212,7 @@ def refusal(node: Node, why: str) -> Verdict:
         expected="idle and reachable",
         actual="not loaded",
         why=why,
-        remedy="drain it and burn it again, or pass --force if that process may be disturbed",
+        remedy='drain it and burn it again; --force --why "…" if whoever has it may be disturbed',
         severity=Severity.OBSERVE,
         source="trials never disturb a job",
     )
@@ -190,7 +224,7 @@ def load(
     """Every round of a trial; one observation for each node, its rounds' facts together."""
     trial = stage.trial
     merged: dict[str, Observation] = {}
-    for number, whole in enumerate(trial.plan(nodes, rng)):
+    for number, whole in enumerate(planned(stage, nodes, rng)):
         for groups in side_by_side(whole, playbook.pace.at_once):
             asked = [member for group in groups for member in questions(stage, group, world.seed)]
             longest = max((probe.question.timeout_s for _, (probe,) in asked), default=0.0)
@@ -199,6 +233,12 @@ def load(
                 old = merged.get(seen.node)
                 merged[seen.node] = seen if old is None else together(old, seen)
     return [merged.get(node.name) or alone(node, stage, world) for node in nodes]
+
+
+def planned(stage: Stage, nodes: Sequence[Node], rng: Random) -> Iterator[Round]:
+    """The trial's rounds, their groups divided as the stage's knobs say."""
+    for groups in stage.trial.plan(nodes, rng):
+        yield tuple(part for group in groups for part in stage.trial.divide(group, stage.params))
 
 
 def side_by_side(groups: Round, at_once: int) -> Iterator[Round]:
@@ -222,7 +262,7 @@ def refuse_absent_partners(playbook: Playbook, nodes: Sequence[Node]) -> None:
     """Raises UserError where a group has more nodes than are talked to at once."""
     at_once = playbook.pace.at_once
     for stage in playbook.stages:
-        rounds = stage.trial.plan(nodes, Random(0))  # noqa: S311 - only sizes are looked at
+        rounds = planned(stage, nodes, Random(0))  # noqa: S311 - only sizes are looked at
         most = max((len(group) for groups in rounds for group in groups), default=1)
         if most > at_once:
             raise UserError(

@@ -64,7 +64,8 @@ class Recorder:
         self.files: dict[str, TextIO] = {}
         self.lock = Lock()
         self.lost = 0  # answers that could not be written: a full disk
-        led = (self.path / "decisions.jsonl").is_file()  # a campaign's, resumed
+        # Resumed: a campaign, or a run of `bandwidth`.
+        led = any((self.path / name).is_file() for name in ("decisions.jsonl", "plan.csv"))
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=led)
         except OSError as error:
@@ -122,6 +123,7 @@ def describe(run: Run) -> dict[str, Any]:
         "id": run.id,
         "verb": run.verb,
         "forced": run.forced,
+        "why": run.why,
         "playbook": playbook.spell(run.playbook),
         "nodes": [{**asdict(node), "labels": dict(node.labels)} for node in run.nodes],
         "seed": run.seed,
@@ -334,6 +336,7 @@ def load(found: Stored) -> Run:
         ),
         verb=about["verb"],
         forced=about["forced"],
+        why=about.get("why", ""),
         earlier=observed(found, "before"),
         earlier_run=about["earlier_run"],
         past_s=about["past_s"],

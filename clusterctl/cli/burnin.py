@@ -24,7 +24,8 @@ def burnin(
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Load nodes whose accelerators are in use, too.")
+        bool,
+        typer.Option("--force", help="Load nodes in use, too: by a process, by a job of Slurm."),
     ] = False,
     why: Annotated[str, typer.Option("--why", help="Why --force; it is recorded.")] = "",
     resume: Annotated[
@@ -55,6 +56,8 @@ def burnin(
     from clusterctl.playbook import load
 
     refuse_output(output, html)
+    if force != bool(why.strip()):
+        raise UserError('--force: say why, for the record: --force --why "…"; one needs the other')
     flags = Flags(
         inventory,
         nodes,
@@ -64,6 +67,7 @@ def burnin(
         runs_dir=runs_dir,
         ssh_config=ssh_config,
         force=force,
+        why=why,
         seed=seed,
         take_over=take_over,
         watch=watch,
@@ -72,17 +76,15 @@ def burnin(
     if found is None:
         book = paced(load(playbook or "burnin-quick"), at_once)
         if book.soak is None:
-            campaigns.refuse_words(book, detach=detach, why=why, watch=watch)
+            campaigns.refuse_words(book, detach=detach, watch=watch)
             run = carry_out("burnin", playbook or "burnin-quick", flags)
             raise typer.Exit(render(run, form, output, verbose=verbose, page=html))
         if watch and not inventory:
             raise UserError("--watch: needs a file to watch: -i INVENTORY")
-        if force and not why:
-            raise UserError('--force: say why, for the record: --force --why "…"')
         found = campaigns.find(None, str(campaigns.begin(book, flags, why)))
     if detach:
         campaigns.detach(found.path, flags)
         raise typer.Exit(0)
     run, resumable = campaigns.resume(found, flags)
-    code = render(run, form, output, verbose=verbose, page=html)
+    code = render(run, form, output, verbose=verbose, page=html, folder=found.path)
     raise typer.Exit(campaigns.interrupted(found) if resumable else code)

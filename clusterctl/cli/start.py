@@ -49,7 +49,7 @@ def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
             nice=PASSIVE_NICE if verb == "sweep" else LOAD_NICE,
             closing=closing,
         )
-        recorder.begin(opening(verb, playbook, chosen, world, force=flags.force))
+        recorder.begin(opening(verb, playbook, chosen, world, force=flags.why))
         try:
             run = go(verb, playbook, chosen, world, flags)
         except KeyboardInterrupt:
@@ -69,7 +69,7 @@ def opening(
     nodes: Sequence[Node],
     world: World,
     *,
-    force: bool,
+    force: str,
 ) -> dict[str, object]:
     """What the run's directory says before the first answer."""
     from clusterctl.store import describe
@@ -86,7 +86,8 @@ def opening(
             (),
             (),
             verb=verb,
-            forced=force,
+            forced=bool(force),
+            why=force,
         )
     )
 
@@ -102,7 +103,7 @@ def go(
     from clusterctl.judge import NO_PAST
 
     if verb == "burnin":
-        return run.burnin(playbook, nodes, world, force=flags.force)
+        return run.burnin(playbook, nodes, world, force=flags.why)
     earlier_run, past = last_reading(playbook, nodes, flags, world) or ("", NO_PAST)
     return run.sweep(playbook, nodes, world, past=past, earlier_run=earlier_run)
 

@@ -37,6 +37,7 @@ class Flags:
     runs_dir: Path | None = None
     ssh_config: Path | None = None
     force: bool = False
+    why: str = ""
     seed: int | None = None
     take_over: bool = False
     watch: bool = False

@@ -13,6 +13,7 @@ from clusterctl.model import (
     DeviceProcess,
     Dimm,
     Memory,
+    Scheduler,
     Service,
     Version,
 )
@@ -179,6 +180,19 @@ FOREIGN = (
     row("no accelerator", limits={"idle": True}, expect={"accelerators": "skip"}),
 )
 
+TRAIN = "job 7 of alice (train, running)"
+
+SLURM_JOBS = (
+    row("jobs may run in a sweep", Scheduler("slurm", served=True, jobs=(TRAIN,)),
+        expect={"slurm": "skip"}),
+    row("given to a job", Scheduler("slurm", served=True, jobs=(TRAIN,)),
+        limits={"idle": True}, expect={"slurm": "warn"}, says=TRAIN),
+    row("idle", Scheduler("slurm", served=True, asked=True),
+        limits={"idle": True}, expect={"slurm": "pass"}),
+    row("no Slurm", Scheduler("slurm", served=False),
+        limits={"idle": True}, expect={"slurm": "skip"}),
+)  # fmt: skip
+
 SERVICES = (
     row("runs", Service("sshd", "active", enabled=True), expect={"sshd": "pass"}),
     row("failed", Service("cups", "failed", enabled=True), expect={"cups": "warn"}),
@@ -244,4 +258,5 @@ TABLES = {
     "memory_size": MEMORY_SIZE,
     "reboot": REBOOT,
     "services": SERVICES,
+    "slurm_jobs": SLURM_JOBS,
 }
