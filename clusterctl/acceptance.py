@@ -92,7 +92,8 @@ def outcome(
                 break
     if met:
         rule = min(met, key=lambda rule: (GRAVEST_FIRST.index(rule.verdict), rules.index(rule)))
-        return Outcome(node, rule.verdict, rule.name, rule.source, tuple(met[rule]))
+        alike = (one for same, found in met.items() if same.name == rule.name for one in found)
+        return Outcome(node, rule.verdict, rule.name, rule.source, tuple(alike))
     judged = any(one.verdict.status in {Status.PASS, Status.WARN} for one in findings)
     if node in lonely or not judged:
         why = lonely.get(node, "nothing was judged")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,11 @@ def one(check: str, status: Status, severity: Severity = Severity.NONE) -> Findi
     return Finding(check, Verdict("n1", "gpu3", status, severity=severity))
 
 
+def seen(check: str, actual: str) -> Finding:
+    found = one(check, Status.FAIL)
+    return replace(found, verdict=replace(found.verdict, actual=actual))
+
+
 def burnt(*findings: Finding, seen: tuple[Observation, ...] = ()) -> Run:
     book = Playbook("p", stages=(Stage(PAIRS),))
     return Run("r", book, (Node("n1"),), 1, NOON, NOON, seen, findings, verb="burnin")
@@ -50,6 +56,14 @@ GOOD = one("ecc", Status.PASS)
         (one("throttle", Status.FAIL), Decision.QUARANTINE, "held-back-by-heat"),
         (one("burn_errors", Status.FAIL), Decision.QUARANTINE, "wrong-results"),
         (one("burn_rate", Status.FAIL), Decision.QUARANTINE, "slower-than-peers"),
+        (one("ecc", Status.FAIL), Decision.QUARANTINE, "lost-data"),
+        (one("silent_corruption", Status.FAIL), Decision.QUARANTINE, "other-bits"),
+        (one("accelerator_lost", Status.FAIL), Decision.QUARANTINE, "fell-off-the-bus"),
+        (seen("xid", "XID 79, 2 times"), Decision.QUARANTINE, "fell-off-the-bus"),
+        (seen("xid", "XID 790"), Decision.QUARANTINE, "any-failure"),
+        (seen("xid", "XID 94"), Decision.QUARANTINE, "any-failure"),
+        (one("unexpected_reboot", Status.FAIL), Decision.QUARANTINE, "rebooted-under-load"),
+        (one("samples", Status.UNKNOWN), Decision.INCOMPLETE, "too-few-samples"),
         (one("whatever", Status.FAIL), Decision.QUARANTINE, "any-failure"),
         (one("whatever", Status.UNKNOWN), Decision.INCOMPLETE, "not-seen"),
     ],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import faults_host as host
+import faults_load as load
 import faults_parts as parts
 from lab import Lab, LabError
 
@@ -63,6 +64,9 @@ FAULTS = {
         host.disk_full,
         host.ro_root,
         host.drive_worn,
+        load.stressor,
+        load.clock_set,
+        load.bit_wrong,
         clear,
     )
 }

@@ -153,7 +153,10 @@ def place_stubs(layer: Path, gpus: int) -> None:
     if compiler:
         folder(layer / "usr/lib", 0o755)
         place(layer, f"{STATE}/cuda.conf", CUDA)
-        for source, name in (("nvml.c", "libnvidia-ml.so.1"), ("cuda.c", "libcuda.so.1")):
+        libraries = {
+            "nvml.c": "libnvidia-ml.so.1", "cuda.c": "libcuda.so.1", "clock.c": "liblabclock.so"
+        }  # fmt: skip
+        for source, name in libraries.items():
             library = layer / "usr/lib" / name
             command = [compiler, "-O3", "-shared", "-fPIC", "-o", str(library), str(STUBS / source)]
             subprocess.run(command, check=True)

@@ -2,7 +2,8 @@
 
    gcc -shared -fPIC -O1 -Wall -Wextra -o libnvidia-ml.so.1 nvml.c
 
-   The file is $CLUSTERCTL_NVML_STATE or /etc/clusterctl-lab/nvml.conf, read on every nvmlInit:
+   The file is $CLUSTERCTL_NVML_STATE or /etc/clusterctl-lab/nvml.conf, read on every nvmlInit, and
+   again when it has changed:
 
      count = 8                     GPUs that the library sees (default 8)
      driver = 550.90.07
@@ -31,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -101,9 +103,16 @@ static char *trimmed(char *text) {
   return text;
 }
 
-static void read_state(void) {
+static const char *state_path(void) {
   const char *path = getenv("CLUSTERCTL_NVML_STATE");
-  FILE *file = fopen(path && *path ? path : "/etc/clusterctl-lab/nvml.conf", "r");
+  return path && *path ? path : "/etc/clusterctl-lab/nvml.conf";
+}
+
+static struct stat as_read;
+
+static void read_state(void) {
+  FILE *file = fopen(state_path(), "r");
+  if (file) fstat(fileno(file), &as_read);
   char line[2 * TEXT];
   line_count = 0;
   while (file && line_count < LINES_AT_MOST && fgets(line, sizeof line, file)) {
@@ -114,6 +123,15 @@ static void read_state(void) {
     snprintf(lines[line_count++].value, TEXT, "%s", trimmed(equals + 1));
   }
   if (file) fclose(file);
+}
+
+static void read_again_if_changed(void) {
+  struct stat now;
+  if (!stat(state_path(), &now) &&
+      (now.st_ino != as_read.st_ino || now.st_size != as_read.st_size ||
+       now.st_mtim.tv_sec != as_read.st_mtim.tv_sec ||
+       now.st_mtim.tv_nsec != as_read.st_mtim.tv_nsec))
+    read_state();
 }
 
 static const char *stated(const char *key) {
@@ -160,6 +178,7 @@ __attribute__((noreturn)) static void hang(int deaf) {
 static int told(device_t device, const char *name, const char **text) {
   if (!initialised) return UNINITIALIZED;
   if (!device) return INVALID_ARGUMENT;
+  read_again_if_changed();
   int gpu = device->index;
   if (listed(value_of(gpu, "hang"), name)) hang(atoi(value_of(gpu, "hang_ignores_term")));
   if (atoi(value_of(gpu, "dead"))) return GPU_IS_LOST;
