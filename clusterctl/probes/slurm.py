@@ -34,7 +34,7 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
             case ("lacking", "squeue"):
                 pass
             case ("failed", "squeue", why):
-                silent = Trouble(Kind.EXIT, visible(why), "squeue")
+                silent = Trouble(Kind.EXIT, visible(f"squeue: {why}"), "squeue")
             case ("step" | "cgroup" | "job" as kind, *cells) if found := job(kind, cells):
                 known = jobs.get(found[0], "")
                 jobs[found[0]] = max(known, found[1], key=len)  # squeue says whose it is, too

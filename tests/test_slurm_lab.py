@@ -1,0 +1,115 @@
+"""A real Slurm on a node of the lab: who has the node is seen, and it is not loaded."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from random import Random
+
+import pytest
+from campaigns import soon
+from faults import clear_all
+from lab import Lab
+
+from clusterctl.catalog import all_probes
+from clusterctl.model import Node, Observation, Pace, Scheduler
+from clusterctl.observe import observe
+from clusterctl.run import admit, forced
+from clusterctl.transport.ssh import Ssh
+from clusterctl.transport.ssh_config import Surroundings
+
+NEEDED = ("slurmctld", "slurmd", "squeue", "munged")
+LACKING = [tool for tool in NEEDED if not shutil.which(tool)]
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(bool(LACKING), reason=f"needs Slurm; absent: {', '.join(LACKING)}"),
+]
+
+NODE = Node("n16")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+CONFIG = """
+ClusterName=lab
+SlurmctldHost=n16
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket=/run/slurm-munge/socket
+CryptoType=crypto/munge
+SlurmctldPort=6817
+SlurmdPort=6818
+StateSaveLocation=/var/lib/slurm-lab
+SlurmdSpoolDir=/var/lib/slurm-lab/d
+SlurmctldPidFile=/run/slurmctld-lab.pid
+SlurmdPidFile=/run/slurmd-lab.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/linear
+ReturnToService=2
+MpiDefault=none
+NodeName=n16 CPUs=1 State=UNKNOWN
+PartitionName=all Nodes=n16 Default=YES MaxTime=INFINITE State=UP
+"""
+START = """
+set -e
+mkdir -p /run/slurm-munge /var/lib/slurm-lab/d /etc/slurm
+dd if=/dev/urandom of=/run/slurm-munge/key bs=128 count=1 2>/dev/null
+chmod 700 /run/slurm-munge; chmod 400 /run/slurm-munge/key
+munged --force --socket=/run/slurm-munge/socket --key-file=/run/slurm-munge/key \
+  --pid-file=/run/slurm-munge/pid --log-file=/run/slurm-munge/log --seed-file=/run/slurm-munge/seed
+cat >/etc/slurm/slurm.conf
+echo CgroupPlugin=cgroup/v1 >/etc/slurm/cgroup.conf  # none is used: the node has no cgroups
+slurmctld >/dev/null 2>&1 </dev/null
+slurmd -N n16 >/dev/null 2>&1 </dev/null
+"""
+
+
+@pytest.fixture
+def slurm(lab: Lab) -> Iterator[Lab]:
+    """A cluster of one node, n16."""
+    lab.do("n16", "sh", "-c", START, stdin=CONFIG)
+    yield lab
+    lab.enter("n16", "sh", "-c", "pkill -9 'slurm|munged'; rm -rf /etc/slurm /var/lib/slurm-lab")
+    clear_all(lab, ["n16"])
+
+
+def seen(lab: Lab) -> list[Observation]:
+    around = Surroundings(home=lab.folder, environ={}, login="root", config=lab.ssh_config)
+    with Ssh(Pace(), around=around, rng=Random(1)) as ssh:
+        return list(observe(NODE, (all_probes()["slurm"],), ssh.within(30), lambda: NOON))
+
+
+def jobs(lab: Lab) -> tuple[str, ...]:
+    facts = [fact for one in seen(lab) for fact in one.facts if isinstance(fact, Scheduler)]
+    return facts[0].jobs if facts else ("not seen",)
+
+
+def test_a_node_that_slurm_gave_to_a_job_is_not_loaded(slurm: Lab) -> None:
+    def state() -> str:
+        return slurm.enter("n16", "sinfo", "-h", "-o", "%T").stdout.strip()
+
+    assert soon(lambda: state() == "idle", 30), state()
+    assert jobs(slurm) == ()
+    assert admit([NODE], seen(slurm), force=False) == ([NODE], {})
+
+    slurm.do("n16", "salloc", "-J", "empty", "--no-shell")  # nothing runs: squeue alone knows
+    (job,) = jobs(slurm)
+    assert job.endswith("of root (empty, running)")
+    ready, refused = admit([NODE], seen(slurm), force=False)
+    assert ready == []
+    assert refused["n16"].why == f"Slurm has given it to {job}"
+    assert '--force --why "' in refused["n16"].remedy
+    assert admit([NODE], seen(slurm), force=True)[0] == [NODE]
+    (record,) = forced([NODE], seen(slurm), "the owner said so")
+    assert (job in record.actual, record.why) == (True, "the owner said so")
+    slurm.do("n16", "scancel", "--name=empty")
+
+    slurm.do("n16", "sbatch", "-J", "train", "-o", "/dev/null", "--wrap", "sleep 300")
+    assert soon(lambda: "slurmstepd: [" in " ".join(slurm.processes("n16").values()), 30)
+    slurm.do("n16", "pkill", "slurmctld")
+    told = seen(slurm)[0]
+    assert [fact.jobs for fact in told.facts if isinstance(fact, Scheduler)] == [("job 2",)]
+    assert "squeue" in str(told.troubles[0])
+    slurm.do("n16", "pkill", "-9", "slurmstepd")
+    assert soon(lambda: "slurmstepd: [" not in " ".join(slurm.processes("n16").values()), 10)
+    why = admit([NODE], seen(slurm), force=False)[1]["n16"].why
+    assert "nobody can say whether Slurm has given it to a job" in why
