@@ -15,6 +15,7 @@ from clusterctl.cli.exec import execute
 from clusterctl.cli.fabric import fabric
 from clusterctl.cli.judge import judge
 from clusterctl.cli.listing import listing
+from clusterctl.cli.localise import localise, plan_rounds
 from clusterctl.cli.nodes import nodes
 from clusterctl.cli.read import read
 from clusterctl.cli.show import show
@@ -38,6 +39,8 @@ app.command()(burnin)
 app.command()(watch)
 app.command()(stop)
 app.command()(fabric)
+app.command()(localise)
+app.command("plan-rounds")(plan_rounds)
 app.command()(show)
 app.command()(judge)
 app.command("exec")(execute)

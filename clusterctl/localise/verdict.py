@@ -65,7 +65,7 @@ def judge(rows: Measured, paths: Paths, floors: Sequence[Floor]) -> Judged:
         x = np.where(failed, np.nan, np.log(np.maximum(rows.gbit_s, 1e-12)))
     stratum = strata(rows, paths)
     levels, said = baseline(x, rows, stratum)
-    classes, also = node_classes(x - levels, rows, paths)
+    classes, also = node_classes(x - levels, levels, rows, paths)
     levels += classes
     residual = np.where(failed, FAILED_LOG, np.maximum(x - levels, FAILED_LOG))
     sigma = scales(residual, x, stratum, failed)
@@ -166,7 +166,9 @@ def slow_rails(lag: Floats, levels: Floats, rows: Measured) -> Iterator[Populati
         )
 
 
-def node_classes(residual: Floats, rows: Measured, paths: Paths) -> tuple[Floats, list[Population]]:
+def node_classes(
+    residual: Floats, levels_ln: Floats, rows: Measured, paths: Paths
+) -> tuple[Floats, list[Population]]:
     """What a slower kind of node costs every row it takes part in, and who they are."""
     cost = np.zeros(len(residual))
     said = []
@@ -182,8 +184,8 @@ def node_classes(residual: Floats, rows: Measured, paths: Paths) -> tuple[Floats
         said.append(
             Population(
                 ",".join(names[:8]) + (",…" if len(names) > 8 else ""),
-                float("nan"),
-                None,
+                float(np.exp(np.median((levels_ln + cost)[touched]))),
+                float(np.exp(np.median(levels_ln))),
                 f"{len(names)} of {len(low)} nodes run alike at {np.exp(by):.0%} of the others: "
                 "another model, firmware or setting; judged apart",
                 "the other nodes of this run",

@@ -1,0 +1,141 @@
+"""clusterctl localise and plan-rounds: anyone's measurements judged, and what to measure."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusterctl.cli import options
+from clusterctl.model import UserError
+
+if TYPE_CHECKING:
+    from clusterctl.localise.columns import Topology
+    from clusterctl.localise.located import Located
+
+BUDGET = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(s|m|h|)")
+UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+class Mode(StrEnum):
+    QUICK = "quick"
+    DEFAULT = "default"
+    EXHAUSTIVE = "exhaustive"
+
+
+TopologyFile = Annotated[
+    Path | None,
+    typer.Option("--topology", help="leaf_size, uplinks, rails, nodes; or each node's leaf."),
+]
+
+
+def localise(
+    measured: Annotated[
+        Path, typer.Argument(help="round,src,dst,rail,gbit_s[,via][,status]; - is standard input.")
+    ],
+    *,
+    topology: TopologyFile = None,
+    floor: Annotated[
+        float | None,
+        typer.Option("--floor", min=0, help="Gbit/s that a healthy path carries at least."),
+    ] = None,
+    form: options.OutputFormat = options.Format.TABLE,
+) -> None:
+    """Name the slow part in measured paths: host, NIC, leaf, uplink, spine, and how sure."""
+    from clusterctl import measurements
+    from clusterctl.cli.texts import read_text
+    from clusterctl.localise.located import Floor
+    from clusterctl.localise.suspects import locate
+    from clusterctl.report.located import exit_code
+
+    fabric, rows = measurements.read(read_text(measured), str(measured), given(topology))
+    floors = [Floor(floor, "--floor")] if floor is not None else []
+    located = locate(fabric, rows, floors=floors)
+    write(located, form)
+    under = any(one.source == "--floor" for one in located.population)
+    raise typer.Exit(exit_code(located, under_floor=under))
+
+
+def write(located: Located, form: options.Format) -> None:
+    from clusterctl.report import located as report
+
+    if form is options.Format.JSON:
+        sys.stdout.write(report.as_json(located))
+    elif form is options.Format.CSV:
+        sys.stdout.write(report.as_csv(located))
+    else:
+        from rich.console import Console
+
+        Console(width=options.width(sys.stdout)).print(report.as_table(located))
+
+
+def given(path: Path | None) -> Topology | None:
+    """The fabric that a file describes.  Raises UserError."""
+    if path is None:
+        return None
+    from clusterctl.localise.topology import parse
+    from clusterctl.yaml_files import read_mapping
+
+    return parse(read_mapping(path), str(path))
+
+
+def plan_rounds(
+    *,
+    topology: TopologyFile = None,
+    nodes: Annotated[
+        str, typer.Option("--nodes", help="Without a topology: these, on one rail.")
+    ] = "",
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=0, max=100_000, help="Instead of the mode's.")
+    ] = 0,
+    budget: Annotated[
+        str, typer.Option("--budget", help="As many rounds as fit, e.g. 90s or 3m.")
+    ] = "",
+    round_seconds: Annotated[
+        float, typer.Option("--round-seconds", help="What one round takes.")
+    ] = 10.0,
+    mode: Annotated[
+        Mode, typer.Option("--mode", help="2 rounds, 4 (6 above 512 nodes), or every pair once.")
+    ] = Mode.DEFAULT,
+    single_rail: Annotated[
+        bool, typer.Option("--single-rail", help="One round more with one rail a node.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="The same seed, the same plan.")
+    ] = None,
+) -> None:
+    """Print which pairs to measure, round by round, so that no test slows another."""
+    import numpy as np
+
+    from clusterctl import measurements
+    from clusterctl.localise import schedule
+    from clusterctl.localise.topology import parse
+
+    fabric = given(topology) or parse({"nodes": nodes}, "--nodes")
+    if sum((bool(rounds), bool(budget), mode is not Mode.DEFAULT)) > 1:
+        raise UserError("--rounds, --budget and --mode each say how many rounds; give one")
+    if len(fabric.nodes) < 2:
+        raise UserError(f"{fabric.origin}: nodes: a pair needs two, found {len(fabric.nodes)}")
+    count = schedule.rounds_for(fabric, seconds(budget), round_seconds) if budget else rounds
+    rng = np.random.default_rng(secrets.randbits(32) if seed is None else seed)
+    sys.stdout.write(",".join(measurements.COLUMNS) + "\n")
+    number = 0
+    for made in schedule.each_round(fabric, rounds=count, mode=mode.value, rng=rng):
+        sys.stdout.writelines(measurements.lines(fabric, made))
+        number += 1
+    if single_rail:
+        last = schedule.single_rail_round(fabric, number, rng)
+        sys.stdout.writelines(measurements.lines(fabric, last))
+
+
+def seconds(text: str) -> float:
+    """Of "90s", "3m", "1h".  Raises UserError."""
+    found = BUDGET.fullmatch(text.strip())
+    if found is None:
+        raise UserError(f"--budget {text}: expected a time such as 90s, 3m or 1h")
+    return float(found[1]) * UNITS_S[found[2]]
