@@ -786,7 +786,8 @@ class Trial:
     `plan` yields rounds of disjoint groups.  `ask` gives member `index` of a group its question;
     a member that is not asked (None) takes no part.  `partners`: the least number of nodes a group
     needs.  `params`: every knob with its default; the playbook may set these and no others.
-    `refuse`: which knob cannot be so and why; empty: it can run.
+    `refuse`: which knob cannot be so and why; empty: it can run.  `divide`: the groups that a
+    planned group falls into with these knobs.
     """
 
     name: str
@@ -798,6 +799,7 @@ class Trial:
     params: Params = field(default_factory=dict)
     partners: int = 1
     refuse: Callable[[Params], str] = lambda _params: ""
+    divide: Callable[[Group, Params], Round] = lambda group, _params: (group,)
 
 
 @dataclass(frozen=True, slots=True)

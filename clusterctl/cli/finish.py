@@ -103,6 +103,10 @@ def write(run: Run, form: Format, file: object, *, verbose: bool) -> None:
     else:
         from rich.console import Console
 
+        from clusterctl.report.collectives import collective_tables
         from clusterctl.report.tables import summary
 
-        Console(file=text, width=width(text)).print(summary(run, accounts, verbose=verbose))
+        console = Console(file=text, width=width(text))
+        for one in collective_tables(run.observations):
+            console.print(one)
+        console.print(summary(run, accounts, verbose=verbose))

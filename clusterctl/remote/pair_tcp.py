@@ -67,11 +67,13 @@ def meet(server, secret, numbers, meeting_s):
     while len(met) < len(numbers):
         left = finish - time.monotonic()
         if left <= 0:
-            raise OSError(
+            error = OSError(
                 "the partner did not come within %d s: %d of %d streams, %d strangers; if this "
                 "node has another address for data, label it data_address"
                 % (meeting_s, len(met), len(numbers), strangers)
             )
+            error.absent = [number for number in numbers if number not in met]
+            raise error
         for one in select.select([server, *spoken], [], [], left)[0]:
             if one is server:
                 peer, _ = server.accept()
