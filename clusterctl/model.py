@@ -398,7 +398,7 @@ class Scheduler:
     part: str  # slurm
     served: bool  # its daemon runs here
     jobs: tuple[str, ...] = ()  # job 1234 of alice (train, running)
-    asked: bool = False  # its controller answered
+    answered: bool = False  # its controller did
 
 
 @dataclass(frozen=True, slots=True)

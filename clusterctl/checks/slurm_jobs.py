@@ -27,7 +27,7 @@ def of_node(evidence: Evidence, slurm: Scheduler) -> Verdict:
             remedy="drain it and wait for the job's end",
             source=source_of(evidence, "idle"),
         )
-    if slurm.served or slurm.asked:
+    if slurm.served or slurm.answered:
         return passing(evidence, slurm.part, "no job", expected="no job")
     return skipping(evidence, slurm.part, "no Slurm here")
 

@@ -44,7 +44,7 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     if silent and served:  # without slurmd no job can run here
         troubles.append(silent)
     if jobs or not troubles:
-        yield Scheduler(PART, served=served, jobs=tuple(jobs.values()), asked=asked)
+        yield Scheduler(PART, served=served, jobs=tuple(jobs.values()), answered=asked)
     yield from troubles
 
 

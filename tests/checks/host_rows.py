@@ -187,7 +187,7 @@ SLURM_JOBS = (
         expect={"slurm": "skip"}),
     row("given to a job", Scheduler("slurm", served=True, jobs=(TRAIN,)),
         limits={"idle": True}, expect={"slurm": "warn"}, says=TRAIN),
-    row("idle", Scheduler("slurm", served=True, asked=True),
+    row("idle", Scheduler("slurm", served=True, answered=True),
         limits={"idle": True}, expect={"slurm": "pass"}),
     row("no Slurm", Scheduler("slurm", served=False),
         limits={"idle": True}, expect={"slurm": "skip"}),
