@@ -218,7 +218,8 @@ def test_the_numbers_are_those_of_the_accounts(five_hundred):
 
 def test_the_paper_names_the_record_it_stands_for(sixteen):
     run, text = sixteen
-    digest = sha256(as_json(run, account(run)).encode()).hexdigest()
+    given = synthetic.verdicts(run)
+    digest = sha256(as_json(run, account(run), given).encode()).hexdigest()
 
     assert digest in text
 

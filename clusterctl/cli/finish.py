@@ -11,6 +11,10 @@ from clusterctl.cli.options import Format, width
 from clusterctl.model import Run, UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clusterctl.report.histories import Moments, Series
+    from clusterctl.report.standings import Standing
     from clusterctl.store import Recorder
 
 
@@ -32,10 +36,12 @@ def render(
     *,
     verbose: bool = False,
     page: Path | None = None,
+    folder: Path | None = None,
 ) -> int:
     """Print the run, or write it to `output`; the exit code.  Raises UserError.
 
-    `page`: an HTML page beside that, whatever the form of the answer.
+    `page`: an HTML page beside that, whatever the form of the answer.  `folder`: the run's, where
+    it may be a campaign's; `.partial` or not any more.
     """
     from clusterctl.report.accounts import account
 
@@ -52,7 +58,7 @@ def render(
         except OSError as error:
             raise UserError(f"-o {output}: {error.strerror}") from None
     if page is not None:
-        write_page(run, page)
+        write_page(run, page, folder)
     return accounts.exit_code
 
 
@@ -71,21 +77,40 @@ def refuse_output(*paths: Path | None) -> None:
             raise UserError(f"-o {path}: is a folder")
 
 
-def write_page(run: Run, path: Path) -> None:
+def write_page(run: Run, path: Path, folder: Path | None) -> None:
     """Raises UserError where the file cannot be written."""
-    from clusterctl.acceptance import decide, shipped_rules
     from clusterctl.playbook import skus
-    from clusterctl.report.accounts import account
     from clusterctl.report.html import page
-    from clusterctl.report.standings import decided
 
-    burnt = decide(run, shipped_rules()) if run.verb == "burnin" else []
-    text = page(run, skus=skus(), standings=decided(burnt, account(run)))
+    standings = after_burn(run)
+    series, moments = over_time(standings, folder)
+    text = page(run, skus=skus(), standings=standings, series=series, moments=moments)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"--html {path}: {error.strerror}") from None
     sys.stderr.write(f"page: {path}\n")
+
+
+def after_burn(run: Run) -> Sequence[Standing]:
+    """What becomes of each node; empty after a sweep, which accepts nothing."""
+    from clusterctl.acceptance import decide, shipped_rules
+    from clusterctl.report.accounts import account
+    from clusterctl.report.standings import decided
+
+    return decided(decide(run, shipped_rules()), account(run)) if run.verb == "burnin" else ()
+
+
+def over_time(standings: Sequence[Standing], folder: Path | None) -> tuple[Series, Moments]:
+    """What a campaign's journals say of the nodes that did not pass."""
+    from clusterctl.campaign_folder import is_campaign
+    from clusterctl.campaign_series import read
+    from clusterctl.report.histories import MOST_NODES, gravest
+
+    folder = folder and (folder if folder.is_dir() else folder.with_suffix(""))
+    if folder is None or not is_campaign(folder):
+        return {}, {}
+    return read(folder, gravest(standings)[:MOST_NODES])
 
 
 def write(run: Run, form: Format, file: object, *, verbose: bool) -> None:
@@ -97,9 +122,9 @@ def write(run: Run, form: Format, file: object, *, verbose: bool) -> None:
     text = cast("TextIO", file)
     accounts = account(run)
     if form is Format.JSON:
-        text.write(records.as_json(run, accounts))
+        text.write(records.as_json(run, accounts, after_burn(run)))
     elif form is Format.CSV:
-        text.write(records.as_csv(run))
+        text.write(records.as_csv(run, after_burn(run)))
     else:
         from rich.console import Console
 

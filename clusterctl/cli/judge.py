@@ -27,5 +27,7 @@ def judge(
 
     logs()
     folder = runs(runs_dir)
-    judged = again(store.find(folder, run), folder, playbook)
-    raise typer.Exit(render(judged, form, output, verbose=verbose, page=html))
+    found = store.find(folder, run)
+    judged = again(found, folder, playbook)
+    code = render(judged, form, output, verbose=verbose, page=html, folder=found.path)
+    raise typer.Exit(code)

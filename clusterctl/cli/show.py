@@ -33,4 +33,6 @@ def show(
 
         sys.stdout.writelines(answers(found, raw))
         raise typer.Exit(0)
-    raise typer.Exit(render(store.load(found), form, output, verbose=verbose, page=html))
+    kept = store.load(found)
+    code = render(kept, form, output, verbose=verbose, page=html, folder=found.path)
+    raise typer.Exit(code)

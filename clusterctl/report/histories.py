@@ -10,12 +10,14 @@ from markupsafe import Markup
 
 from clusterctl.report.folding import spread
 from clusterctl.report.standings import GRAVEST_FIRST, Standing
-from clusterctl.report.timeplots import Line, over_time
+from clusterctl.report.timeplots import Line, Moment, Samples, over_time
 
 # (node, part, quantity) -> (seconds since the run began, value), in order of time.  A quantity
 # ends in its unit: temp_c, power_w, clock_sm_mhz, xid_per_h.
-Series = Mapping[tuple[str, str, str], Sequence[tuple[float, float]]]
+Series = Mapping[tuple[str, str, str], Samples]
 NO_SERIES: Series = {}
+Moments = Mapping[str, Sequence[Moment]]  # by node
+NO_MOMENTS: Moments = {}
 
 UNITS = {
     "_c": "°C",
@@ -46,7 +48,9 @@ class History:
     plots: tuple[tuple[str, Markup], ...]
 
 
-def histories(series: Series, standings: Sequence[Standing]) -> tuple[list[History], list[str]]:
+def histories(
+    series: Series, standings: Sequence[Standing], moments: Moments = NO_MOMENTS
+) -> tuple[list[History], list[str]]:
     """Plots of the gravest nodes, and the names of those with samples left out for size."""
     by_node: defaultdict[str, dict[str, list[Line]]] = defaultdict(dict)
     suspects = {one.node: accused(one) for one in standings if not one.good}
@@ -65,7 +69,10 @@ def histories(series: Series, standings: Sequence[Standing]) -> tuple[list[Histo
         History(
             one,
             tuple(
-                (spelt(quantity), plotted(one.node, quantity, by_node[one.node][quantity], columns))
+                (
+                    spelt(quantity),
+                    plotted(one.node, quantity, by_node[one.node][quantity], columns, moments),
+                )
                 for quantity in sorted(by_node[one.node], key=rank)
             ),
         )
@@ -74,9 +81,23 @@ def histories(series: Series, standings: Sequence[Standing]) -> tuple[list[Histo
     return found, [one.node for one in ranked[MOST_NODES:]]
 
 
-def plotted(node: str, quantity: str, lines: Sequence[Line], columns: int) -> Markup:
-    plot = over_time(lines, title=f"{node}: {spelt(quantity)}", unit=unit(quantity), points=columns)
+def plotted(
+    node: str, quantity: str, lines: Sequence[Line], columns: int, moments: Moments
+) -> Markup:
+    plot = over_time(
+        lines,
+        title=f"{node}: {spelt(quantity)}",
+        unit=unit(quantity),
+        points=columns,
+        moments=moments.get(node, ()),
+    )
     return Markup(plot)  # noqa: S704 - charts escape their labels
+
+
+def gravest(standings: Sequence[Standing]) -> list[str]:
+    """The nodes that did not pass, those first whose plots are shown."""
+    bad = [one for one in standings if not one.good]
+    return [one.node for one in sorted(bad, key=lambda one: GRAVEST_FIRST.index(one.kind))]
 
 
 def drawn_traces(lines: Sequence[Line]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 
@@ -22,13 +23,20 @@ from clusterctl.report import method
 from clusterctl.report.accounts import Accounts, account
 from clusterctl.report.charts import distribution
 from clusterctl.report.folding import Row, reasons, rows, to_act_on
-from clusterctl.report.histories import NO_SERIES, Series, histories
+from clusterctl.report.histories import NO_MOMENTS, NO_SERIES, Moments, Series, histories
 from clusterctl.report.identities import Identity, identities
 from clusterctl.report.rackmap import racks
 from clusterctl.report.rates import Rates, marks, named, rates
 from clusterctl.report.records import as_json
 from clusterctl.report.scales import glyph, spelt
-from clusterctl.report.standings import GRAVEST_FIRST, Standing, looked_at, tallied, words
+from clusterctl.report.standings import (
+    GRAVEST_FIRST,
+    Standing,
+    burnt_h,
+    looked_at,
+    tallied,
+    words,
+)
 from clusterctl.report.tables import implied, plural
 from clusterctl.spelling import visible
 
@@ -53,15 +61,19 @@ def page(
     skus: Sequence[Sku],
     standings: Sequence[Standing] = (),
     series: Series = NO_SERIES,
+    moments: Moments = NO_MOMENTS,
 ) -> str:
-    """`standings`: after a burn, one a node; a sweep's are its statuses."""
+    """`standings`: after a burn, one a node; a sweep's are its statuses.
+
+    `series`, `moments`: of a campaign; a node without any has no plot.
+    """
     accounts = account(run)
     standings = standings or looked_at(run, accounts)
     by_name = {one.node: one for one in standings}
     parts = identities(run)
     against = grouped([one for one in standings if not one.good], run, parts)
     anchors = {node: number for number, one in enumerate(against) for node in one.nodes}
-    plots, unplotted = histories(series, standings)
+    plots, unplotted = histories(series, standings, moments)
     acted = rows(to_act_on(run.findings))
     return (
         environment()
@@ -85,16 +97,28 @@ def page(
             rates=[charted(one) for one in rates(run, skus)],
             plots=plots,
             unplotted=unplotted,
+            burnt=burnt_h(run),
+            hours=partial(hours, burnt_h(run), run.playbook.soak.hours if run.playbook.soak else 0),
+            moments=moments,
             asked=method.asked(run, skus),
             software=method.software(run),
             accepted=[one for one in standings if one.good],
             parts=parts,
             labels={node.name: node.labels for node in run.nodes},
-            record=record(run, accounts),
+            record=record(run, accounts, standings),
             label=re.sub(r"[^A-Za-z0-9_.-]", "?", run.id)[:80],
             most=MOST_ROWS,
         )
     )
+
+
+def hours(burnt: Mapping[str, float], wanted_h: float, names: Iterable[str]) -> str:
+    """How long these nodes were loaded; empty where nobody knows."""
+    own = [burnt[name] for name in names if name in burnt]
+    if not own:
+        return ""
+    most = f" to {spelt(max(own))}" if max(own) > min(own) else ""
+    return f"burnt {spelt(min(own))}{most} of {spelt(wanted_h)} h"
 
 
 def environment() -> Environment:
@@ -274,6 +298,7 @@ def in_sight(limit: float, one: Rates) -> bool:
     return bool(values) and min(values) / 2 <= limit <= max(values) * 1.3
 
 
-def record(run: Run, accounts: Accounts) -> str:
+def record(run: Run, accounts: Accounts, standings: Sequence[Standing]) -> str:
     """What `clusterctl show RUN --format json | sha256sum` prints: paper and record belong."""
-    return sha256(as_json(run, accounts).encode()).hexdigest()
+    given = standings if run.verb == "burnin" else ()
+    return sha256(as_json(run, accounts, given).encode()).hexdigest()

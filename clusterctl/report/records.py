@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from clusterctl.model import Finding, Run, Status
+from clusterctl.acceptance import Decision
+from clusterctl.model import Finding, Run, Status, Verdict
 from clusterctl.report.accounts import Accounts
+from clusterctl.report.standings import Standing, burnt_h
 from clusterctl.store import COLUMNS, SCHEMA
 
 
-def document(run: Run, accounts: Accounts) -> dict[str, Any]:
+def document(run: Run, accounts: Accounts, standings: Sequence[Standing]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "run": run.id,
@@ -31,6 +34,7 @@ def document(run: Run, accounts: Accounts) -> dict[str, Any]:
         },
         "counts": {str(status): accounts.findings[status] for status in Status},
         "statuses": {name: str(status) for name, status in accounts.nodes.items()},
+        **({"verdicts": verdicts(run, standings)} if standings else {}),
         "findings": [record(finding) for finding in run.findings],
     }
 
@@ -44,18 +48,59 @@ def record(finding: Finding) -> dict[str, str]:
     }
 
 
-def as_json(run: Run, accounts: Accounts) -> str:
-    return json.dumps(document(run, accounts), ensure_ascii=False, indent=1) + "\n"
+def verdicts(run: Run, standings: Sequence[Standing]) -> list[dict[str, Any]]:
+    """After a burn: what becomes of each node and by which rule; `evidence` are findings."""
+    hours = burnt_h(run)
+    return [
+        {
+            "node": one.node,
+            "verdict": one.word,
+            "rule": one.rule,
+            "source": one.source,
+            "burnt_h": hours.get(one.node),
+            "evidence": [record(finding) for finding in one.evidence],
+        }
+        for one in standings
+    ]
 
 
-def as_csv(run: Run) -> str:
-    """Every finding, one a row.  A cell that a spreadsheet would run as a formula is quoted."""
+def as_json(run: Run, accounts: Accounts, standings: Sequence[Standing] = ()) -> str:
+    """`standings`: after a burn."""
+    return json.dumps(document(run, accounts, standings), ensure_ascii=False, indent=1) + "\n"
+
+
+def as_csv(run: Run, standings: Sequence[Standing] = ()) -> str:
+    """Every finding, one a row.  A cell that a spreadsheet would run as a formula is quoted.
+
+    After a burn a row `verdict` for each node comes first.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, ["check", *COLUMNS, "shared"], lineterminator="\n")
     writer.writeheader()
-    for finding in run.findings:
+    for finding in (*decisions(run, standings), *run.findings):
         writer.writerow({name: inert(value) for name, value in record(finding).items()})
     return text.getvalue()
+
+
+def decisions(run: Run, standings: Sequence[Standing]) -> Iterator[Finding]:
+    """What became of each node, as if a check had said it."""
+    hours = burnt_h(run)
+    statuses = {"pass": Status.PASS, "warn": Status.WARN, "unknown": Status.UNKNOWN}
+    for one in standings:
+        parts = [f"{found.check} {found.verdict.part}" for found in one.evidence]
+        burnt = [f"{hours[one.node]:.6g} h burnt"] if one.node in hours else []
+        yield Finding(
+            "verdict",
+            Verdict(
+                one.node,
+                "node",
+                statuses.get(one.kind, Status.FAIL),
+                expected=str(Decision.ACCEPT),
+                actual=one.word,
+                why="; ".join([f"rule {one.rule}", *burnt, *dict.fromkeys(parts)]),
+                source=one.source,
+            ),
+        )
 
 
 def inert(value: str) -> str:

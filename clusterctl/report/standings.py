@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,16 @@ def looked_at(run: Run, accounts: Accounts) -> list[Standing]:
         )
         for node, status in accounts.nodes.items()
     ]
+
+
+BURNT = re.compile(r"([0-9.e+]+) h burnt")  # as campaign_verdict.py says it
+
+
+def burnt_h(run: Run) -> dict[str, float]:
+    """Hours under load by node, of a campaign; empty for any other run."""
+    said = [(one, BURNT.fullmatch(one.verdict.actual)) for one in run.findings
+            if one.check == "burnt_time"]  # fmt: skip
+    return {one.verdict.node: float(hours[1]) for one, hours in said if hours}
 
 
 @dataclass(frozen=True, slots=True)

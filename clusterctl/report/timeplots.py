@@ -13,6 +13,7 @@ from clusterctl.report.scales import (
     MOST,
     Scale,
     hours,
+    label_width,
     opening,
     said,
     scale,
@@ -20,23 +21,34 @@ from clusterctl.report.scales import (
     ticks,
 )
 
+Floats = NDArray[np.float64]
+Samples = Sequence[tuple[float, float]] | Floats  # an array of n rows and 2 columns
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """One part's samples: (seconds since the start, value), in order of time."""
 
     label: str
-    samples: Sequence[tuple[float, float]]
+    samples: Samples
     marked: bool = False
 
 
-PLOT_WIDTH, PLOT_LEFT, PLOT_RIGHT, PLOT_TOP, PLOT_HEIGHT = 500.0, 50.0, 84.0, 10.0, 104.0
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened: where a stage began, or a fault.  `kind`: stage or fault."""
+
+    at_s: float
+    word: str
+    kind: str
+    about: str
+
+
+PLOT_WIDTH, PLOT_LEFT, PLOT_RIGHT, PLOT_TOP, PLOT_HEIGHT = 500.0, 66.0, 84.0, 12.0, 104.0
 AXIS_HEIGHT = 20.0
 GAP_TIMES = 3.5  # a pause of so many usual intervals is a gap: nothing was seen in it
 FEW = 4  # lines that can be told apart without one of them being marked
 MOST_GAPS = 200
-Samples = Sequence[tuple[float, float]]
-Floats = NDArray[np.float64]
 
 
 def over_time(
@@ -46,12 +58,13 @@ def over_time(
     unit: str,
     points: int = 200,
     limits: Sequence[tuple[str, float]] = (),
+    moments: Sequence[Moment] = (),
 ) -> str:
     """Marked parts by name, each a line within the band of its lowest and highest samples; all the
     others one grey band.  Gaps stay gaps.  Where few are there and none is marked, all are.
 
     `points`: into how many columns the time is cut; a spike of one sample stays in the band.
-    Empty where there is no sample.
+    `moments` outside of the samples' time are left out.  Empty where there is no sample.
     """
     shown = [kept for line in lines if (kept := track(line)).times.size]
     if not shown:
@@ -68,6 +81,7 @@ def over_time(
     pieces = [
         opening(title, PLOT_TOP + PLOT_HEIGHT + AXIS_HEIGHT, PLOT_WIDTH),
         *shaded(shown, across),
+        *happened(moments, across),
         *levels(up, right, unit),
         *clock(across, unit_s, unit_name),
         band(columns(others, across, points), across, up, "band") if others else "",
@@ -196,7 +210,34 @@ def shaded(tracks: Sequence[Track], across: Scale) -> Iterator[str]:
         )
 
 
-def overlaps(some: Samples, others: Samples) -> list[tuple[float, float]]:
+def happened(moments: Sequence[Moment], across: Scale) -> Iterator[str]:
+    """Faults are a line and a flag that tells of them; stages a line and, with room, a name."""
+    bottom = PLOT_TOP + PLOT_HEIGHT
+    seen = [one for one in moments if across.low <= one.at_s <= across.high]
+    stages = sorted((one for one in moments if one.kind == "stage"), key=lambda one: one.at_s)
+    ends = [*(min(one.at_s, across.high) for one in stages[1:]), across.high][: len(stages)]
+    for one, end_s in zip(stages, ends, strict=True):
+        at = across(max(one.at_s, across.low))
+        if one in seen:
+            about = said(one.about, 200)
+            line = f'd="M{at:g} {PLOT_TOP:g}V{bottom:g}"'
+            yield f'<path class="stage" {line}><title>{about}</title></path>'
+        if across(end_s) - at > label_width(one.word[:14]):
+            word = said(one.word, 14)
+            yield f'<text class="stage" x="{at + 2:g}" y="{PLOT_TOP - 2:g}">{word}</text>'
+    for one in seen:
+        if one.kind == "fault":
+            at = across(one.at_s)
+            yield (
+                f'<g class="fault"><title>{said(one.about, 200)}</title>'
+                f'<path d="M{at:g} {PLOT_TOP:g}V{bottom:g}"/>'
+                f'<path class="flag" d="M{at - 4:g} {PLOT_TOP - 8:g}h8l-4 8Z"/></g>'
+            )
+
+
+def overlaps(
+    some: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]
+) -> list[tuple[float, float]]:
     return [
         (max(a, c), min(b, d))
         for a, b in some

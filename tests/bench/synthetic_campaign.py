@@ -1,7 +1,8 @@
 """A campaign's folder as its controller leaves it, of any size, that no node took part in.
 
 Readings are those of a real sweep of lab nodes, said again by every node as itself; journals are
-made up.  Every so many nodes one is too hot, one counts ECC errors, one was cut short.
+made up.  Of every hundred nodes one is too hot, one counts ECC errors, one was cut short, and one
+booted anew.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from clusterctl.transport.replay import Heard, line
 
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)
 PER_RACK = 8
-HOT, ECC, SHORT = 13, 37, 53  # every so many nodes
+ODD = {3: "hot", 6: "ecc", 9: "short", 12: "reboot"}  # of every hundred nodes
 BOOK = {
     "name": "burnin-72h",
     "about": "72 hours of load, made up",
@@ -34,8 +35,7 @@ BOOK = {
 
 
 def kind(number: int) -> str:
-    known = {"hot": HOT, "ecc": ECC, "short": SHORT}
-    return next((name for name, every in known.items() if number % every == every - 1), "well")
+    return ODD.get(number % 100, "well")
 
 
 def folder(
@@ -58,6 +58,7 @@ def folder(
         "hot": {"hours": hours + 2 / 3, "hot": 24.0},
         "ecc": {"hours": hours + 2 / 3, "ecc_at": round(hours * 200)},
         "short": {"hours": hours / 3},
+        "reboot": {"hours": hours + 2 / 3, "reboot_at": round(hours * 150)},
     }
     made: dict[str, Path] = {}
     for number, node in enumerate(nodes, 1):

@@ -23,6 +23,8 @@ sys.path.pop(0)
 
 GPUS, PORTS = 8, 8
 EVERY_S, FULL_S, STEP_S = 10.0, 3600.0, 1200.0
+START_S = 1772352000.0  # 2026-03-01T08:00Z
+HOT_C = 80  # from here on a new highest temperature is news, as in remote/sampler.py
 QUICK = ("temp_c", "power_w", "clock_sm_mhz", "throttle_mask")
 FIELDS = ("temp_memory_c", "sw_power_cap_ns", "sw_thermal_ns", "hw_thermal_ns",
           "hw_power_brake_ns", "nvlink_crc_flit_errors", "nvlink_crc_data_errors",
@@ -102,11 +104,12 @@ class Moving:
         self.values = [value for _, _, value in self.rows]
         self.at = {f"{folder}/{name}" if folder.startswith("/") else f"{folder}.{name}": index
                    for index, (folder, name, _) in enumerate(self.rows)}  # fmt: skip
-        self.number = 0
+        self.number, self.hottest, self.news = 0, 0, False
 
     def sample(self) -> list[Any]:
-        """[index, value, …]"""
+        """[index, value, …]; `news` says whether a healthy node would not show it."""
         self.number += 1
+        self.news = False
         now: dict[int, Any] = {}
         for gpu in range(GPUS):
             warm = self.hot if gpu == 3 else 0.0
@@ -120,9 +123,14 @@ class Moving:
                 ("throttle_mask", 0x20 if warm else 4),
             ):
                 now[self.at[f"gpu{gpu}.{name}"]] = value
+                if name == "temp_c" and value >= max(HOT_C, self.hottest + 1):
+                    self.hottest, self.news = value, True
         if self.ecc_at is not None and self.number >= self.ecc_at:
             past = 1 + (self.number - self.ecc_at) // 100
-            now[self.at["gpu5.ecc_uncorrected_volatile"]] = past
+            self.news = (
+                now.setdefault(self.at["gpu5.ecc_uncorrected_volatile"], past)
+                != (self.values[self.at["gpu5.ecc_uncorrected_volatile"]])
+            )
         for port in range(PORTS):
             folder = f"/sys/class/infiniband/mlx5_{port}/ports/1/counters"
             for name in ("port_rcv_data", "port_xmit_data"):
@@ -169,13 +177,22 @@ def cpu_burn(seconds: float, moving: Moving) -> str:
 
 
 def journal(
-    *, hours: float = 72.0, seed: int = 7, hot: float = 0.0, ecc_at: int | None = None,
+    *,
+    hours: float = 72.0,
+    seed: int = 7,
+    hot: float = 0.0,
+    ecc_at: int | None = None,
+    reboot_at: int | None = None,
     stages: Sequence[tuple[str, str]] = (("cpu_burn", "s0.1"), ("gpu_burn", "s1.1")),
-) -> Iterator[bytes]:  # fmt: skip
-    """Its lines.  `stages`: (trial, id of its step), one step each before the soak of gpu_burn."""
+) -> Iterator[bytes]:
+    """Its lines.  `stages`: (trial, id of its step), one step each before the soak of gpu_burn.
+
+    `ecc_at`: the sample from which on a GPU counts errors, with a line of the kernel.
+    `reboot_at`: the sample before which the node boots anew, a quarter of an hour long.
+    """
     moving = Moving(Random(seed), hot=hot, ecc_at=ecc_at)
     says = {"cpu_burn": cpu_burn, "gpu_burn": gpu_burn}
-    number, at_s, full_s = 0, 1000.0, -FULL_S
+    number, at_s, full_s, soak = 0, 1000.0, -FULL_S, "soak1"
     ends_s, steps = at_s, 0
     todo = list(stages)
     running: dict[str, Any] = {}
@@ -185,35 +202,47 @@ def journal(
         number += 1
         return encode(number - 1, {"k": kind, "m": round(at_s, 3), **cells})
 
-    yield told("start", version=1, campaign="bench", boot=f"boot-{seed}", uptime_s=at_s, w=0,
-               every_s=EVERY_S, lease_s=3600, hard_s=1e6, policy="stop")  # fmt: skip
+    def started(boot: str) -> bytes:
+        return told("start", version=1, campaign="bench", boot=boot, uptime_s=at_s,
+                    w=START_S + at_s, every_s=EVERY_S, lease_s=3600, hard_s=1e6,
+                    policy="stop")  # fmt: skip
+
+    yield started(f"boot-{seed}")
     for _, identity in todo:
         yield told("command", do="run", id=identity)
-    yield told("command", do="soak", id="soak1", on=True)
+    yield told("command", do="soak", id=soak, on=True)
     count = round(hours * 3600 / EVERY_S)
     for sample in range(count + 1):
+        if sample == reboot_at:
+            at_s, soak, running = at_s + 900, "soak2", {}
+            ends_s, full_s = at_s, -FULL_S
+            yield started("boot-anew")
+            yield told("command", do="soak", id=soak, on=True)
         if at_s >= ends_s or sample == count:
             if running:
                 said = says[running["name"]](STEP_S, moving)
                 yield told("end", **running, code=0, why="exit", s=STEP_S, out=said, err="")
-            running, ends_s = following(todo, steps), at_s + STEP_S
+            running, ends_s = following(todo, f"{soak}/{steps}"), at_s + STEP_S
             steps += 1
             if sample < count:
                 yield told("begin", **running, load=True, timeout_s=STEP_S + 60)
+        if sample == ecc_at:
+            xid = "NVRM: Xid (PCI:0000:5d:00): 48, pid=0, An uncorrectable double bit error"
+            yield told("kernel", lines=[[at_s, xid]], more=0)
         delta = moving.sample()
         if at_s - full_s >= FULL_S:
             full_s = at_s
-            yield told("full", groups=grouped(moving.rows, moving.values), w=round(at_s, 3))
+            yield told("full", groups=grouped(moving.rows, moving.values), w=START_S + at_s)
         else:
-            yield told("sample", d=delta)
+            yield told("sample", d=delta, **({"news": 1} if moving.news else {}))
         at_s += EVERY_S
 
 
-def following(todo: list[tuple[str, str]], steps: int) -> dict[str, Any]:
+def following(todo: list[tuple[str, str]], soak: str) -> dict[str, Any]:
     if todo:
         name, identity = todo.pop(0)
         return {"step": identity, "name": name, "soak": False}
-    return {"step": f"soak1/{steps}", "name": "gpu_burn", "soak": True}
+    return {"step": soak, "name": "gpu_burn", "soak": True}
 
 
 if __name__ == "__main__":
