@@ -868,7 +868,7 @@ class Run:
     finished: datetime
     observations: tuple[Observation, ...]
     findings: tuple[Finding, ...]
-    verb: Literal["sweep", "burnin"] = "sweep"
+    verb: Literal["sweep", "burnin", "bandwidth"] = "sweep"
     forced: bool = False  # busy nodes were loaded too
     earlier: tuple[Observation, ...] = ()
     earlier_run: str = ""

@@ -33,12 +33,19 @@ MAY = {
     "paramiko": ("transport/",),
     "typer": ("cli/",),
     "pandas": ("store.py", "report/"),
-    "pyarrow": ("store.py",),
+    "pyarrow": ("store.py", "bandwidth_folder.py"),
     "threading": ("fanout.py", "lead.py", "transport/", "store.py"),
     "time": ("cli/", "transport/", "fanout.py", "lead.py"),
     "secrets": ("cli/", "transport/wire.py"),
     "random": ("cli/", "run.py", "campaign.py", "lead.py", "model.py", "trials/", "transport/"),
-    "os": ("cli/", "transport/", "store.py", "campaign_folder.py", "inventory/"),
+    "os": (
+        "cli/",
+        "transport/",
+        "store.py",
+        "campaign_folder.py",
+        "bandwidth_folder.py",
+        "inventory/",
+    ),
 }
 
 

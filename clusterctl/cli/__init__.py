@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from clusterctl.cli.bandwidth import bandwidth
 from clusterctl.cli.burnin import burnin
 from clusterctl.cli.exec import execute
 from clusterctl.cli.fabric import fabric
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(nodes)
 app.command()(sweep)
 app.command()(burnin)
+app.command()(bandwidth)
 app.command()(watch)
 app.command()(stop)
 app.command()(fabric)

@@ -21,12 +21,17 @@ def judge(
 ) -> None:
     """Judge what the nodes of a stored run said again; no node is asked anything."""
     from clusterctl import store
+    from clusterctl.bandwidth_folder import is_bandwidth
+    from clusterctl.cli import paths
     from clusterctl.cli.finish import render
     from clusterctl.cli.world import logs, runs
     from clusterctl.rejudge import again
 
     logs()
     folder = runs(runs_dir)
+    measured = store.find(folder, run).path
+    if is_bandwidth(measured):
+        raise typer.Exit(paths.render(measured, form, output, page=html, anew=True))
     found = store.find(folder, run)
     judged = again(found, folder, playbook)
     code = render(judged, form, output, verbose=verbose, page=html, folder=found.path)

@@ -24,6 +24,8 @@ def show(
 ) -> None:
     """Show a stored run as it was judged then."""
     from clusterctl import store
+    from clusterctl.bandwidth_folder import is_bandwidth
+    from clusterctl.cli import paths
     from clusterctl.cli.finish import render
     from clusterctl.cli.world import runs
 
@@ -33,6 +35,8 @@ def show(
 
         sys.stdout.writelines(answers(found, raw))
         raise typer.Exit(0)
+    if is_bandwidth(found.path):
+        raise typer.Exit(paths.render(found.path, form, output, page=html))
     kept = store.load(found)
     code = render(kept, form, output, verbose=verbose, page=html, folder=found.path)
     raise typer.Exit(code)

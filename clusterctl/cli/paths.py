@@ -1,0 +1,74 @@
+"""Printing a run of `bandwidth`, now or later; its exit code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from clusterctl.cli.finish import beside
+from clusterctl.cli.options import Format, width
+from clusterctl.model import UserError
+
+if TYPE_CHECKING:
+    from clusterctl.report.paths import Answer
+
+
+def render(
+    path: Path, form: Format, output: Path | None, *, page: Path | None = None, anew: bool = False
+) -> int:
+    """Print the run in this folder, or write it to `output`.  `anew`: judged again first."""
+    answer = stored(path, anew=anew)
+    if output is None:
+        write(answer, form, sys.stdout)
+    else:
+        try:
+            draft = beside(output)
+            with draft.open("w", encoding="utf-8") as file:
+                write(answer, form, file)
+            if draft != output:
+                draft.replace(output)
+        except OSError as error:
+            raise UserError(f"-o {output}: {error.strerror}") from None
+    if page is not None:
+        write_page(answer, page)
+    return answer.exit_code
+
+
+def write_page(answer: Answer, path: Path) -> None:
+    """Raises UserError where the file cannot be written."""
+    from clusterctl.report.paths_page import page
+
+    try:
+        path.write_text(page(answer), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--html {path}: {error.strerror}") from None
+    sys.stderr.write(f"page: {path}\n")
+
+
+def stored(path: Path, *, anew: bool) -> Answer:
+    from clusterctl import bandwidth_folder as folder
+    from clusterctl import store
+    from clusterctl.cli.rounds import rejudged
+    from clusterctl.report.paths import Answer
+
+    found = store.stored(path)
+    if anew or not found.complete:
+        return Answer(*rejudged(path))
+    topology = folder.topology(path)
+    rows = folder.read_rows(path / "measured.csv", topology.nodes)
+    return Answer(store.load(found), folder.located(path), rows, topology)
+
+
+def write(answer: Answer, form: Format, file: TextIO) -> None:
+    from clusterctl.report import paths
+
+    if form is Format.JSON:
+        file.write(paths.as_json(answer))
+    elif form is Format.CSV:
+        file.write(paths.as_csv(answer))
+    else:
+        from rich.console import Console
+
+        console = Console(file=file, width=width(file))
+        console.print(paths.summary(answer, console.width))

@@ -1,0 +1,349 @@
+"""A run of `bandwidth` from its flags to its folder: begun, led, resumed."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clusterctl import bandwidth, store
+from clusterctl import bandwidth_folder as folder
+from clusterctl.bandwidth import Row
+from clusterctl.cli import world as ambient
+from clusterctl.cli.finish import finish
+from clusterctl.cli.progress import Progress
+from clusterctl.cli.world import Flags
+from clusterctl.localise import schedule
+from clusterctl.localise.columns import UNKNOWN, Topology
+from clusterctl.localise.suspects import locate
+from clusterctl.model import Finding, Node, Observation, Pace, Playbook, Run, UserError
+from clusterctl.rails import Rails, rails_of
+
+if TYPE_CHECKING:
+    from clusterctl.localise.located import Located
+    from clusterctl.run import World
+
+WHOLE_RUN_S = 7 * 86400.0  # a conversation is held open; each round has its own deadline
+ROUND_EXTRA_S = 4.0  # beside the seconds each way: partners meet, answers come
+LOAD_NICE = 0
+BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|)")
+PATH = re.compile(r"(?P<src>[^\s>/@]+)>(?P<dst>[^\s>/@]+)(?:/(?P<rail>\d+))?(?:@(?P<via>\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the operator asked for; `params` are the knobs of the trial."""
+
+    params: Mapping[str, object]
+    settings: folder.Settings
+    topology: Path | None
+    budget: str
+    only: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A run whose plan is on disk.  `rows`: every test planned; `done`: those that ran."""
+
+    recorder: store.Recorder
+    opening: Run
+    rails: Rails
+    settings: folder.Settings
+    rows: list[Row]
+    done: list[Row]
+
+
+def begun(order: Order, flags: Flags) -> UnderWay:
+    """Plan it and write the plan; nothing was asked of a node yet.  Raises UserError."""
+    ambient.logs()
+    nodes = ambient.targets(flags)
+    refuse_one_machine(nodes)
+    described = topology_file(order.topology) if order.topology else None
+    rails = rails_of(nodes, described)
+    book = bandwidth.playbook(Pace(at_once=max(128, len(nodes))), order.params)
+    book = ambient.paced(book, None)
+    reason = book.stages[0].trial.refuse(book.stages[0].params)
+    if reason:
+        raise UserError(f"--{reason}")
+    seed = secrets.randbits(32) if flags.seed is None else flags.seed
+    settings = budgeted(order, rails.topology)
+    rows = chosen(order.only, rails) if order.only else planned(settings, rails, seed)
+    if not rows:
+        raise UserError("no two nodes share a rail: there are no paths to measure")
+    recorder = store.Recorder(ambient.runs(flags.runs_dir), ambient.new_id(book))
+    now = ambient.now()
+    opening = Run(
+        recorder.final.name, book, nodes, seed, now, now, (), (),
+        verb="bandwidth", forced=flags.force, complete=False,
+    )  # fmt: skip
+    recorder.begin(store.describe(opening))
+    try:
+        folder.write_topology(recorder.path, rails.topology, pinned=rails.pinned)
+        folder.write_settings(recorder.path, settings)
+        folder.write_plan(recorder.path, rows, rails.topology.nodes)
+    except OSError as error:
+        raise UserError(f"{recorder.path}: {error.strerror}") from None
+    return UnderWay(recorder, opening, rails, settings, rows, [])
+
+
+def refuse_one_machine(nodes: tuple[Node, ...]) -> None:
+    machines = {"here" if ambient.is_here(node) else node.host for node in nodes}
+    if len(machines) < 2:
+        raise UserError(
+            f"{nodes[0].name} is one machine: there are no paths between nodes to measure; "
+            "`clusterctl burnin` loads its own ports, and paths need two nodes or more"
+        )
+
+
+def topology_file(path: Path) -> Topology:
+    from clusterctl.localise.topology import parse
+    from clusterctl.yaml_files import read_mapping
+
+    return parse(read_mapping(path), str(path))
+
+
+def budgeted(order: Order, topology: Topology) -> folder.Settings:
+    """Rounds that fit into the budget.  Raises UserError."""
+    if not order.budget:
+        return order.settings
+    found = BUDGET.fullmatch(order.budget.strip())
+    if found is None:
+        raise UserError(f"--budget {order.budget}: expected a time such as 90s, 3m or 1h")
+    budget_s = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    round_s = 2 * float(str(order.params["seconds"])) + ROUND_EXTRA_S
+    return replace(order.settings, rounds=schedule.rounds_for(topology, budget_s, round_s))
+
+
+def planned(settings: folder.Settings, rails: Rails, seed: int) -> list[Row]:
+    made = schedule.plan(
+        rails.topology,
+        rounds=settings.rounds,
+        mode=settings.mode,  # type: ignore[arg-type]  # one of its three words
+        rng=np.random.default_rng(seed),
+    )
+    return bandwidth.rows_of(made)
+
+
+def chosen(only: str, rails: Rails) -> list[Row]:
+    """`n03>n07/1@0 …`: one round a path, so that none disturbs another.  Raises UserError."""
+    place = {name: at for at, name in enumerate(rails.topology.nodes)}
+    rows = []
+    for number, word in enumerate(only.replace(",", " ").split()):
+        found = PATH.fullmatch(word)
+        if found is None or {found["src"], found["dst"]} - place.keys():
+            raise UserError(f"--only {word}: expected two selected nodes, such as n03>n07/1@0")
+        rail, via = int(found["rail"] or 0), int(found["via"] or UNKNOWN)
+        if rail >= rails.topology.leaf.shape[1] or via >= max(rails.topology.uplinks, 1):
+            raise UserError(f"--only {word}: no such rail or spine; both count from 0")
+        rows.append(Row(number, place[found["src"]], place[found["dst"]], rail, via))
+    return rows
+
+
+def resumed(reference: str, flags: Flags) -> UnderWay:
+    """A run that was stopped, as its folder tells it.  Raises UserError."""
+    ambient.logs()
+    found = store.find(ambient.runs(flags.runs_dir), reference)
+    if not folder.is_bandwidth(found.path):
+        raise UserError(f"{found.id}: is a {found.about['verb']}, not a run of bandwidth")
+    if found.complete:
+        raise UserError(f"{found.id}: is complete; `clusterctl show {found.id}` shows it")
+    from clusterctl.playbook import build
+
+    book = build(str(found.path / "run.json"), found.about["playbook"])
+    book = ambient.paced(book, None)
+    opening = Run(
+        found.id, book, found.nodes(), found.about["seed"], found.started, found.started, (), (),
+        verb="bandwidth", forced=found.about["forced"], complete=False,
+    )  # fmt: skip
+    rails = replace(rails_of(opening.nodes), topology=folder.topology(found.path))
+    recorder = store.Recorder(found.path.parent, found.path.name.removesuffix(store.PARTIAL))
+    names = rails.topology.nodes
+    return UnderWay(
+        recorder,
+        opening,
+        rails,
+        folder.settings(found.path),
+        folder.read_rows(found.path / "plan.csv", names),
+        folder.read_rows(found.path / "measured.csv", names),
+    )
+
+
+# ----------------------------------------------------------------------------- leading it
+
+
+def lead(going: UnderWay, flags: Flags) -> Path:
+    """Every round that is left, then those that make sure; the folder of the finished run."""
+    recorder = going.recorder
+    progress = Progress(
+        lambda seen: any(one.troubles for one in seen), terminal=sys.stderr.isatty()
+    )
+    with progress, ExitStack() as closing:
+        world = held(going, flags, progress, closing)
+        try:
+            before, refused = admitted(going, world)
+            rows, located = measure(going, world, refused)
+        except KeyboardInterrupt:
+            recorder.close()
+            sys.stderr.write(
+                "\nclusterctl: stopped; nothing is left running.  Go on with "
+                f"`clusterctl bandwidth --resume {recorder.path}`.\n"
+            )
+            raise
+    run = finished(going, world.clock(), before, located, rows)
+    names = going.rails.topology.nodes
+    try:
+        folder.write_located(recorder.path, located)
+        folder.write_matrix(recorder.path, rows, names)
+    except OSError as error:
+        sys.stderr.write(f"clusterctl: {recorder.path}: {error.strerror}\n")
+    path = finish(run, recorder)
+    sys.stderr.write(f"run: {path}\n")
+    return path
+
+
+def held(going: UnderWay, flags: Flags, progress: Progress, closing: ExitStack) -> World:
+    """Conversations that last as long as the run, every answer recorded as it comes."""
+    from functools import partial
+
+    from clusterctl.playbook import skus
+    from clusterctl.run import World
+    from clusterctl.transport import Transport
+    from clusterctl.transport.held import Held
+    from clusterctl.transport.replay import Recording
+
+    pace = going.opening.playbook.pace
+    connect = ambient.reach(pace, flags, nice=LOAD_NICE, closing=closing)
+    shells = Held(connect(WHOLE_RUN_S))
+    closing.callback(shells.close)
+
+    def recorded(reading: str, node_s: float) -> Transport:
+        return Recording(shells.within(node_s), partial(going.recorder.hear, reading))
+
+    return World(
+        reach=recorded,
+        clock=ambient.now,
+        seed=going.opening.seed,
+        run_id=going.opening.id,
+        skus=skus(),
+        tell=progress.tell,
+    )
+
+
+def admitted(going: UnderWay, world: World) -> tuple[list[Observation], dict[int, str]]:
+    """What the nodes said first, and whom it tells us to leave in peace."""
+    from clusterctl.run import admit, look
+
+    book = going.opening.playbook
+    asked = [(node, book.probes) for node in going.opening.nodes]
+    before = look("before", asked, book, book.pace.node_s, world)
+    _, refused = admit(going.opening.nodes, before, force=going.opening.forced)
+    place = {name: at for at, name in enumerate(going.rails.topology.nodes)}
+    return before, {place[name]: f"{name}: {verdict.why}" for name, verdict in refused.items()}
+
+
+def measure(going: UnderWay, world: World, refused: Mapping[int, str]) -> tuple[list[Row], Located]:
+    topology, path = going.rails.topology, going.recorder.path
+    rows, done = list(going.rows), list(going.done)
+    confirmed = 0
+    while True:
+        ended = {row.round for row in done}
+        for number, few in sorted(bandwidth.by_round(rows).items()):
+            if number not in ended:
+                done += one_round(going, world, few, refused)
+        located = locate(
+            topology, bandwidth.measured(done), floors=bandwidth.floors(going.settings.floor_gbit_s)
+        )
+        if not located.confirm or confirmed >= going.settings.confirm:
+            return done, located
+        confirmed += 1
+        rows += bandwidth.asked_again(located.confirm, topology)
+        folder.write_plan(path, rows, topology.nodes)
+
+
+def one_round(
+    going: UnderWay, world: World, rows: list[Row], refused: Mapping[int, str]
+) -> list[Row]:
+    """Flown and kept; whoever is refused is not loaded."""
+    book: Playbook = going.opening.playbook
+    able, idle = bandwidth.without(rows, refused)
+    made = [*bandwidth.fly(able, going.rails, book.stages[0], world, book.pace), *idle]
+    folder.append(going.recorder.path, made, going.rails.topology.nodes)
+    return made
+
+
+def finished(
+    going: UnderWay,
+    now: datetime,
+    before: list[Observation],
+    located: Located,
+    rows: list[Row],
+) -> Run:
+    found = judged(going.opening, before, located, rows, going.rails.topology)
+    return replace(
+        going.opening,
+        finished=now,
+        observations=tuple(before),
+        findings=tuple(found),
+        complete=True,
+    )
+
+
+def judged(
+    run: Run, before: list[Observation], located: Located, rows: list[Row], topology: Topology
+) -> list[Finding]:
+    """Who answered, and what the paths say."""
+    from clusterctl.judge import judge
+
+    probes = {probe.name: probe for probe in run.playbook.probes}
+    found = judge(run.playbook, run.nodes, before, probes=probes)
+    return [*found, *bandwidth.findings(located, rows, topology)]
+
+
+def rejudged(path: Path) -> tuple[Run, Located, list[Row], Topology]:
+    """A stored run judged again from what it measured, offline.  Raises UserError."""
+    found = store.stored(path)
+    topology = folder.topology(path)
+    rows = folder.read_rows(path / "measured.csv", topology.nodes)
+    settings = folder.settings(path)
+    made = locate(
+        topology, bandwidth.measured(rows), floors=bandwidth.floors(settings.floor_gbit_s)
+    )
+    if not rows:
+        raise UserError(f"{found.id}: no round ended; `clusterctl bandwidth --resume {found.id}`")
+    run = store.load(found) if found.complete else unfinished(found)
+    before = said_before(found, run)
+    run = replace(run, findings=tuple(judged(run, before, made, rows, topology)))
+    return run, made, rows, topology
+
+
+def said_before(found: store.Stored, run: Run) -> list[Observation]:
+    """What the nodes said before the first round, from the recording."""
+    from clusterctl.run import World, look
+    from clusterctl.transport.replay import Replay
+
+    world = World(
+        reach=lambda reading, _node_s: Replay(found.heard(reading)),
+        clock=lambda: found.started,
+        seed=run.seed,
+        run_id=found.id,
+    )
+    book = run.playbook
+    return look("before", [(n, book.probes) for n in run.nodes], book, book.pace.node_s, world)
+
+
+def unfinished(found: store.Stored) -> Run:
+    from clusterctl.playbook import build
+
+    book = build(str(found.path / "run.json"), found.about["playbook"])
+    return Run(
+        found.id, book, found.nodes(), found.about["seed"], found.started, found.started, (), (),
+        verb="bandwidth", forced=found.about["forced"], complete=False,
+    )  # fmt: skip
