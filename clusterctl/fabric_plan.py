@@ -153,8 +153,10 @@ def infer(fabric: Fabric) -> Plan:
     rails = range(len(fabric.rails))
     cabled = {node: tuple(fabric.leaf(node, rail) for rail in rails) for node in fabric.nodes}
     patterns: list[tuple[str, ...]] = []
-    for vector, count in Counter(cabled.values()).most_common():
-        if count >= LEAST_ALIKE and any(vector) and not like(vector, patterns):
+    counts = Counter(cabled.values())
+    for vector, count in counts.most_common():
+        usual = like(vector, patterns)
+        if count >= LEAST_ALIKE and any(vector) and (not usual or 2 * count > counts[usual]):
             patterns.append(vector)
     at = {
         (node, rail): Spot(leaf)
@@ -166,13 +168,14 @@ def infer(fabric: Fabric) -> Plan:
 
 
 def like(vector: tuple[str, ...], patterns: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """The pattern that agrees on more than half of the rails; empty: none."""
+    """The pattern that has more than half of these leaves, on whatever rails; empty: none."""
 
-    def agree(pattern: tuple[str, ...]) -> int:
-        return sum(bool(a) and a == b for a, b in zip(vector, pattern, strict=True))
+    def agree(pattern: tuple[str, ...]) -> tuple[int, int]:
+        there = sum(leaf in pattern for leaf in vector if leaf)
+        return there, sum(a == b for a, b in zip(vector, pattern, strict=True))
 
     best = max(patterns, key=agree, default=())
-    return best if best and 2 * agree(best) > len(vector) else ()
+    return best if best and 2 * agree(best)[0] > len(vector) else ()
 
 
 def usual_uplinks(fabric: Fabric) -> dict[tuple[str, str], int]:

@@ -102,7 +102,6 @@ def doors(nodes: Sequence[Node], seen: Sequence[Observation], *, any_node: bool)
             if isinstance(fact, Port)
             and fact.link_layer == "infiniband"
             and fact.state == "active"
-            and fact.guid
         ]
         for fact in ports:
             device, _, port = fact.part.partition("/")

@@ -22,12 +22,14 @@ FAILURES = re.compile(r"##\s+([0-9]+) PMA query failures")
 ASIDE = re.compile(r"##.*|Link info:.*")
 # Waiting for credits is congestion and no fault of a cable.
 SUPPRESSED = "PortXmitWait"
+LAST = "## Suppressed:"
 
 
 def parse(stdout: str) -> Iterator[Fact | Trouble]:
     """Ports whose counters are all zero are not in it."""
     called, checked = "", 0
     whole = stdout.endswith("\n")
+    ended = whole and stdout.strip().rpartition("\n")[2].startswith(LAST)
     for line in stdout.split("\n"):
         text = line.strip()
         if found := HEAD.fullmatch(text):
@@ -43,8 +45,8 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
                 yield Trouble(Kind.EXIT, why, "counters")
         elif text and not ASIDE.fullmatch(text):
             yield Trouble(Kind.UNREADABLE, f"not a line of ibqueryerrors: {visible(text, 120)}")
-    if not checked:
-        yield Trouble(Kind.CUT, "no summary that says how many boxes were asked")
+    if not (checked and ended):
+        yield Trouble(Kind.CUT, "no summary at its end that says how many boxes were asked")
 
 
 def of_port(called: str, found: re.Match[str]) -> FabricCounters:

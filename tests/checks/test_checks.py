@@ -10,6 +10,7 @@ import burn_rows
 import collective_rows
 import counter_rows
 import digest_rows
+import fabric_rows
 import host_rows
 import link_rows
 import log_rows
@@ -45,6 +46,7 @@ MODULES = (
     collective_rows,
     counter_rows,
     digest_rows,
+    fabric_rows,
     host_rows,
     link_rows,
     log_rows,
