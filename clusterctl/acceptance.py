@@ -116,7 +116,7 @@ def samples_share() -> Limit:
 def load(path: Traversable) -> tuple[Rule, ...]:
     """Raises UserError with file, rule and the nearest valid word."""
     given = read_mapping(path)
-    refuse_unknown(str(path), given, ("rules", "limits"))
+    refuse_unknown(str(path), given, ("rules", "limits", "again"))  # again: see history.py
     return tuple(rule(f"{path}: rules", entry) for entry in entries(path, given))
 
 

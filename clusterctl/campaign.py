@@ -3,9 +3,11 @@
 Decisions are lines of `decisions.jsonl`; each has `do`, `at`, and `node` unless it is for all:
 
     gate     the node may be loaded; `forced`: though somebody had it (`held`), for this reason
+    bar      hours strict source earlier lacks looked: what --again demands, by its history
     refuse   why: it may not
     start    base: the journal that begins on the node comes after so many bytes of ours
-    order    id stage group index: a step of that stage; `again`: one more follows
+    order    id stage group index: a step of that stage; `again`: one more follows; `beside`: so
+             many begin it together
     soak     id
     lonely   stage why: nobody to run it with
     end      why failed stopped: the load is over here
@@ -69,6 +71,7 @@ class Case:
     words: Mapping[str, Any] = field(default_factory=dict)
     listed: bool = True  # in the inventory
     verdict: str = ""
+    bar: Mapping[str, Any] | None = None  # of a node that is burnt again
     halted: bool = False  # the supervisor said that it is gone
     behind: bool = False  # the node has more of its journal than we
     trouble: str = ""
@@ -85,6 +88,8 @@ def apply(case: Case, decision: Decision) -> None:
             case.soaks.append(decision["id"])
         case "unlist" | "relist":
             case.listed = decision["do"] == "relist"
+        case "bar":
+            case.bar = decision
         case "verdict":
             case.verdict = f"{decision['decision']}: {decision['rule']}"
         case "lonely":
@@ -161,7 +166,9 @@ def stage_of(case: Case, playbook: Playbook) -> int:
     return len(playbook.stages)
 
 
-def wanted_s(playbook: Playbook) -> float:
+def wanted_s(case: Case, playbook: Playbook) -> float:
+    if case.bar is not None:
+        return float(case.bar["hours"]) * 3600
     return playbook.soak.hours * 3600 if playbook.soak else 0.0
 
 
@@ -199,14 +206,15 @@ def decide(case: Case, playbook: Playbook) -> Iterator[Decision]:
         return
     stage = playbook.stages[number]
     mine = [order for order in case.orders if order.stage == number]
-    if stage.trial.partners == 1 and not any(is_open(case, order) for order in mine):
+    alone = stage.trial.partners == 1 and not stage.trial.together
+    if alone and not any(is_open(case, order) for order in mine):
         name = case.node.name
         identity = f"s{number}.{len(mine) + 1}"
         yield {"do": "order", "id": identity, "stage": number, "group": [name], "index": 0}
 
 
 def soak(case: Case, playbook: Playbook) -> Iterator[Decision]:
-    if case.course.burnt_s >= wanted_s(playbook):
+    if case.course.burnt_s >= wanted_s(case, playbook):
         yield {"do": "end", "why": "burnt"}
     elif case.course.soaking:
         return
@@ -220,22 +228,28 @@ def pair_up(
     rng: Random,
     *,
     goes_on_alone: Callable[[Case], bool] = lambda _case: True,
+    has_waited: Callable[[Case, int], bool] = lambda _case, _stage: False,
 ) -> Iterator[tuple[Case, Decision]]:
     """Partners among the nodes that are ready now, for each stage that needs some.
 
     The last three wait for each other: else the third would be left without a partner.  One that
-    nobody comes to meet goes on alone when it has waited for long enough.
+    nobody comes to meet goes on alone when it has waited for long enough.  A stage of all together
+    begins when all that come are there, or one of them has waited for long enough.
     """
     known = [
         case for case in cases
         if case.phase == "burn" or (case.phase == "gate" and not case.trouble)
     ]  # fmt: skip
     for number, stage in enumerate(playbook.stages):
-        if stage.trial.partners == 1:
+        if stage.trial.partners == 1 and not stage.trial.together:
             continue
         coming = [case for case in known if not finished(case, number)]
         ready = [case for case in coming if is_ready(case, playbook, number)]
-        if len(coming) < stage.trial.partners:
+        if stage.trial.together:
+            waited = [has_waited(case, number) for case in ready]  # each one's wait begins here
+            if len(ready) == len(coming) or any(waited):
+                yield from all_at_once(ready, number)
+        elif len(coming) < stage.trial.partners:
             why = f"{stage.trial.name} needs {stage.trial.partners} nodes and found no partner"
             for case in filter(goes_on_alone, ready):
                 yield case, {"do": "lonely", "stage": number, "why": why}
@@ -246,6 +260,23 @@ def pair_up(
             most -= 2 if len(coming) - most == 1 else 0
             if most >= stage.trial.partners:
                 yield from grouped(ready[:most], stage, number, rng)
+
+
+def all_at_once(ready: Sequence[Case], number: int) -> Iterator[tuple[Case, Decision]]:
+    """`beside`: how many there are.  Nobody's result depends on who the others are."""
+    for case in ready:
+        before = sum(one.stage == number for one in case.orders)
+        yield (
+            case,
+            {
+                "do": "order",
+                "id": f"s{number}.{before + 1}",
+                "stage": number,
+                "group": [case.node.name],
+                "index": 0,
+                "beside": len(ready),
+            },
+        )
 
 
 def is_ready(case: Case, playbook: Playbook, number: int) -> bool:
@@ -317,13 +348,13 @@ def every_question(node: Node, playbook: Playbook, seed: int) -> list[Question]:
     return [one for one in asked if one] + soak_questions(node, playbook, seed)
 
 
-def plan(node: Node, playbook: Playbook, seed: int, sources: Mapping[str, str]) -> dict[str, Any]:
+def plan(case: Case, playbook: Playbook, seed: int, sources: Mapping[str, str]) -> dict[str, Any]:
     """For supervision.start; `sources` of `every_question`."""
     soak = playbook.soak or Soak(0.0, ())
-    stages_s = sum(one.timeout_s + SLACK_S for one in every_question(node, playbook, seed))
+    stages_s = sum(one.timeout_s + SLACK_S for one in every_question(case.node, playbook, seed))
     return {
         "every_s": soak.sample_s,
-        "hard_s": (wanted_s(playbook) + ATTEMPTS * stages_s) * OVERTIME + SPARE_S,
+        "hard_s": (wanted_s(case, playbook) + ATTEMPTS * stages_s) * OVERTIME + SPARE_S,
         "lease_s": playbook.lease_s,
         "policy": "run_on" if soak.run_on else "stop",
         "sources": dict(sources),

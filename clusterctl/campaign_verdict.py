@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from clusterctl import campaign_folder, sampled
 from clusterctl.acceptance import samples_share
@@ -37,6 +38,7 @@ from clusterctl.run import BUSY, as_probe, loaded, refusal, together
 from clusterctl.transport.replay import Replay
 from clusterctl.verdicts import number_in
 
+AGAIN = "again"
 BURNT, REBOOTED, TRACES, STEPS = "burnt_time", "unexpected_reboot", "traces", "soak_steps"
 SAMPLES, CLOCK = "samples", "clock_stepped"
 NOBODY = Trouble(Kind.CUT, "the step never ended")
@@ -175,6 +177,8 @@ def verdict(opening: Run, told: Iterable[Told], skus: Sequence[Sku], now: dateti
     findings += sampled.news(
         findings, sampled.findings(watched, playbook, skus, now, seconds=past.seconds)
     )
+    strict = {case.node.name for case in cases if case.bar and case.bar["strict"]}
+    findings = [stricter(one) if one.verdict.node in strict else one for one in findings]
     findings += [one for case in cases for one in own_findings(case, playbook)]
     findings += [one for case, known in zip(cases, watched, strict=True)
                  for one in sampled_enough(case, known)]  # fmt: skip
@@ -201,6 +205,8 @@ def own_findings(case: Case, playbook: Playbook) -> Iterator[Finding]:
         return
     if case.forced:
         yield Finding(BUSY, loaded(case.node, case.held, case.forced))
+    if case.bar is not None:
+        yield Finding(AGAIN, once_more(case, case.bar))
     yield Finding(BURNT, burnt(case, playbook))
     if len(course.boots) > 1:
         yield Finding(
@@ -262,8 +268,37 @@ def sampled_enough(case: Case, known: sampled.Known) -> Iterator[Finding]:
         yield Finding(SAMPLES, verdict)
 
 
+def stricter(finding: Finding) -> Finding:
+    """A warning fails a node that has been here too often."""
+    if finding.verdict.status is not Status.WARN:
+        return finding
+    why = f"{finding.verdict.why}; a warning fails a node of this history: see {AGAIN}"
+    return replace(finding, verdict=replace(finding.verdict, status=Status.FAIL, why=why))
+
+
+def once_more(case: Case, bar: Mapping[str, Any]) -> Verdict:
+    """What its history is, and what it demanded; that there is none is said, too."""
+    found = ", ".join(bar["earlier"])
+    absent = f"no earlier QUARANTINE or RETURN of it in {bar['looked']}"
+    expected = f"{bar['hours']:.6g} h burnt" + ", without a warning" * bar["strict"]
+    verdict = Verdict(
+        case.node.name, "node", Status.WARN,
+        expected=expected if found else "its history",
+        actual=found or absent,
+        why="history raises the bar" if found else "so the bar is the playbook's own",
+        remedy="" if found else "if it was burnt elsewhere, name that --runs-dir",
+        source=bar["source"] or "what is not found is said, not passed over",
+    )  # fmt: skip
+    if not bar["lacks"]:
+        return verdict
+    why = f"this campaign does not load what that one did: {', '.join(bar['lacks'])}"
+    return replace(
+        verdict, status=Status.UNKNOWN, why=why, remedy="burn it again with that run's playbook"
+    )
+
+
 def burnt(case: Case, playbook: Playbook) -> Verdict:
-    want_s, got_s = wanted_s(playbook), case.course.burnt_s
+    want_s, got_s = wanted_s(case, playbook), case.course.burnt_s
     expected, actual = f"{want_s / 3600:.6g} h burnt", f"{got_s / 3600:.6g} h burnt"
     if got_s >= want_s:
         return Verdict(case.node.name, "node", Status.PASS, expected, actual)

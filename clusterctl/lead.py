@@ -103,6 +103,7 @@ class Leader:
     """Owns the campaign in `path` while it leads.  `opening`: the run as it began.
 
     `lists`: see rolling.looks; with it nodes may join, and the campaign ends only when told to.
+    `demands`: the cells of a `bar` decision, for a node that is burnt again, by its first reading.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Leader:
         force: str = "",
         take_over: bool = False,
         lists: Iterator[tuple[Node, ...] | None] | None = None,
+        demands: Callable[[str, Sequence[Observation]], Decision | None] = lambda *_: None,
         beat: Callable[[dict[str, Case]], None] = lambda _cases: None,
     ) -> None:
         self.path, self.opening, self.book = path, opening, opening.playbook
@@ -123,9 +125,10 @@ class Leader:
         self.nodes = {node.name: node for node in opening.nodes}
         self.cases = campaign_folder.cases(path, opening.nodes)
         self.words = campaign_folder.leader(path, clock())
-        self.take_over, self.lists = take_over, lists
+        self.take_over, self.lists, self.demands = take_over, lists, demands
         self.look_at_s = 0.0  # when the inventory is read again
         self.lonely_since: dict[str, float] = {}
+        self.ready_since: dict[tuple[str, int], float] = {}
         self.told: dict[str, Told] = {}  # of the nodes that left last
         self.mine: set[str] = set()  # nodes that have obeyed us
         self.rival: tuple[str, Mapping[str, Any]] | None = None  # where somebody else leads; who
@@ -185,6 +188,7 @@ class Leader:
                 self.leave(case)
             return
         busy = campaign.is_busy(case, self.book)
+        busy = busy and not campaign_folder.full
         wait_s = BUSY_TICK_S if busy else self.tick_s * self.rng.uniform(0.8, 1.2)
         self.agenda.put(name, time.monotonic() + min(wait_s, self.tick_s))
 
@@ -205,7 +209,11 @@ class Leader:
             self.give_up(min(STOP_SILENT_S, self.silent_s()), after_end=True)
         self.give_up(self.silent_s(), after_end=False)
         paired = campaign.pair_up(
-            self.cases.values(), self.book, self.rng, goes_on_alone=self.goes_on_alone
+            self.cases.values(),
+            self.book,
+            self.rng,
+            goes_on_alone=self.goes_on_alone,
+            has_waited=self.has_waited,
         )
         for case, decision in list(paired):
             self.note(case, decision)
@@ -235,6 +243,12 @@ class Leader:
             return True
         since = self.lonely_since.setdefault(case.node.name, time.monotonic())
         return time.monotonic() - since > self.book.soak.partner_wait_s
+
+    def has_waited(self, case: Case, stage: int) -> bool:
+        """For the others of a stage of all together."""
+        since = self.ready_since.setdefault((case.node.name, stage), time.monotonic())
+        wait_s = self.book.soak.partner_wait_s if self.book.soak else 0.0
+        return time.monotonic() - since > wait_s
 
     def leave(self, case: Case) -> None:
         """With its own verdict, by the nodes that left last: others burn on."""
@@ -308,7 +322,7 @@ class Leader:
         if case.phase == "collecting":
             return [fetch if case.behind else supervision.collect(identity, at)]
         if case.words.get("alive") is False or not (case.words or at):
-            plan = campaign.plan(case.node, self.book, self.opening.seed, self.sources(case))
+            plan = campaign.plan(case, self.book, self.opening.seed, self.sources(case))
             return [supervision.start(identity, plan, leader=words)]
         if not case.words:
             return [fetch]
@@ -382,6 +396,8 @@ class Leader:
         if name in refused:
             self.note(case, {"do": "refuse", "why": refused[name].why})
             return
+        if (bar := self.demands(name, said.seen)) is not None:
+            self.note(case, {"do": "bar", **bar})
         held = holders(said.seen)
         self.note(case, {"do": "gate", "forced": self.force if held else "", "held": held})
         why = failing(case.node, self.book, said.seen, self.skus)

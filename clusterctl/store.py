@@ -358,6 +358,23 @@ def batches(found: Stored, name: str) -> Iterator[Any]:
         ) from None
 
 
+def marks(found: Stored, nodes: Sequence[str], columns: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Every value of these columns of the nodes' facts, by node.  Raises UserError as `load`."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - see write_observations
+
+    file = found.path / "observations.parquet"
+    try:
+        there = [name for name in columns if name in pq.read_schema(file).names]
+        few = [("node", "in", list(nodes))]
+        rows = pq.read_table(file, columns=["node", *there], filters=few).to_pylist()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{found.path}: cannot be read: {error}") from None
+    kept: dict[str, set[str]] = {}
+    for row in rows:
+        kept.setdefault(row["node"], set()).update(row[name] for name in there if row[name])
+    return {node: frozenset(values) for node, values in kept.items()}
+
+
 def observed(found: Stored, reading: str = "now") -> tuple[Observation, ...]:
     """What the nodes said in a reading.  Raises UserError as `load` does."""
     grouped: dict[tuple[str, str, str], list[Fact | Trouble | str | None]] = {}

@@ -32,6 +32,14 @@ def burnin(
         str | None,
         typer.Option("--resume", help="Go on with this campaign: id, start of an id, directory."),
     ] = None,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--again",
+            help="After repair: burn this node again; earlier runs that did not accept it, or one "
+            "of its parts, raise the bar.  May be given again; --nodes adds partners.",
+        ),
+    ] = None,
     take_over: options.TakeOver = False,
     watch: Annotated[
         bool,
@@ -71,12 +79,13 @@ def burnin(
         seed=seed,
         take_over=take_over,
         watch=watch,
+        again=",".join(again or ()),
     )
     found = campaigns.find(runs_dir, resume) if resume else None
     if found is None:
         book = paced(load(playbook or "burnin-quick"), at_once)
         if book.soak is None:
-            campaigns.refuse_words(book, detach=detach, watch=watch)
+            campaigns.refuse_words(book, detach=detach, watch=watch, again=again)
             run = carry_out("burnin", playbook or "burnin-quick", flags)
             raise typer.Exit(render(run, form, output, verbose=verbose, page=html))
         if watch and not inventory:

@@ -34,13 +34,16 @@ def begin(playbook: Playbook, flags: Flags, why: str) -> Path:
     import secrets
 
     from clusterctl.campaign_folder import prepare
+    from clusterctl.cli.repaired import once_more, warn_of_lonely
     from clusterctl.limits import check_labels
     from clusterctl.run import refuse_absent_partners
     from clusterctl.store import Recorder, describe
 
+    flags, repaired = once_more(flags)
     chosen = ambient.targets(flags, playbook.select)
     refuse_absent_partners(playbook, chosen)
     check_labels(chosen)
+    warn_of_lonely(playbook, chosen, repaired)
     recorder = Recorder(ambient.runs(flags.runs_dir), ambient.new_id(playbook))
     seed = secrets.randbits(32) if flags.seed is None else flags.seed
     now = ambient.now()
@@ -52,7 +55,7 @@ def begin(playbook: Playbook, flags: Flags, why: str) -> Path:
     about = {
         "why": why, "ssh_config": config, "accept_new": flags.accept_new, "watch": flags.watch,
         "inventory": [str(path.absolute()) for path in flags.inventory or ()],
-        "nodes": flags.nodes, "select": flags.select or playbook.select,
+        "again": repaired, "nodes": flags.nodes, "select": flags.select or playbook.select,
     }  # fmt: skip
     recorder.begin({**describe(opening), "campaign": about})
     try:
@@ -108,6 +111,7 @@ def lead(found: Stored, flags: Flags, first: Callable[[Leader], None]) -> tuple[
     from clusterctl.campaign_verdict import verdict
     from clusterctl.cli.joining import lists
     from clusterctl.cli.moving import connecting, reachable
+    from clusterctl.cli.repaired import demands
     from clusterctl.lead import Leader
     from clusterctl.playbook import skus
 
@@ -126,7 +130,7 @@ def lead(found: Stored, flags: Flags, first: Callable[[Leader], None]) -> tuple[
         leader = Leader(
             found.path, opening, reach=reach, clock=ambient.now, skus=skus(),
             force=(why or "--force") if opening.forced else "", take_over=flags.take_over,
-            lists=lists(found, flags), beat=show.tell,
+            lists=lists(found, flags), demands=demands(found, book), beat=show.tell,
         )  # fmt: skip
         first(leader)
         with graceful(leader, found):

@@ -41,6 +41,7 @@ class Flags:
     seed: int | None = None
     take_over: bool = False
     watch: bool = False
+    again: str = ""  # nodes that are burnt again after repair
 
 
 def now() -> datetime:

@@ -40,7 +40,7 @@ def so_far(case: Case) -> str:
 
 
 def line(case: Case, playbook: Playbook) -> str:
-    burnt = f"{hours(case.course.burnt_s)} of {hours(wanted_s(playbook))}"
+    burnt = f"{hours(case.course.burnt_s)} of {hours(wanted_s(case, playbook))}"
     watts, hottest, errors = meters(case)
     cells = (case.node.name, stage(case, playbook), burnt, watts, hottest, errors, so_far(case))
     return "{:<14} {:<16} {:>15} {:>6} {:>4} {:>6}  {}".format(*cells)
@@ -85,7 +85,9 @@ def total(cases: Sequence[Case], playbook: Playbook) -> str:
     over = sum(case.phase == "done" for case in cases)
     failed = sum(case.failed or bool(case.refused) for case in cases)
     left_s = [
-        wanted_s(playbook) - case.course.burnt_s for case in cases if case.phase in {"gate", "burn"}
+        wanted_s(case, playbook) - case.course.burnt_s
+        for case in cases
+        if case.phase in {"gate", "burn"}
     ]
     eta = f"; {hours(max(0.0, *left_s))} of burning left at least" if left_s else ""
     return f"{over} of {len(cases)} over, {failed} failed or refused{eta}"
