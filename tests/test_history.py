@@ -32,7 +32,7 @@ BOOK = build(
     "t",
     {"name": "t", "stages": ["disk_burn"], "soak": {"hours": 10, "load": ["cpu_burn"]}},
 )
-CARD = Accelerator("gpu3", uuid="GPU-aaaa", serial="165")
+CARD = Accelerator("gpu3", uuid="GPU-aaaa", serial="1652")
 SLOW = Finding(
     "burn_rate", Verdict("n7", "gpu3", Status.FAIL, "≥ 600", "410", severity=Severity.ISOLATE)
 )
@@ -102,7 +102,7 @@ def test_who_comes_back_twice_is_failed_by_a_warning(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fact", "mark"), [(CARD, "165"), (Accelerator("gpu0", uuid="GPU-aaaa"), "GPU-aaaa")]
+    ("fact", "mark"), [(CARD, "1652"), (Accelerator("gpu0", uuid="GPU-aaaa"), "GPU-aaaa")]
 )
 def test_a_part_carries_its_history_to_another_node(tmp_path, fact, mark):
     burnt(tmp_path, "r1")
