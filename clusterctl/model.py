@@ -787,7 +787,8 @@ class Trial:
     a member that is not asked (None) takes no part.  `partners`: the least number of nodes a group
     needs.  `params`: every knob with its default; the playbook may set these and no others.
     `refuse`: which knob cannot be so and why; empty: it can run.  `divide`: the groups that a
-    planned group falls into with these knobs.
+    planned group falls into with these knobs.  `together`: a campaign loads all that are ready at
+    once, though none of them needs another.
     """
 
     name: str
@@ -798,6 +799,7 @@ class Trial:
     yields: tuple[type[Fact], ...]
     params: Params = field(default_factory=dict)
     partners: int = 1
+    together: bool = False
     refuse: Callable[[Params], str] = lambda _params: ""
     divide: Callable[[Group, Params], Round] = lambda group, _params: (group,)
 
@@ -824,7 +826,8 @@ class Soak:
 
     `tick_s`: between conversations with a node.  `silent_s`: of a node, until it is given up.
     `run_on`: the load goes on, to its deadline, when nobody renews the lease.
-    `partner_wait_s`: where nodes may still join, until one that nobody meets goes on alone.
+    `partner_wait_s`: where nodes may still join, until one that nobody meets goes on alone; and
+    until those that are ready for a stage of all together begin it without the rest.
     """
 
     hours: float
