@@ -111,6 +111,9 @@ def end_of_lines(path: Path, size: int) -> int:
     return 0
 
 
+full: set[Path] = set()  # folders whose disk took nothing when last asked; said once
+
+
 def append(path: Path, data: bytes) -> bool:
     """Whether it is on disk; where the disk is full, nothing of it is."""
     size = path.stat().st_size if path.exists() else 0
@@ -122,10 +125,20 @@ def append(path: Path, data: bytes) -> bool:
         if not size:
             sync(path.parent)
     except OSError as error:
-        log.warning("%s: %s; it is fetched again later", path, error.strerror)
+        if not full:
+            log.warning(
+                "%s: %s: no step begins and nothing more is kept until there is room; the nodes "
+                "keep what they measure, so make room here and it goes on by itself",
+                path, error.strerror,
+            )  # fmt: skip
+        full.add(path.parent)
         if path.exists():
             os.truncate(path, size)
         return False
+    if path.parent in full:
+        full.discard(path.parent)
+        if not full:
+            log.warning("%s: there is room again: what was missed is fetched", path.parent)
     return True
 
 

@@ -187,6 +187,46 @@ def test_who_has_no_partner_left_goes_on_and_it_is_said():
     assert stage_of(known[0], BOOK) == 2
 
 
+STORED = build(
+    "test",
+    {
+        "name": "test",
+        "stages": ["cpu_burn", {"storage_burn": {"folder": "/scratch"}}],
+        "soak": {"hours": 0.01, "load": ["cpu_burn"]},
+    },
+)
+
+
+def begun(known: list[Case], waited: bool = False) -> list[tuple[str, int]]:
+    """Who begins the storage stage, and beside how many."""
+    found = []
+    told = pair_up(known, STORED, Random(1), has_waited=lambda _case, _stage: waited)
+    for who, decision in list(told):
+        take(who, decision)
+        found.append((who.node.name, decision["beside"]))
+    return found
+
+
+def test_storage_is_loaded_by_all_at_once_and_nobody_begins_it_alone():
+    known = [case("n0", 1), case("n1", 1), case("slow")]
+    assert next(decide(known[2], STORED))["stage"] == 0
+    assert list(decide(known[0], STORED)) == []
+    assert begun(known) == []
+    take(known[2], {"do": "lonely", "stage": 0, "why": "test"})
+    assert begun(known) == [("n0", 3), ("n1", 3), ("slow", 3)]
+    assert begun(known) == []
+
+
+def test_storage_is_begun_without_those_for_whom_the_others_waited_long_enough():
+    known = [case("n0", 1), case("n1", 1), case("slow")]
+    assert begun(known, waited=True) == [("n0", 2), ("n1", 2)]
+    take(known[2], {"do": "lonely", "stage": 0, "why": "test"})
+    assert begun(known) == []  # two are at it: the third waits for them, or for its time
+    for one in known[:2]:
+        one.course.ended |= {order.identity: None for order in one.orders}  # type: ignore[misc]
+    assert begun(known) == [("slow", 1)]
+
+
 def test_a_node_soaks_until_it_is_burnt():
     node = case("n1", 2)
     assert [one["do"] for one in decide(node, BOOK)] == ["soak"]

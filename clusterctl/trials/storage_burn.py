@@ -54,6 +54,7 @@ TRIALS = (
         ask,
         parse,
         yields=(Burn,),
+        together=True,
         params={"folder": "", "seconds": 60.0, "size_mib": 1024, "mb_s": 100.0, "local": False},
         refuse=refuse,
     ),

@@ -81,7 +81,29 @@ BURN_RATE = (
         expect={"cpu": "pass"},
     ),
 )
+STORAGE = replace(BURN, part="storage:/scratch", rate=0.1, rate_unit="gbyte_s")
+
+
+def stored(*rates):
+    return {node: (replace(STORAGE, rate=r),) for node, r in zip(NAMES, rates, strict=False)}
+
+
+ALL, FLOOR = "storage:/scratch", {"gbyte_s": 0.25}
+STORAGE_TOTAL = (
+    Row("three together", stored(0.1, 0.1, 0.1), {f"n1 {ALL}": "pass"}, limits=FLOOR),
+    Row(
+        "together less than it should carry", stored(0.1, 0.1),
+        {f"n1 {ALL}": "fail", f"n2 {ALL}": "fail"}, limits=FLOOR, says="0.2 GB/s by 2 nodes",
+    ),
+    Row("no floor is no pass", stored(0.1, 0.1), {f"n1 {ALL}": "skip"}),
+    Row(
+        "one without a rate adds nothing", stored(0.3, None),
+        {f"n1 {ALL}": "pass", f"n2 {ALL}": "skip"}, limits=FLOOR,
+    ),
+    row("no storage", BURN, expect={"storage": "skip"}),
+)  # fmt: skip
 TABLES = {
+    "storage_total": STORAGE_TOTAL,
     "burn_errors": BURN_ERRORS,
     "burn_rate": BURN_RATE,
 }
