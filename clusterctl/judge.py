@@ -222,12 +222,13 @@ def narrow(
 
 def ask(check: Check, asked: Mapping[str, Evidence], seen: Mapping[str, Seen]) -> Iterator[Finding]:
     """Verdicts where there is evidence, UNKNOWN or SKIP with its reason where there is none."""
-    able = []
+    able, silenced = [], set()
     for name, evidence in asked.items():
         silence = silent(check, evidence, seen[name])
         if silence:
             yield from (Finding(check.name, verdict, OBSERVED) for verdict in silence)
-        else:
+            silenced.add(name)
+        if check.sums or not silence:
             able.append(evidence)
     groups = [[one] for one in able] if check.scope == "node" else [able] if able else []
     for group in groups:
@@ -239,7 +240,7 @@ def ask(check: Check, asked: Mapping[str, Evidence], seen: Mapping[str, Seen]) -
         for evidence in group:
             if broken:
                 yield Finding(check.name, bug(check, evidence.node.name, broken[0]))
-            elif evidence.node.name not in judged:
+            elif evidence.node.name not in judged | silenced:
                 yield Finding(check.name, unanswered(check, evidence))
 
 

@@ -13,6 +13,7 @@ from clusterctl.model import Check, Limit, Limits, Node, Playbook, UserError
 LABELS = {
     "accelerators": ("accelerator_count", "accelerators"),
     "port_gbit_s": ("port_rate", "port_gbit_s"),
+    "rack_power_w": ("rack_power", "budget_w"),
 }
 
 

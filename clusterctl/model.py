@@ -449,6 +449,24 @@ class Bandwidth:
 
 
 @dataclass(frozen=True, slots=True)
+class Power:
+    """What a node drew under load.
+
+    `power_w` is what adds up with that of others: the median under a steady load, the most where
+    all of them step together (`in_step`).  `whole` False: the source sees a part of the node only.
+    """
+
+    part: str  # node
+    source: str  # ACPI power meter, ipmitool dcmi, …
+    power_w: float
+    least_w: float | None = None
+    most_w: float | None = None
+    seconds: float | None = None
+    whole: bool = False
+    in_step: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """One path within a node: host>gpu0, gpu0>host, gpu0>gpu1, gpu0>gpu0 (its own memory).
 
@@ -594,6 +612,7 @@ Fact = (
     | Burn
     | Bandwidth
     | Copy
+    | Power
     | Latency
     | Collective
     | FabricLink
@@ -759,6 +778,7 @@ class Check:
     `wants`: without a working source for these fact types, the check is UNKNOWN there.
     `uses`: facts that sharpen the verdict and whose absence costs nothing.
     `options`: limits it understands and does not set (an expected count, say).
+    `sums`: judged with the nodes that could not be seen, too: a sum must know who is missing.
     """
 
     name: str
@@ -769,6 +789,7 @@ class Check:
     uses: tuple[type[Fact], ...] = ()
     options: tuple[str, ...] = ()
     scope: Literal["node", "fleet"] = "node"
+    sums: bool = False
 
 
 # --------------------------------------------------------------------------- trials

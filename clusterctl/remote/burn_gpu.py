@@ -8,18 +8,22 @@ where the driver is here, the built-in engine does that first.
 
 import json
 import os
+import signal
 import sys
+import time
 
 import burn_cuda
 import burn_torch
+import node_power
 import trial
 import vendor_burns
-from cuda_workers import be
-from trial import end, say, trouble
+from cuda_workers import Worker, be, listen
+from trial import end, say, tell, trouble
 
 FILE = "cuda/burn.ptx"
 # As in trials/gpu_burn.py, which says why in this order.
 VENDORS = ("ascend-dmi", "rvs", "agfhc", "dcgmi")
+METER_S = 15.0  # for a BMC to say the last word
 ABSENT = "no engine: %s is not installed"
 
 
@@ -85,7 +89,24 @@ def by_torch_or_cuda(engine, seconds, built_in, device, start_s, python):
     return here
 
 
-def main(engine, seconds, seed, precision, size, share, device, level, most_s, start_s, python):
+def tell_power(meter):
+    """What the node drew, if it has a meter."""
+    os.kill(meter.pid, signal.SIGTERM)
+    said = next((one for _, one in listen([meter], time.monotonic() + METER_S)), None)
+    meter.end()
+    cells = said and node_power.row(said, in_step=False)
+    if cells:
+        tell("power", **cells)
+
+
+def main(engine, *words):
+    meter = Worker("power", node_power.until_told)
+    burn(engine, *words)
+    tell_power(meter)
+    end()
+
+
+def burn(engine, seconds, seed, precision, size, share, device, level, most_s, start_s, python):
     seconds, start_s, most_s = float(seconds), float(start_s), json.loads(most_s)
     built_in = (int(seed), precision, int(size), float(share))
     if engine in VENDORS:
@@ -103,11 +124,8 @@ def main(engine, seconds, seed, precision, size, share, device, level, most_s, s
         if present:
             by_vendor(present[0], seconds, precision, int(level), most_s[present[0]])
         else:
-            tools = ", ".join(most_s) or "anything else"
-            trouble(
-                "missing", ABSENT % ("PyTorch with a GPU, %s, or %s" % (burn_cuda.LIBRARY, tools))
-            )
-    end()
+            engines = ", ".join(("PyTorch that sees a GPU", burn_cuda.LIBRARY, *most_s))
+            trouble("missing", "no engine: none of these is here: %s" % engines)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def timed(gpu, seconds, copy):
     copy()  # the first one pays for what is made once
     gpu.wait()
     began = time.monotonic()
-    done, batch, paces = 0, 1, []
+    done, batch, copying_s, paces = 0, 1, 0.0, []
     while not done or time.monotonic() < began + seconds:
         start = time.monotonic()
         for _ in range(batch):
@@ -23,10 +23,11 @@ def timed(gpu, seconds, copy):
         gpu.wait()
         done += batch
         spent = max(time.monotonic() - start, 1e-9)
+        copying_s += spent
         paces.append(batch / spent)
         batch = max(1, min(1000, int(batch * BATCH_S / max(spent, 1e-6))))
         batch = min(batch, 1 + int(seconds * done / max(time.monotonic() - began, 1e-6)) // 4)
-    return done, time.monotonic() - began, paces
+    return done, copying_s, paces
 
 
 def host_copies(gpu, seconds, seed, size):

@@ -9,14 +9,18 @@ import sys
 import time
 
 from burn_cpu import chunk, names
-from in_step import described, in_step, swing
+from in_step import SAMPLE_S, described, in_step, swing
 from mix import has_accelerator
+from node_power import NOBODY, measure, row
 from other_python import go_on, python_with
 from sockets_power import sockets_uj, sockets_w
 from trial import crew, end, tell, trouble
 
-METER = "meter"
-TORCH = ("trial", "in_step", "nvml_meter", "torch_devices", "torch_gemm", "torch_step")
+METER, NODE = "meter", "node"
+TORCH = (
+    *("trial", "in_step", "nvml_meter", "sockets_power", "node_power"),
+    *("torch_devices", "torch_gemm", "torch_step"),
+)
 
 
 def between_readings():
@@ -48,11 +52,16 @@ def cores(seconds, seed, wanted, period_s, duty):
     def work(task):
         if task == METER:
             return swing(between_readings(), seconds, period_s)
+        if task == NODE:
+            return measure(seconds, SAMPLE_S)
         return core(task, seconds, seed, wanted, period_s, duty)
 
-    told = crew(work, [*cpus, METER], patience_s=seconds + 2 * period_s + 10)
+    told = crew(work, [*cpus, METER, NODE], patience_s=seconds + 2 * period_s + 10)
     spent = time.monotonic() - began
     power = told.pop(METER, (-1, -1, -1))
+    node = row(told.pop(NODE, NOBODY), in_step=True)
+    if node:
+        tell("power", **node)
     silent = [cpu for cpu in cpus if cpu not in told]
     if silent:
         trouble("exit", "no result from " + names(silent))

@@ -3,13 +3,14 @@
 import os
 import time
 
-from in_step import described, in_step, swing
+from in_step import SAMPLE_S, described, in_step, swing
+from node_power import NOBODY, measure, row
 from nvml_meter import Meter
 from torch_devices import engine_of, found, load_torch
 from torch_gemm import PRECISIONS, digests, factors, product, settle, spelt, wrong_rows
 from trial import crew, end, tell, trouble
 
-METER = ("meter", "meter")
+METER, NODE = ("meter", "meter"), ("node", "node")
 
 
 def card(torch, device, seed, precision, size, ready_s, *beat):
@@ -67,11 +68,17 @@ def carry_out(torch, seconds, seed, period_s, duty, precision, size, wanted, sta
         if task == METER:
             time.sleep(start_s)
             return swing(of_all(), seconds, period_s)
+        if task == NODE:
+            time.sleep(start_s)
+            return measure(seconds, SAMPLE_S)
         return card(torch, task[0], seed, precision, size, ready_s, seconds, period_s, duty)
 
     patience_s = seconds + 2 * start_s + 2 * period_s
-    told = crew(work, [*devices, METER], patience_s=patience_s)
+    told = crew(work, [*devices, METER, NODE], patience_s=patience_s)
     power = told.pop(METER, (-1, -1, -1))
+    node = row(told.pop(NODE, NOBODY), in_step=True)
+    if node:
+        tell("power", **node)
     for task in devices:
         if task not in told:
             trouble("exit", "its process broke, or did not end in time (%s)" % engine, task[1])

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from clusterctl.model import Burn, Fact, Group, Kind, Params, Question, Trial, Trouble
+from clusterctl.model import Burn, Fact, Group, Kind, Params, Power, Question, Trial, Trouble
 from clusterctl.spelling import visible
 from clusterctl.sysfs import rows
 from clusterctl.trials import dcgm_diag, torch_burn, vendor_reports
@@ -28,7 +28,7 @@ LEVELS = {
 }
 ASCEND_S = 900.0  # for `--dg -i aicore -s`, and the last round of every device
 CUDA = ("burn_cuda", "cuda_copies", "cuda_driver", "cuda_load", "cuda_workers", "nvml_meter")
-TOOLS = ("vendor_burns",)
+TOOLS = ("vendor_burns", "node_power", "sockets_power")
 KERNELS = ("cuda/burn.ptx",)
 # Eight contexts on a node without persistence mode, compiling, the checks of the first result; and
 # what burn_cuda.py waits for a GPU that hangs, once for its memory and once for its arithmetic.
@@ -156,7 +156,7 @@ TRIALS = (
         plan,
         ask,
         parse,
-        yields=(Burn,),
+        yields=(Burn, Power),
         params={
             "seconds": 60.0,
             "engine": "auto",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from clusterctl.model import Bandwidth, Burn, Group, Params, Question, Trial
+from clusterctl.model import Bandwidth, Burn, Group, Params, Power, Question, Trial
 from clusterctl.trials import cpu_burn, disk_burn, gpu_burn, memory_burn, nic_loopback
 from clusterctl.trials.cpu_burn import SLACK_S, plan
 from clusterctl.trials.gpu_burn import parse
@@ -59,7 +59,7 @@ TRIALS = (
         plan,
         ask,
         parse,
-        yields=(Burn, Bandwidth),
+        yields=(Burn, Bandwidth, Power),
         params={
             "seconds": 60.0,
             "memory_share": 0.5,

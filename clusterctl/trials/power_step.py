@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clusterctl.model import Burn, Group, Params, Question, Trial
+from clusterctl.model import Burn, Group, Params, Power, Question, Trial
 from clusterctl.trials import torch_burn
 from clusterctl.trials.cpu_burn import SLACK_S, digest, plan
 from clusterctl.trials.rows import parse
@@ -32,7 +32,7 @@ def ask(_group: Group, _index: int, seed: int, params: Params) -> Question:
         ),
         script="step_power",
         modules=(
-            *("trial", "other_python", "burn_cpu", "mix", "in_step", "sockets_power"),
+            *("trial", "other_python", "burn_cpu", "mix", "in_step", "sockets_power", "node_power"),
             *("nvml_meter", "torch_devices", "torch_gemm", "torch_step"),
         ),
         timeout_s=seconds + 2 * START_S + 2 * period + IMPORT_S + SLACK_S,
@@ -57,7 +57,7 @@ TRIALS = (
         plan,
         ask,
         parse,
-        yields=(Burn,),
+        yields=(Burn, Power),
         params={
             "seconds": 60.0,
             "engine": "auto",

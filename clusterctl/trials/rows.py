@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from clusterctl.model import Bandwidth, Burn, Copy, Fact, Kind, Latency, Trouble
+from clusterctl.model import Bandwidth, Burn, Copy, Fact, Kind, Latency, Power, Trouble
 from clusterctl.spelling import Unreadable, count, number, visible, whole
 from clusterctl.sysfs import rows
 
@@ -111,12 +111,23 @@ COPY = {
     "way": word,
     "detail": word,
 }
+POWER = {
+    "part": name,
+    "source": name,
+    "power_w": measured,
+    "least_w": amount,
+    "most_w": amount,
+    "seconds": measured,
+    "whole": truth,
+    "in_step": truth,
+}
 KINDS: dict[str, tuple[type[Fact], dict[str, Any]]] = {
     "burn": (Burn, BURN),
     "gpu_burn": (Burn, GPU_BURN),
     "bandwidth": (Bandwidth, BANDWIDTH),
     "loopback": (Bandwidth, LOOPBACK),
     "copy": (Copy, COPY),
+    "power": (Power, POWER),
     "flow": (Bandwidth, FLOW),
     "latency": (Latency, LATENCY),
 }
