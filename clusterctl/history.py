@@ -68,7 +68,7 @@ class History:
             "source": bar.source if bar else "",
             "lacks": sorted({name for one, _ in met for name in one.trials} - here),
             "earlier": [f"{one.decision} in {one.run} ({one.rule}), by {by}" for one, by in met],
-            "looked": f"{self.looked} runs in {self.where}",
+            "looked": f"{self.looked} earlier burns in {self.where}",
         }
 
 
@@ -92,14 +92,17 @@ def marks_seen(seen: Iterable[Observation]) -> frozenset[str]:
 # --------------------------------------------------------------------------- looking back
 
 
-def history(runs_dir: Path) -> History:
-    """Of every burn there, ended or still led.  Raises UserError where the rules are wrong."""
+def history(runs_dir: Path, but: str = "") -> History:
+    """Of every burn there, ended or still led, `but` the one that asks.
+
+    Raises UserError where the rules are wrong.
+    """
     rules, looked = shipped_rules(), 0
     known: list[Earlier] = []
     for file in sorted(runs_dir.glob("*/run.json")):
         try:
             found = store.stored(file.parent)
-            if found.about["verb"] == "burnin":
+            if found.about["verb"] == "burnin" and found.id != but:
                 looked += 1
                 known += of_run(found, rules)
         except UserError as error:

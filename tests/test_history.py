@@ -115,8 +115,9 @@ def test_that_no_history_was_found_is_said(tmp_path):
     case = repaired(tmp_path, "n8")
     told = again(case)
     assert told.status is Status.WARN
-    assert told.actual == f"no earlier QUARANTINE or RETURN of it in 1 runs in {tmp_path}"
+    assert told.actual == f"no earlier QUARANTINE or RETURN of it in 1 earlier burns in {tmp_path}"
     assert "--runs-dir" in told.remedy
+    assert history(tmp_path, but="r1").looked == 0
     assert wanted_s(case, BOOK) == 36000
 
 

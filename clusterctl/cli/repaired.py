@@ -40,7 +40,7 @@ def demands(
     from clusterctl.history import history, marks_seen
 
     repaired = frozenset(found.about.get("campaign", {}).get("again", ()))
-    past = history(found.path.absolute().parent) if repaired else None
+    past = history(found.path.absolute().parent, found.id) if repaired else None
 
     def of_node(name: str, seen: Sequence[Observation]) -> dict[str, Any] | None:
         if past is None or name not in repaired:
