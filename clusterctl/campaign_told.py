@@ -32,8 +32,9 @@ def tell(path: Path, book: Playbook, node: Node, taken: Sequence[Decision], now:
 
 def silence(course: Course) -> None:
     """Three days of steps print more than a controller of a thousand nodes can hold."""
-    course.ended = {name: replace(step, stdout="") for name, step in course.ended.items()}
-    course.soaked = [replace(step, stdout="") for step in course.soaked]
+    for number, step in enumerate(course.soaked):
+        if step.stdout or step.stderr:
+            course.soaked[number] = replace(step, stdout="", stderr="")
 
 
 # --------------------------------------------------------------------------- all of them

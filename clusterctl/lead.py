@@ -16,10 +16,11 @@ from typing import Any
 from clusterctl import campaign, campaign_folder, rolling, sampled, supervision
 from clusterctl.acceptance import decide, shipped_rules
 from clusterctl.campaign import Case, Decision
-from clusterctl.campaign_told import every_node
+from clusterctl.campaign_told import every_node, silence
 from clusterctl.campaign_verdict import Told, every_stage, failing, reading, result, verdict
 from clusterctl.course import learn
 from clusterctl.fanout import each
+from clusterctl.journal import Step
 from clusterctl.limits import Sku
 from clusterctl.model import Answer, Node, Observation, Question, Run, Trouble
 from clusterctl.observe import Clock, explain, observe
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 0.5
 CONVERSATION_S = 150.0  # the longest of them stops a node
 STOP_SILENT_S = 60.0  # for a node that does not answer when all are to stop
+LATELY = 12  # steps of a soak that a controller that died may not have judged: four hours
 LOOK_S = 60.0  # between looks at the inventory, at most
 PEERS = 16  # that a leaving node is compared with: enough for a median
 BUSY_TICK_S = 0.2  # between conversations that have something to say
@@ -139,8 +141,11 @@ class Leader:
         self.hurry = False
         for case in self.cases.values():
             self.judge_empty(case)
+            # Whoever fetched the older ones judged them; the verdict looks at all of them again.
+            case.judged |= {key_of(step) for step in case.course.soaked[:-LATELY]}
             if case.phase == "burn":
                 self.advance(case)
+            silence(case.course)
 
     @property
     def tick_s(self) -> float:
@@ -375,6 +380,7 @@ class Leader:
                 self.hear(case, name.split()[0], told)
         if case.phase == "burn":
             self.advance(case)
+        silence(case.course)
 
     def absorb_reading(self, case: Case, said: Said) -> None:
         name, before = case.node.name, case.phase == "gate"
@@ -506,13 +512,12 @@ class Leader:
         new = [
             step
             for step in (*case.course.ended.values(), *case.course.soaked)
-            if f"{step.identity}@{step.began_s}" not in case.judged
-            and step.identity not in case.empty
+            if key_of(step) not in case.judged and step.identity not in case.empty
         ]
         before = (reading(self.path, case.node, self.book, "before") or []) if new else []
         about = [one for one in before if one.probe in {"nvml", "nvidia_smi"}]
         for step in new:
-            case.judged.add(f"{step.identity}@{step.began_s}")
+            case.judged.add(key_of(step))
             seen = result(case, stages[step.name], step, self.clock())
             kinds = set(stages[step.name].trial.yields)
             book = replace(
@@ -522,3 +527,7 @@ class Leader:
             if why := failing(case.node, book, [*about, seen], self.skus):
                 return f"{step.name}: {why}"
         return ""
+
+
+def key_of(step: Step) -> str:
+    return f"{step.identity}@{step.began_s}"
