@@ -32,6 +32,11 @@ def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Ru
     if book.stages and about["verb"] != "burnin":
         raise UserError(f"{book.origin}: has stages, and {found.id} is of a {about['verb']}")
 
+    if any(reading.startswith("subnet-") for reading in found.readings()):
+        raise UserError(
+            f"{found.id}: is of a fabric, whose walks are not judged again: fabric -i …"
+        )
+
     def reach(reading: str, _node_s: float) -> Transport:
         return Replay(found.heard(reading))
 

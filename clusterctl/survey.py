@@ -9,6 +9,7 @@ from datetime import datetime
 from clusterctl import catalog
 from clusterctl.judge import by_node
 from clusterctl.model import (
+    WHOLE_NODE,
     Evidence,
     FabricLink,
     Fact,
@@ -99,9 +100,7 @@ def doors(nodes: Sequence[Node], seen: Sequence[Observation], *, any_node: bool)
             fact
             for one in said.get(node.name, ())
             for fact in one.facts
-            if isinstance(fact, Port)
-            and fact.link_layer == "infiniband"
-            and fact.state == "active"
+            if isinstance(fact, Port) and fact.link_layer == "infiniband" and fact.state == "active"
         ]
         for fact in ports:
             device, _, port = fact.part.partition("/")
@@ -144,7 +143,18 @@ def survey(
     asked = [(node, book.probes) for node in nodes]
     seen = look("now", asked, book, book.pace.node_s, world)
     walked, walkers = walk(nodes, seen, book, world, chosen)
+    if walkers:
+        seen = [unneeded(one, walkers[0]) for one in seen]
     return [*seen, *walked], walkers
+
+
+def unneeded(one: Observation, walker: str) -> Observation:
+    """LLDP that does not work is no gap where the subnet was walked."""
+    broken = one.probe == "lldp" and one.troubles and not one.facts
+    if not broken or any(trouble.part == WHOLE_NODE for trouble in one.troubles):
+        return one
+    why = f"{one.troubles[0]}; the subnet was walked from {walker}"
+    return Observation(one.node, one.probe, one.at, skip=why)
 
 
 def probes(book: Playbook) -> dict[str, Probe]:

@@ -99,11 +99,16 @@ def tree(fabric: Fabric) -> Table:
         key = (fold(c.near.box for c in cables), rates(cables), upward(ups[leaf]))
         alike[key].append((rail, leaf))
     made = table("rail", "leaf", "nodes", "cables", "up to")
-    for (nodes, down, up), places in alike.items():
+    for (nodes, down, up), places in sorted(alike.items(), key=lambda item: first(item[1])):
         rails = sorted({rail for rail, _ in places})
         leaves = fold(dict.fromkeys(leaf for _, leaf in places))
         made.add_row(*map(cell, (spans(rails), leaves, nodes, down, up)))
     return made
+
+
+def first(places: Sequence[tuple[int, str]]) -> tuple[int, list[tuple[int, int, str]]]:
+    rail, leaf = places[0]
+    return rail, natural(leaf)
 
 
 def spans(numbers: Sequence[int]) -> str:
