@@ -142,6 +142,7 @@ class Watched:
 
     def stand(self, name: str, value: Value) -> None:
         name = sys.intern(name)
+        value = worse(name, self.latest.get(name), value)
         if self.latest.get(name) != value:
             self.news = True
             self.changed |= {name} & self.latest.keys()
@@ -162,6 +163,18 @@ class Watched:
                 case [int() | float() as at_s, str(text)] if len(self.lines) < LINES_AT_MOST:
                     self.news |= (at_s, text) not in self.lines
                     self.lines[at_s, text] = None
+
+
+def worse(name: str, old: Value, new: Value) -> Value:
+    """What was said once stays said; a port that came back is for the counters of flaps."""
+    if name.endswith(".remapped"):
+        cells = zip(str(old or new).split(), str(new).split(), strict=False)
+        return " ".join(max(pair, key=lambda cell: (len(cell), cell)) for pair in cells)
+    if HWMON.fullmatch(name):
+        return old or new
+    if name.startswith("/sys/class/nvme/"):
+        return old if old not in {None, "live"} else new
+    return new
 
 
 @cache
