@@ -175,10 +175,14 @@ def graceful(leader: Leader, found: Stored) -> Iterator[None]:
 
     def hear(_number: int, _frame: object) -> None:
         if leader.by_hand:
-            lease_s = leader.book.lease_s
+            soak, lease_s = leader.book.soak, leader.book.lease_s
+            runs_on = soak is not None and soak.run_on
+            end = (
+                "burn on to their deadline" if runs_on else f"stop by themselves in {lease_s:.0f} s"
+            )
             sys.stderr.write(
-                f"\nclusterctl: left at once; nodes not reached stop by themselves within "
-                f"{lease_s:.0f} s; `clusterctl stop {found.path}` cleans up\n"
+                f"\nclusterctl: left at once; nodes not reached {end}; "
+                f"`clusterctl stop {found.path}` cleans up\n"
             )
             raise KeyboardInterrupt
         leader.by_hand = True
