@@ -75,6 +75,9 @@ torch.Tensor.to = on_cores(torch.Tensor.to)
 """
 
 
+DTYPES = {"fp16": "float16", "fp32": "float32"}
+
+
 @pytest.fixture(autouse=True)
 def family(monkeypatch) -> Iterator[str]:
     """Marks every process that a test starts; none may outlive it."""
@@ -216,6 +219,36 @@ def test_every_card_burns_at_once_and_the_bad_one_is_named(planted):
     assert [fact.errors for fact in seen.facts] == [0, 1, 0]
     assert len({fact.digest for fact in seen.facts}) == 1
     assert "tile 0 of 16" in seen.facts[1].detail
+
+
+@TORCH
+@pytest.mark.parametrize(
+    ("device", "module", "part", "precision"),
+    [("musa", "torch_musa", "gpu", "fp16"), ("supa", "torch_br", "gpu", "fp32")],
+)
+def test_a_makers_module_is_loaded_and_its_cards_found(  # noqa: PLR0917 - a row and fixtures
+    planted, tmp_path, device, module, part, precision
+):
+    """Nothing but the module tells torch of these cards; without the import there are none."""
+    made = f"WANTED = torch.{DTYPES[precision]}\nsys.path.append({str(tmp_path)!r})"
+    python = planted("assert out.dtype == WANTED", made)
+    (tmp_path / f"{module}.py").write_text(
+        "import torch\nchosen = 'cpu'\n" + CARDS.replace("npu", device)
+    )
+    seen = burn(python, device="auto", precision=precision, seconds=0.1)
+    assert not seen.troubles
+    assert [fact.part for fact in seen.facts] == [f"{part}{number}" for number in range(3)]
+    assert {(fact.precision, fact.errors) for fact in seen.facts} == {(precision, 0)}
+    assert all(fact.engine.endswith(f" {device}") for fact in seen.facts)
+
+
+@TORCH
+def test_a_makers_module_that_cannot_be_imported_is_told(planted, tmp_path):
+    python = planted(more=f"sys.path.append({str(tmp_path)!r})")
+    (tmp_path / "torch_mlu.py").write_text("raise ImportError('libcnrt.so: no such file')")
+    seen = burn(python, device="mlu")
+    assert not seen.facts
+    assert "libcnrt.so" in seen.troubles[0].detail
 
 
 @TORCH

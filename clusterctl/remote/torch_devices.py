@@ -17,6 +17,7 @@ FAMILIES = (
     ("musa", "torch_musa", "gpu"),
     ("gcu", "torch_gcu", "gcu"),
     ("sdaa", "torch_sdaa", "sdaa"),
+    ("supa", "torch_br", "gpu"),
     ("xpu", "", "gpu"),
 )
 
