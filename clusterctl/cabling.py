@@ -20,9 +20,14 @@ def cabling(fabric: Fabric, plan: Plan) -> Iterator[Finding]:
         for cable in fabric.cables
         if cable.far.kind == "switch"
     }
+    planned: defaultdict[str, dict[int, Spot]] = defaultdict(dict)
+    there: defaultdict[str, dict[int, Cable]] = defaultdict(dict)
+    for (node, rail), spot in plan.at.items():
+        planned[node][rail] = spot
+    for (node, rail), cable in fabric.at.items():
+        there[node][rail] = cable
     for node in fabric.nodes:
-        wanted = {rail: spot for (name, rail), spot in plan.at.items() if name == node}
-        actual = {rail: cable for (name, rail), cable in fabric.at.items() if name == node}
+        wanted, actual = planned[node], there[node]
         if not wanted:
             why = "not in the plan" if plan.sure else "cabled like no other node: no plan to tell"
             yield Finding(CHECK, Verdict(node, "cables", Status.SKIP, why=why))

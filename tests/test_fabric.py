@@ -131,6 +131,11 @@ def test_json0_of_lldp_is_read_too():
     assert read("lldp", text) == read("lldp", LLDP)
 
 
+def test_a_port_known_by_its_mac_goes_by_its_description():
+    text = LLDP.replace("Eth1/7", "02:00:00:00:00:09")
+    assert [one.system_port for one in read("lldp", text)[0]] == ["to n1"]
+
+
 def test_nobody_heard_is_neither_a_neighbour_nor_a_trouble():
     assert read("lldp", '{"lldp": {}}') == ([], [])
 

@@ -17,10 +17,12 @@ def read(
     ] = None,
 ) -> None:
     """What a probe sees in a captured text, as JSON; exit 0 even for rubbish."""
-    from clusterctl.catalog import all_probes
+    from clusterctl.catalog import all_probes, fabric_probes
     from clusterctl.cli.texts import read_text, spell
     from clusterctl.observe import attempt
     from clusterctl.yaml_files import pick
 
-    found = attempt(pick("probe", probe, all_probes()).parse(read_text(file)))
+    found = attempt(
+        pick("probe", probe, {**all_probes(), **fabric_probes()}).parse(read_text(file))
+    )
     sys.stdout.write(json.dumps(spell(found), ensure_ascii=False, indent=1) + "\n")

@@ -55,10 +55,12 @@ def neighbour(part: str, about: Mapping[str, Any]) -> Neighbour | Trouble:
     part = visible(part, LIMIT)
     system, chassis = chassis_of(about.get("chassis"))
     _, port = next(unnamed(about.get("port")), ("", {}))
-    system_port = word(port.get("id")) or word(port.get("descr"))
+    own, text = word(port.get("id")), word(port.get("descr"))
+    # A port that gives its MAC for an id is found on the switch by its description.
+    system_port = text or own if own.count(":") == 5 else own or text
     if not (part and system and system_port):
         return Trouble(Kind.UNREADABLE, "a neighbour without a name or port", part)
-    return Neighbour(part, system, system_port, chassis, word(port.get("descr")))
+    return Neighbour(part, system, system_port, chassis, text)
 
 
 def unnamed(given: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
