@@ -111,7 +111,10 @@ class Watch:
                 else:
                     self.hear(one.rank, message)
             else:
-                one.tail = [*one.tail[-4:], text]
+                one.heard_beside(text)
+                if one.rank == 0:
+                    used = sorted(one.offload - {"none"}) or sorted(one.offload)
+                    self.plan["offload"] = "+".join(used)
         if lines is None:
             self.ranks.remove(one)
             why, sure = one.end()
@@ -195,6 +198,7 @@ def row(order, plan, told):
         wrong=None if None in wrongs else sum(wrongs),
         version=plan["version"],
         algorithm=order["ring"],
+        offload=plan.get("offload", ""),
     )
 
 

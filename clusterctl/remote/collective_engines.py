@@ -38,7 +38,16 @@ FOLDERS = {
 DEVICES = ("/dev/nvidia[0-9]*", "/dev/davinci[0-9]*")
 KFD = "/sys/class/kfd/kfd/topology/nodes/*/gpu_id"
 # What NCCL says of itself beside the table, and what tells why there is none.
-TELLING = re.compile(r"NVLS|SHARP|version|WARN|[Ff]ail|[Ee]rror|retcode|timeout", re.ASCII)
+TELLING = re.compile(
+    r"NVLS|SHARP|CollNet|Connected all|version|WARN|[Ff]ail|[Ee]rror|retcode|timeout", re.ASCII
+)
+VERSION = "import importlib.metadata as m; print(m.version('torch'))"  # of any Python with torch
+VERSION_S = 20.0  # a cold interpreter on a network file system
+OFFLOADS = (
+    ("NVLS", re.compile("Connected NVLS")),
+    ("SHARP", re.compile("SHARP|CollNet.*connected")),
+    ("none", re.compile("Connected all")),
+)
 TORCH = ("trial", "torch_devices", "torch_ranks")
 # Seen from a rank that only felt that another one went.
 FELT = re.compile(
@@ -85,6 +94,11 @@ def torch_here(order):
     python = python_with("torch", order["python"])
     if python is None:
         return None
+    if order["device"] == "cpu":  # importing torch takes seconds, and there is nothing to count
+        version = said([python, "-c", VERSION]).partition("+")[0]
+        name = "PyTorch %s cpu, gloo" % version
+        told = {"count": 1, "backend": "gloo", "name": name, "version": "", "python": python}
+        return told if version else None
     run = torch_process(python, {"look": order["device"]})
     try:
         text = run.communicate(timeout=order["start_s"])[0].decode("utf-8", "replace")
@@ -94,6 +108,15 @@ def torch_here(order):
         return None
     lines = [line for line in text.split("\n") if line.startswith("@")]
     return dict(json.loads(lines[-1][1:]), python=python) if lines else None
+
+
+def said(words):
+    try:
+        return (
+            subprocess.check_output(words, stderr=subprocess.DEVNULL, timeout=20).decode().strip()
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def torch_process(python, order, env=None):
@@ -173,6 +196,13 @@ class Rank:
         self.rank, self.pid, self.pipe, self.line, self.run = rank, pid, pipe, line, run
         self.tail, self.said, self.sure = [], "", False
         self.status = None
+        self.offload = set()
+
+    def heard_beside(self, text):
+        """A line that is not for us; NCCL tells there by what it sums."""
+        self.tail = [*self.tail[-4:], text]
+        if "NCCL INFO" in text:
+            self.offload |= {word for word, told in OFFLOADS if told.search(text)}
 
     def end(self):
         """(why it was no good end or nothing, whether that is the cause and no echo)."""

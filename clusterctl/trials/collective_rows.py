@@ -46,6 +46,7 @@ CELLS: dict[str, Callable[[str], object]] = {
     "wrong": tally,
     "version": word,
     "algorithm": word,
+    "offload": word,
 }
 
 

@@ -15,6 +15,7 @@ PREFIX = re.compile(r"^(?:\[\d+,\d+\]<std(?:out|err)>:|\d+: )")
 HEADER = re.compile(r"#\s+size\s+count\s+type\s")
 UNITS = re.compile(r"#\s+\(B\)\s+\(elements\)\s+\(us\)\s+\(GB/s\)\s+\(GB/s\)\s+\(us\)")
 BOUNDS = re.compile(r"# Out of bounds values\s*:\s*(\d+)\s+(OK|FAILED)")
+RANK = re.compile(r"#\s+Rank\s+(\d{1,7}) ")
 AVERAGE = re.compile(r"# Avg bus bandwidth\s*:\s*(\d+(?:\.\d+)?)")
 VERSION = re.compile(r"\b(NCCL|RCCL|HCCL) version\s*:?\s*(\S+)")
 BAD = re.compile(
@@ -77,12 +78,13 @@ def version_of(lines: Sequence[str]) -> str:
 def offload_of(lines: Sequence[str]) -> str:
     """NVLS or SHARP where the library says that it uses them; only its INFO lines do."""
     told = [line for line in lines if "NCCL INFO" in line]
+    connected = any("Connected all" in line for line in told)
     used = [
         word
         for word, pattern in (("NVLS", r"Connected NVLS"), ("SHARP", r"SHARP|CollNet.*connected"))
         if any(re.search(pattern, line) for line in told)
     ]
-    return "+".join(used) or ("none" if told else "")
+    return "+".join(used) or ("none" if connected else "")
 
 
 # --------------------------------------------------------------------------- nccl-tests
@@ -90,8 +92,8 @@ def offload_of(lines: Sequence[str]) -> str:
 
 def nccl(ran: Ran, lines: Sequence[str]) -> Iterator[Fact | Trouble]:
     """Two facts a row, out of place and in place.  Counts of ranks in the output are believed."""
-    ranks = sum(bool(re.match(r"#\s+Rank\s+\d+ ", line)) for line in lines) or ran.ranks
-    found = list(rows_of(replace(ran, ranks=ranks), lines))
+    told = [int(seen[1]) + 1 for seen in map(RANK.match, lines) if seen]
+    found = list(rows_of(replace(ran, ranks=max(told, default=ran.ranks)), lines))
     version, offload = version_of(lines), offload_of(lines)
     facts = [one for one in found if isinstance(one, Collective)]
     for one in found:
