@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from clusterctl.store import Stored
 
 PLAIN_EVERY_S = 30.0
+DRAW_EVERY_S, DRAW_SHARE = 0.5, 50.0  # a thousand nodes are drawn in no more than 2 % of a core
 LOAD_NICE = 0
 
 
@@ -150,8 +151,8 @@ def outled(path: Path, node: str, rival: Mapping[str, Any]) -> str:
     """Why we go and leave the nodes as they are."""
     who = f"clusterctl on {rival.get('host')} (pid {rival.get('pid')}, since {rival.get('since')})"
     return (
-        f"{path}: {node} is led by {who} from another copy of this run; its lease there lapses "
-        f"in {rival.get('lapses_s')} s; wait for that, or take the campaign from it: --take-over"
+        f"{path}: {node} is led by {who} from another copy of this run; if that is gone, its lease "
+        f"there lapses in {rival.get('lapses_s')} s; --take-over takes the campaign from it now"
     )
 
 
@@ -203,6 +204,7 @@ class Display:
         self.playbook, self.terminal = playbook, terminal
         self.live: Live | None = None
         self.spoke = -PLAIN_EVERY_S
+        self.due = 0.0
 
     def __enter__(self) -> Self:
         if self.terminal:
@@ -226,11 +228,16 @@ class Display:
     def tell(self, cases: dict[str, Case]) -> None:
         from clusterctl.report.campaign_lines import lines, total
 
+        now = time.monotonic()
         if self.live is not None:
+            if now < self.due:
+                return
             from rich.text import Text
 
-            room = self.live.console.size.height - 1
-            self.live.update(Text("\n".join(lines(cases.values(), self.playbook, room))))
+            size = self.live.console.size
+            shown = lines(cases.values(), self.playbook, size.height - 1, size.width)
+            self.live.update(Text("\n".join(shown), no_wrap=True))
+            self.due = now + max(DRAW_EVERY_S, DRAW_SHARE * (time.monotonic() - now))
         elif time.monotonic() - self.spoke >= PLAIN_EVERY_S:
             self.spoke = time.monotonic()
             sys.stderr.write(total(list(cases.values()), self.playbook) + "\n")
