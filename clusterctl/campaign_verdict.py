@@ -279,7 +279,7 @@ def stricter(finding: Finding) -> Finding:
 def once_more(case: Case, bar: Mapping[str, Any]) -> Verdict:
     """What its history is, and what it demanded; that there is none is said, too."""
     found = ", ".join(bar["earlier"])
-    absent = f"no earlier QUARANTINE or RETURN of it in {bar['looked']}"
+    absent = f"no QUARANTINE or RETURN of it in {bar['looked']}"
     expected = f"{bar['hours']:.6g} h burnt" + ", without a warning" * bar["strict"]
     verdict = Verdict(
         case.node.name, "node", Status.WARN,

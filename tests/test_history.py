@@ -107,7 +107,7 @@ def test_who_comes_back_twice_is_failed_by_a_warning(tmp_path):
 def test_a_part_carries_its_history_to_another_node(tmp_path, fact, mark):
     burnt(tmp_path, "r1")
     assert again(repaired(tmp_path, "n9", fact)).actual.endswith(f", by part {mark} of n7")
-    assert "no earlier" in again(repaired(tmp_path, "n9", Drive("nvme0", serial="S1"))).actual
+    assert "no QUARANTINE" in again(repaired(tmp_path, "n9", Drive("nvme0", serial="S1"))).actual
 
 
 def test_that_no_history_was_found_is_said(tmp_path):
@@ -115,7 +115,7 @@ def test_that_no_history_was_found_is_said(tmp_path):
     case = repaired(tmp_path, "n8")
     told = again(case)
     assert told.status is Status.WARN
-    assert told.actual == f"no earlier QUARANTINE or RETURN of it in 1 earlier burns in {tmp_path}"
+    assert told.actual == f"no QUARANTINE or RETURN of it in 1 earlier burns in {tmp_path}"
     assert "--runs-dir" in told.remedy
     assert history(tmp_path, but="r1").looked == 0
     assert wanted_s(case, BOOK) == 36000
@@ -139,4 +139,4 @@ def test_a_campaign_that_goes_on_tells_of_the_nodes_that_left_it(tmp_path):
     for node, decision in (("n7", "RETURN"), ("n8", "ACCEPT")):
         assert keep_decision(recorder.path, {**left, "node": node, "decision": decision})
     assert again(repaired(tmp_path, "n7")).actual == "RETURN in rolling (any-failure), by name"
-    assert "no earlier" in again(repaired(tmp_path, "n8")).actual
+    assert "no QUARANTINE" in again(repaired(tmp_path, "n8")).actual
