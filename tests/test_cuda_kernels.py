@@ -23,7 +23,10 @@ OLD_ENOUGH = re.compile(
     "add|and|atom|bar|bfi|bra|cp|cvt|cvta|div|ld|ldmatrix|mad|max|min|mma|mov|mul|or|ret|selp|setp"
     "|shl|shr|st|sub|xor"
 )
-ENTRIES = {"burn_fill", "burn_gemm", "burn_exact", "burn_digest", "burn_write", "burn_read"}
+ENTRIES = {
+    *("burn_fill", "burn_gemm", "burn_exact", "burn_digest", "burn_write", "burn_read"),
+    *("burn_fill_int8", "burn_gemm_int8", "burn_exact_int8"),
+}
 
 
 def nvcc_here() -> str:

@@ -122,6 +122,20 @@ def test_sound_gpus_pass(node, python):
     assert statuses(seen) <= {"pass", "skip"}
 
 
+def test_int8_is_checked_as_surely_as_bf16(node):
+    node.says(f"gpu.1.flip = {IN_TILE}", gpus=2)
+    seen = burning(precision="int8").join()
+    assert not seen.troubles
+    found = burns(seen)
+    good, bad = (found[f"gpu{i}", "gop_s"] for i in range(2))
+    assert (good.errors, good.precision, good.unit) == (0, "int8", "operations")
+    assert good.rate == pytest.approx(good.amount / good.seconds / 1e9, rel=1e-3)
+    assert good.digest == bad.digest
+    assert good.digest.startswith(f"int8-{SIZE}-{SEED}:")
+    assert bad.errors > 0
+    assert f"wrong in {TILE}" in bad.detail
+
+
 def test_a_digest_comes_of_the_seed_and_the_size(node):
     node.says(gpus=1)
     first, again = (digests(burning().join())["gpu0"] for _ in range(2))

@@ -20,7 +20,7 @@ SAMPLE_S = (0.1, 1.0)  # at least and at most between two; a load has twenty whe
 LIST_S = 20.0  # NVML without persistence mode starts the GPUs first
 SLACK_S = 45.0  # contexts of eight GPUs, compiling the kernels, the checks of the first result
 PAIR_S = 1.0  # of a pair's copies beyond their time
-PRECISIONS = ("bf16",)
+PRECISIONS = ("bf16", "int8")
 
 
 def prepare():
@@ -221,7 +221,9 @@ def burn(ptx, seconds, seed, precision, size, share, modes=("memory", "gemm"), s
         "memory": lambda gpu, begun: [
             memory(gpu, part_s.get("memory", seconds), seed, share, begun)
         ],
-        "gemm": lambda gpu, begun: [gemm(gpu, part_s.get("gemm", seconds), seed, size, begun)],
+        "gemm": lambda gpu, begun: [
+            gemm(gpu, part_s.get("gemm", seconds), seed, size, begun, precision=precision)
+        ],
     }
     _, meter = on_all(ptx, [(mode, doing[mode]) for mode in modes], seconds, slack_s)
     if meter:

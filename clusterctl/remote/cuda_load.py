@@ -34,19 +34,22 @@ def element(index, seed):
 class Product:
     """A, B and C on a GPU, and what was found wrong in C."""
 
-    def __init__(self, gpu, size, seed):
+    def __init__(self, gpu, size, seed, precision):
         self.gpu, self.size = gpu, size
+        self.kernels, element_bytes, self.bits_of = KINDS[precision]
         self.seeds = [int(hashlib.sha256(b"%d %d" % (seed, i)).hexdigest()[:8], 16) for i in (0, 1)]
         self.wide = size // COLUMNS
         self.tiles = size // ROWS * self.wide
         self.taken = []
-        self.a, self.b = (self.take(2 * size * size) for _ in self.seeds)
+        self.a, self.b = (self.take(element_bytes * size * size) for _ in self.seeds)
         self.c = self.take(4 * size * size)
         self.bad = self.take(8 * self.tiles)
         self.words = self.take(16 * self.tiles)
         for place, one in zip((self.a, self.b), self.seeds):
             grid = (gpu.processors * 8, 1)
-            gpu.launch("burn_fill", grid, 256, (place, c_uint64(size * size), c_uint(one)))
+            gpu.launch(
+                "burn_fill" + self.kernels, grid, 256, (place, c_uint64(size * size), c_uint(one))
+            )
         gpu.fill_bytes(self.bad, 0, 8 * self.tiles)
         gpu.fill_bytes(self.c, 255, 4 * size * size)  # NaN: what was not computed is wrong
 
@@ -64,12 +67,13 @@ class Product:
 
     def multiply(self, store):
         arguments = (self.a, self.b, self.c, c_uint(self.size), c_uint(store), self.bad)
-        self.gpu.launch("burn_gemm", (self.tiles, 1), 256, arguments, SHARED_BYTES)
+        self.gpu.launch("burn_gemm" + self.kernels, (self.tiles, 1), 256, arguments, SHARED_BYTES)
 
     def exact(self):
         """Every element again by the integer units."""
         arguments = (self.a, self.b, self.c, c_uint(self.size), self.bad)
-        self.gpu.launch("burn_exact", (self.size // 64, self.size // 64), 256, arguments)
+        grid = (self.size // 64, self.size // 64)
+        self.gpu.launch("burn_exact" + self.kernels, grid, 256, arguments)
 
     def digests(self):
         arguments = (self.c, c_uint(self.size), self.words)
@@ -97,7 +101,7 @@ class Product:
                 for k in rows
             )
             (bits,) = self.gpu.get(self.c, 1, "I", 4 * (row * self.size + column))
-            if (0 if bits == 1 << 31 else bits) != bits_of(total):
+            if (0 if bits == 1 << 31 else bits) != self.bits_of(total):
                 tile = row // ROWS * self.wide + column // COLUMNS
                 found[tile] = found.get(tile, 0) + 1
         return found
@@ -108,21 +112,25 @@ class Product:
         return "rows %d-%d, columns %d-%d" % (row, row + ROWS - 1, column, column + COLUMNS - 1)
 
 
-def bits_of(total):
+def float_bits(total):
     return struct.unpack("<I", struct.pack("<f", float(total)))[0]
 
 
-def gemm(gpu, seconds, seed, size, begun, pause=lambda _: None):
-    """bf16 on the tensor cores, every element of every result compared.
+# What the kernels are called, bytes of an element, what a sum is in C.
+KINDS = {"bf16": ("", 2, float_bits), "int8": ("_int8", 1, lambda total: total & 0xFFFFFFFF)}
+
+
+def gemm(gpu, seconds, seed, size, begun, pause=lambda _: None, precision="bf16"):
+    """Products on the tensor cores, every element of every result compared.
 
     `begun` is called when the load begins, `pause` where the first result is about to be checked.
     """
     until = time.monotonic() + seconds
-    product = Product(gpu, size, seed)
+    product = Product(gpu, size, seed, precision)
     product.multiply(1)
     gpu.wait()
     pause(product)
-    digest = spelled(product.digests(), product.wide, "bf16-%d-%d" % (size, seed))
+    digest = spelled(product.digests(), product.wide, "%s-%d-%d" % (precision, size, seed))
     product.exact()
     wrong = [product.wrong(), product.wrong_here()]
     begun()
@@ -145,13 +153,13 @@ def gemm(gpu, seconds, seed, size, begun, pause=lambda _: None):
     return {
         "seconds": took,
         "amount": flop,
-        "unit": "flop",
-        "rate": flop / took / 1e12,
-        "rate_unit": "tflop_s",
+        "unit": "flop" if precision != "int8" else "operations",
+        "rate": flop / took / (1e12 if precision != "int8" else 1e9),
+        "rate_unit": "tflop_s" if precision != "int8" else "gop_s",
         "errors": sum(sum(one.values()) for one in wrong),
         "covered": None,
         "asked": None,
-        "precision": "bf16",
+        "precision": precision,
         "digest": digest,
         "detail": detail,
     }

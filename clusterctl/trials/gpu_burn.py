@@ -35,7 +35,7 @@ KERNELS = ("cuda/burn.ptx",)
 START_S = 150.0
 SIZES = (256, 16384)  # a tile's width; beyond it sums would not be exact
 TILE = 256
-BUILT_IN = ("bf16",)
+BUILT_IN = ("bf16", "int8")
 ASCEND = ("fp32", "bf16", "fp16", "int8")
 
 
@@ -86,7 +86,7 @@ def refuse(params: Params) -> str:
         return f"share: {params['share']} is no share of the memory: 0.9 is 90 %"
     if params["device"] != "auto" and engine != "torch":
         return "device: only the engine torch can be told which"
-    return unfit(engine, params) or torch_burn.refuse(params)
+    return unfit(engine, params)
 
 
 def unfit(engine: str, params: Params) -> str:
@@ -98,7 +98,7 @@ def unfit(engine: str, params: Params) -> str:
         return f"precision: {engine} knows {', '.join(known)}"
     if level not in levels:
         return f"level: {level!r} is none of {', '.join(map(str, levels))}"
-    return ""
+    return torch_burn.refuse(params) if engine in ("auto", "torch") else ""
 
 
 # ----------------------------------------------------------------------------- the answer

@@ -7,8 +7,9 @@
 #define HOLDS(what) do { if (!(what)) { printf("line %d: %s\n", __LINE__, #what); exit(1); } } while (0)
 
 static const u32 N = 512;
-static u16 a[N * N], b[N * N];
-static float c[N * N];
+alignas(16) static u16 a[N * N], b[N * N];
+alignas(16) static u8 a8[N * N], b8[N * N];
+alignas(16) static u32 c[N * N];
 static u64 bad[(N / ROWS) * (N / COLUMNS)], digests[2 * (N / ROWS) * (N / COLUMNS)], found[3];
 static const u32 TILES = (N / ROWS) * (N / COLUMNS);
 static u32 store;
@@ -17,9 +18,15 @@ static u64 flip;
 
 static void fill_a() { burn_fill(a, (u64)N * N, 1); }
 static void fill_b() { burn_fill(b, (u64)N * N, 2); }
-static void gemm() { burn_gemm(a, b, c, N, store, bad); }
-static void exact() { burn_exact(a, b, c, N, bad); }
-static void digest() { burn_digest((const u32 *)c, N, digests); }
+static void fill_a8() { burn_fill_int8(a8, (u64)N * N, 1); }
+static void fill_b8() { burn_fill_int8(b8, (u64)N * N, 2); }
+static void gemm_bf16() { burn_gemm((const u8 *)a, (const u8 *)b, c, N, store, bad); }
+static void gemm_int8() { burn_gemm_int8(a8, b8, c, N, store, bad); }
+static void exact_bf16() { burn_exact(a, b, c, N, bad); }
+static void exact_int8() { burn_exact_int8(a8, b8, c, N, bad); }
+static void digest() { burn_digest(c, N, digests); }
+
+static void (*gemm)() = gemm_bf16, (*exact)() = exact_bf16; // what is held now
 static void write() { burn_write(memory, 1000, 77, 5, flip); }
 static void read() { burn_read(memory, 1000, 77, 5, flip, found); }
 
@@ -33,7 +40,7 @@ static u64 all_bad()
     return sum;
 }
 
-static void hold_gemm()
+static void hold_fill()
 {
     // As in test_cuda_kernels.py, of Python's own.
     HOLDS(element(0, 1) == -87 && element(1, 1) == 121 && element(12345, 99) == -34);
@@ -48,6 +55,16 @@ static void hold_gemm()
         most |= value == 127;
     }
     HOLDS(least && most);
+    run(fill_a8, {3, 1, 1}, 64, 0);
+    run(fill_b8, {3, 1, 1}, 64, 0);
+    for (u32 i = 0; i < N * N; i++)
+        HOLDS((signed char)a8[i] == element(i, 1) && (signed char)b8[i] == element(i, 2));
+}
+
+static u32 bits_of_sum(int sum) { return gemm == gemm_int8 ? (u32)sum : __float_as_uint((float)sum); }
+
+static void hold_product()
+{
     memset(c, 0xFF, sizeof c);
     store = 1;
     run(gemm, {TILES, 1, 1}, THREADS, 0);
@@ -56,7 +73,7 @@ static void hold_gemm()
             int sum = 0;
             for (u32 k = 0; k < N; k++)
                 sum += element(row * N + k, 1) * element(column * N + k, 2);
-            HOLDS(c[row * N + column] == (float)sum);
+            HOLDS(c[row * N + column] == bits_of_sum(sum));
         }
     store = 0;
     run(gemm, {TILES, 1, 1}, THREADS, 1);
@@ -67,11 +84,11 @@ static void hold_gemm()
 static void hold_fault(u32 row, u32 column, u32 bits, bool compute_again)
 {
     u32 tile = row / ROWS * (N / COLUMNS) + column / COLUMNS, at = row * N + column;
-    float sound = c[at];
+    u32 sound = c[at];
     u64 before[2 * TILES];
     run(digest, {TILES, 1, 1}, 256, 0);
     memcpy(before, digests, sizeof digests);
-    c[at] = __uint_as_float(bits);
+    c[at] = bits;
     if (compute_again) {
         run(gemm, {TILES, 1, 1}, THREADS, 0);
         HOLDS(bad[tile] == 1 && all_bad() == 1);
@@ -113,10 +130,15 @@ static void hold_memory()
 
 int main()
 {
-    hold_gemm();
+    hold_fill();
+    hold_product();
     hold_fault(300, 511, 0x7FC00000, true); // NaN
-    hold_fault(0, 0, __float_as_uint(c[0]) ^ 1, false);
-    hold_fault(127, 256, __float_as_uint(c[127 * N + 256]) ^ 1u << 31, false);
+    hold_fault(0, 0, c[0] ^ 1, false);
+    hold_fault(127, 256, c[127 * N + 256] ^ 1u << 31, false);
+    gemm = gemm_int8;
+    exact = exact_int8;
+    hold_product();
+    hold_fault(130, 300, c[130 * N + 300] ^ 1u << 30, false);
     hold_memory();
     puts("all held");
 }

@@ -1,8 +1,9 @@
 // What the built-in engine computes on a GPU.  burn.ptx beside it is made of this by tests/cuda/build.
 //
-// A and B hold whole numbers from -127 to 127, which bf16 holds exactly.  Their products and, up to
-// a size of 16384, the sums (below 2^24 by more than 20 standard deviations) are exact in float, so
-// C is the same bits on every GPU, whatever the order of additions: a wrong bit is the GPU's fault.
+// A and B hold whole numbers from -127 to 127, which bf16 and int8 hold exactly.  Their products and,
+// up to a size of 16384, the sums (below 2^24 by more than 20 standard deviations, and below 2^31
+// surely) are exact in float and in int32, so C is the same bits on every GPU, whatever the order of
+// additions: a wrong bit is the GPU's fault.
 // All eight bits of the significand and the sign vary, as they must for a load that draws power.
 //
 // No atomics on floats.  Comparisons are of bits, so NaN is as wrong as anything else.
@@ -11,6 +12,7 @@
 
 typedef unsigned int u32;
 typedef unsigned short u16;
+typedef unsigned char u8;
 typedef unsigned long long u64;
 
 __device__ __forceinline__ u32 shared_address(const void *pointer)
@@ -49,6 +51,14 @@ __device__ __forceinline__ void multiply_add(float (&c)[4], const u32 (&a)[4], u
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+__device__ __forceinline__ void multiply_add(int (&c)[4], const u32 (&a)[4], u32 b0, u32 b1)
+{
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
 extern __shared__ __align__(128) unsigned char shared[];
 
 #endif
@@ -83,14 +93,27 @@ extern "C" __global__ void burn_fill(u16 *out, u64 count, u32 seed)
         out[i] = (u16)(__float_as_uint((float)element((u32)i, seed)) >> 16);
 }
 
+extern "C" __global__ void burn_fill_int8(u8 *out, u64 count, u32 seed)
+{
+    u64 step = (u64)gridDim.x * blockDim.x;
+    for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step)
+        out[i] = (u8)element((u32)i, seed);
+}
+
+__device__ __forceinline__ int number(u16 bf16) { return (int)__uint_as_float((u32)bf16 << 16); }
+__device__ __forceinline__ int number(u8 int8) { return (signed char)int8; }
+
+__device__ __forceinline__ u32 bits_of(float sum) { return __float_as_uint(sum); }
+__device__ __forceinline__ u32 bits_of(int sum) { return (u32)sum; }
+
 // ---------------------------------------------------------------------------- the tensor cores
 
 // C = A·Bᵀ, all three with rows of n: both operands are read along k.  n is a multiple of 256.
 // 256 threads, SHARED_BYTES of dynamic shared memory, a block for each tile of 128 rows and 256
 // columns; eight warps of 64 × 64.
 
-const int ROWS = 128, COLUMNS = 256, DEPTH = 32, STAGES = 4, THREADS = 256;
-const int LINE_BYTES = DEPTH * 2;
+const int ROWS = 128, COLUMNS = 256, STAGES = 4, THREADS = 256;
+const int LINE_BYTES = 64; // of each row at a time: 32 of bf16, 64 of int8
 const int STAGE_BYTES = (ROWS + COLUMNS) * LINE_BYTES; // four: 98304, and sm_86 has 101376
 const int GROUP = 8;                                   // rows of tiles that share B in the L2 cache
 
@@ -100,17 +123,17 @@ __device__ __forceinline__ u32 place(int line, int chunk)
     return (u32)(line * LINE_BYTES + ((chunk ^ ((line >> 1) & 3)) << 4));
 }
 
-__device__ __forceinline__ void load_stage(u32 to, const u16 *a, const u16 *b, int n, int thread)
+__device__ __forceinline__ void load_stage(u32 to, const u8 *a, const u8 *b, int row_bytes, int thread)
 {
 #pragma unroll
     for (int i = 0; i < ROWS * 4 / THREADS; i++) {
         int line = (thread + i * THREADS) >> 2, chunk = thread & 3;
-        copy_async(to + place(line, chunk), a + (u64)line * n + chunk * 8);
+        copy_async(to + place(line, chunk), a + (u64)line * row_bytes + chunk * 16);
     }
 #pragma unroll
     for (int i = 0; i < COLUMNS * 4 / THREADS; i++) {
         int line = (thread + i * THREADS) >> 2, chunk = thread & 3;
-        copy_async(to + ROWS * LINE_BYTES + place(line, chunk), b + (u64)line * n + chunk * 8);
+        copy_async(to + ROWS * LINE_BYTES + place(line, chunk), b + (u64)line * row_bytes + chunk * 16);
     }
 }
 
@@ -131,19 +154,20 @@ __device__ __forceinline__ void load_fragments(Fragments &f, u32 from, int warp,
                                   place(column + i * 16, half * 2 + ((lane >> 3) & 1)));
 }
 
-__device__ __forceinline__ u32 differs(float *at, float left, float right, u32 store)
+__device__ __forceinline__ u32 differs(u32 *at, u32 left, u32 right, u32 store)
 {
     if (store) {
-        *(float2 *)at = make_float2(left, right);
+        *(uint2 *)at = make_uint2(left, right);
         return 0;
     }
     uint2 kept = *(const uint2 *)at;
-    return (kept.x != __float_as_uint(left)) + (kept.y != __float_as_uint(right));
+    return (kept.x != left) + (kept.y != right);
 }
 
 // `store`: keep the result in C; else compare with what is there: bad[tile] counts what differs.
-extern "C" __global__ void __launch_bounds__(256, 1)
-    burn_gemm(const u16 *a, const u16 *b, float *c, u32 n, u32 store, u64 *bad)
+// Both kinds of element lie in memory and in registers as bytes do: mma alone knows what they are.
+template <class SUM, int ELEMENT_BYTES>
+__device__ __forceinline__ void gemm_of(const u8 *a, const u8 *b, u32 *c, u32 n, u32 store, u64 *bad)
 {
     const int thread = (int)threadIdx.x, warp = thread >> 5, lane = thread & 31;
     const int tall = (int)n / ROWS, wide = (int)n / COLUMNS;
@@ -151,21 +175,22 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     const int high = tall - first < GROUP ? tall - first : GROUP;
     const int within = (int)blockIdx.x - band * GROUP * wide;
     const int tile_row = first + within % high, tile_column = within / high;
-    const int steps = (int)n / DEPTH;
+    const int row_bytes = (int)n * ELEMENT_BYTES, steps = row_bytes / LINE_BYTES;
     const u32 base = shared_address(shared);
 
-    a += (u64)tile_row * ROWS * n;
-    b += (u64)tile_column * COLUMNS * n;
+    a += (u64)tile_row * ROWS * row_bytes;
+    b += (u64)tile_column * COLUMNS * row_bytes;
 
 #pragma unroll
     for (int stage = 0; stage < STAGES - 1; stage++) {
-        load_stage(base + stage * STAGE_BYTES, a + stage * DEPTH, b + stage * DEPTH, (int)n, thread);
+        load_stage(base + stage * STAGE_BYTES, a + stage * LINE_BYTES, b + stage * LINE_BYTES, row_bytes,
+                   thread);
         copy_commit();
     }
-    a += (STAGES - 1) * DEPTH;
-    b += (STAGES - 1) * DEPTH;
+    a += (STAGES - 1) * LINE_BYTES;
+    b += (STAGES - 1) * LINE_BYTES;
 
-    float sum[4][8][4] = {};
+    SUM sum[4][8][4] = {};
     Fragments fragments[2];
     copy_wait<STAGES - 2>();
     __syncthreads();
@@ -178,10 +203,10 @@ extern "C" __global__ void __launch_bounds__(256, 1)
             if (half == 0) {
                 load_fragments(fragments[1], base + reading * STAGE_BYTES, warp, lane, 1);
                 if (step + STAGES - 1 < steps)
-                    load_stage(base + writing * STAGE_BYTES, a, b, (int)n, thread);
+                    load_stage(base + writing * STAGE_BYTES, a, b, row_bytes, thread);
                 copy_commit(); // an empty one too: the count of groups is what is waited for
-                a += DEPTH;
-                b += DEPTH;
+                a += LINE_BYTES;
+                b += LINE_BYTES;
                 writing = writing == STAGES - 1 ? 0 : writing + 1;
             } else {
                 reading = reading == STAGES - 1 ? 0 : reading + 1;
@@ -206,20 +231,33 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     for (int i = 0; i < 4; i++)
 #pragma unroll
         for (int j = 0; j < 8; j++) {
-            float *at = c + (u64)(row + i * 16) * n + column + j * 8;
-            wrong += differs(at, sum[i][j][0], sum[i][j][1], store);
-            wrong += differs(at + (u64)8 * n, sum[i][j][2], sum[i][j][3], store);
+            u32 *at = c + (u64)(row + i * 16) * n + column + j * 8;
+            wrong += differs(at, bits_of(sum[i][j][0]), bits_of(sum[i][j][1]), store);
+            wrong += differs(at + (u64)8 * n, bits_of(sum[i][j][2]), bits_of(sum[i][j][3]), store);
         }
     if (wrong)
         atomicAdd(bad + tile_row * wide + tile_column, (u64)wrong);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1)
+    burn_gemm(const u8 *a, const u8 *b, u32 *c, u32 n, u32 store, u64 *bad)
+{
+    gemm_of<float, 2>(a, b, c, n, store, bad);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1)
+    burn_gemm_int8(const u8 *a, const u8 *b, u32 *c, u32 n, u32 store, u64 *bad)
+{
+    gemm_of<int, 1>(a, b, c, n, store, bad);
 }
 
 // ---------------------------------------------------------------------------- checks of C
 
 // Every element again with the integer units, which share nothing with the tensor cores.  One block
 // of 256 threads for 64 × 64 elements; bad[tile], of 128 × 256 as above, counts what differs.
-extern "C" __global__ void __launch_bounds__(256)
-    burn_exact(const u16 *a, const u16 *b, const float *c, u32 n, u64 *bad)
+template <class SUM, class ELEMENT>
+__device__ __forceinline__ void exact_of(const ELEMENT *a, const ELEMENT *b, const u32 *c, u32 n,
+                                         u64 *bad)
 {
     __shared__ int left[32][65], right[32][65];
     const int x = (int)threadIdx.x & 15, y = (int)threadIdx.x >> 4;
@@ -228,8 +266,8 @@ extern "C" __global__ void __launch_bounds__(256)
     for (u32 k = 0; k < n; k += 32) {
         for (int i = (int)threadIdx.x; i < 64 * 32; i += 256) {
             u64 line = (u64)(i >> 5), at = k + (i & 31);
-            left[i & 31][i >> 5] = (int)__uint_as_float((u32)a[(row + line) * n + at] << 16);
-            right[i & 31][i >> 5] = (int)__uint_as_float((u32)b[(column + line) * n + at] << 16);
+            left[i & 31][i >> 5] = number(a[(row + line) * n + at]);
+            right[i & 31][i >> 5] = number(b[(column + line) * n + at]);
         }
         __syncthreads();
 #pragma unroll 8
@@ -244,13 +282,25 @@ extern "C" __global__ void __launch_bounds__(256)
     u32 wrong = 0;
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 4; j++) {
-            u32 bits = __float_as_uint(c[(u64)(row + y + i * 16) * n + column + x + j * 16]);
-            if (bits == 0x80000000u) // a sum that cancels out may keep the sign
+            u32 bits = c[(u64)(row + y + i * 16) * n + column + x + j * 16];
+            if (bits == 0x80000000u) // a float sum that cancels out may keep the sign; no int sum is that
                 bits = 0;
-            wrong += bits != __float_as_uint((float)sum[i][j]);
+            wrong += bits != bits_of((SUM)sum[i][j]);
         }
     if (wrong)
         atomicAdd(bad + row / ROWS * (n / COLUMNS) + column / COLUMNS, (u64)wrong);
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    burn_exact(const u16 *a, const u16 *b, const u32 *c, u32 n, u64 *bad)
+{
+    exact_of<float>(a, b, c, n, bad);
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    burn_exact_int8(const u8 *a, const u8 *b, const u32 *c, u32 n, u64 *bad)
+{
+    exact_of<int>(a, b, c, n, bad);
 }
 
 // 128 bits for each tile, the same whatever the order: the sum and the exclusive or of two mixtures

@@ -285,11 +285,19 @@ static void fill(void **p) {
   for (u64 i = 0; i < LONG(1); i++) out[i] = (u16)(bits_of((float)element((u32)i, INT(2))) >> 16);
 }
 
-/* The product as exact numbers; row by row of A and of B. */
-static int *product(const u16 *a, const u16 *b, u32 n) {
+static void fill_int8(void **p) {
+  unsigned char *out = POINTER(0);
+  for (u64 i = 0; i < LONG(1); i++) out[i] = (unsigned char)element((u32)i, INT(2));
+}
+
+/* The product as exact numbers; row by row of A and of B, which are int8, or else bf16. */
+static int *product(const void *a, const void *b, u32 n, int int8) {
   int *c = malloc(4ul * n * n);
   short *left = malloc(2ul * n * n), *right = malloc(2ul * n * n);
-  for (u64 i = 0; i < (u64)n * n; i++) left[i] = (short)whole(a[i]), right[i] = (short)whole(b[i]);
+  for (u64 i = 0; i < (u64)n * n; i++) {
+    left[i] = (short)(int8 ? ((signed char *)a)[i] : whole(((u16 *)a)[i]));
+    right[i] = (short)(int8 ? ((signed char *)b)[i] : whole(((u16 *)b)[i]));
+  }
   for (u64 row = 0; row < n; row++)
     for (u64 column = 0; column < n; column++) {
       int sum = 0;
@@ -300,14 +308,16 @@ static int *product(const u16 *a, const u16 *b, u32 n) {
   return c;
 }
 
-static void gemm(void **p) {
+static u32 bits_in(int sum, int int8) { return int8 ? (u32)sum : bits_of((float)sum); }
+
+static void any_gemm(void **p, int int8) {
   static __thread long products;
   u32 n = INT(3), *c = POINTER(2);
-  int *sums = product(POINTER(0), POINTER(1), n), gpu = current->gpu;
+  int *sums = product(POINTER(0), POINTER(1), n, int8), gpu = current->gpu;
   long wrong = number_of(gpu, "wrong", -1), flip = number_of(gpu, "flip", -1);
   products++;
   for (u64 i = 0; i < (u64)n * n; i++) {
-    u32 bits = bits_of((float)sums[i]);
+    u32 bits = bits_in(sums[i], int8);
     if ((long)i == wrong || ((long)i == flip && products > 2)) bits ^= 1;
     if (INT(4))
       c[i] = bits;
@@ -317,15 +327,20 @@ static void gemm(void **p) {
   free(sums);
 }
 
-static void exact(void **p) {
+static void any_exact(void **p, int int8) {
   u32 n = INT(3), *c = POINTER(2);
   if (number_of(current->gpu, "blind", 0)) return;
-  int *sums = product(POINTER(0), POINTER(1), n);
+  int *sums = product(POINTER(0), POINTER(1), n, int8);
   for (u64 i = 0; i < (u64)n * n; i++)
     ((u64 *)POINTER(4))[i / n / ROWS * (n / COLUMNS) + i % n / COLUMNS] +=
-        (c[i] == 0x80000000u ? 0 : c[i]) != bits_of((float)sums[i]);
+        (c[i] == 0x80000000u ? 0 : c[i]) != bits_in(sums[i], int8);
   free(sums);
 }
+
+static void gemm(void **p) { any_gemm(p, 0); }
+static void gemm_int8(void **p) { any_gemm(p, 1); }
+static void exact(void **p) { any_exact(p, 0); }
+static void exact_int8(void **p) { any_exact(p, 1); }
 
 static void digest(void **p) {
   u32 *c = POINTER(0), n = INT(1);
@@ -361,6 +376,8 @@ typedef struct { const char *name; void (*body)(void **); u32 block; unsigned sh
 static const kernel_t KERNELS[] = {
     {"burn_fill", fill, 256, 0},          {"burn_gemm", gemm, 256, 98304},
     {"burn_exact", exact, 256, 0},        {"burn_digest", digest, 256, 0},
+    {"burn_fill_int8", fill_int8, 256, 0}, {"burn_gemm_int8", gemm_int8, 256, 98304},
+    {"burn_exact_int8", exact_int8, 256, 0},
     {"burn_write", write_pattern, 256, 0}, {"burn_read", read_pattern, 256, 0},
 };
 static char names[1 << 18]; /* the PTX: a kernel that it does not have cannot be had */
