@@ -202,11 +202,26 @@ def joined(path: Path, nodes: Sequence[Node]) -> tuple[Node, ...]:
 
 def cases(path: Path, nodes: Sequence[Node]) -> dict[str, Case]:
     """Every node as its files tell it; `nodes`: by the ways to reach them, see `joined`."""
-    found = {node.name: Case(node) for node in joined(path, nodes)}
-    taken = by_node(decisions(path))
-    for name, case in found.items():
-        catch_up(path, case, taken.get(name, ()))
-    return found
+    return Known(path, nodes).read()
+
+
+class Known:
+    """A campaign that somebody else leads, read on from where the last look ended."""
+
+    def __init__(self, path: Path, nodes: Sequence[Node]) -> None:
+        self.path, self.nodes = path, nodes
+        self.cases: dict[str, Case] = {}
+        self.taken = 0  # decisions that the cases know
+
+    def read(self) -> dict[str, Case]:
+        for node in joined(self.path, self.nodes):
+            self.cases.setdefault(node.name, Case(node))
+        every = decisions(self.path)
+        new = by_node(every[self.taken :])
+        self.taken = len(every)
+        for name, case in self.cases.items():
+            catch_up(self.path, case, new.get(name, ()))
+        return self.cases
 
 
 def by_node(taken: Iterable[Decision]) -> Mapping[str, list[Decision]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import zlib
 from random import Random
 
 import pytest
+from rich.cells import cell_len
 
 from clusterctl.campaign import Case, Decision, apply, decide, pair_up, stage_of
 from clusterctl.campaign_folder import append, cases, keep_decision, keep_journal, mend, prepare
@@ -267,6 +269,27 @@ def test_lines_fold_where_nodes_outnumber_them():
     few = lines(known, BOOK, 20)
     assert len(few) == 3
     assert "n[000-199]" in few[1]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("count", [1, 16, 300])
+def test_no_line_is_wider_than_the_terminal_and_every_node_is_told_of(count: int, width: int):
+    known = [case(f"机柜-rack07-gpu-node-{number:05d}") for number in range(count)]
+    for number, one in enumerate(known):
+        if number % 3 == 2:
+            one.failed, one.why = True, f"gpu_burn: gpu{number}: \x1b[31m{'slow ' * 50}"
+    shown = lines(known, BOOK, 20, width)
+    assert len(shown) <= 20
+    assert max(map(cell_len, shown)) <= width
+    assert all(text.isprintable() for text in shown)
+    if count == 16:
+        assert all(f"{number:05d} " in text for number, text in enumerate(shown[1:-1]))
+    if count == 300:
+        left = re.search(r"(\d+) more nodes", shown[-2])
+        counted = [int(found[1]) for text in shown if (found := re.search(r"\((\d+)\) ", text))]
+        alone = len(shown) - 3 - len(counted)
+        assert left
+        assert sum(counted) + alone + int(left[1]) == 300
 
 
 def test_the_shipped_campaign_is_72_hours_and_reads_back():

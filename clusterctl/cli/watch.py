@@ -21,21 +21,22 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Say it once, and end.")] = False,
 ) -> None:
     """How far a campaign is, one line a node, until it is over."""
-    from clusterctl.campaign_folder import cases, is_led
+    from clusterctl.campaign_folder import Known, is_led
     from clusterctl.cli.campaigns import Display, find, opened
     from clusterctl.report.campaign_lines import lines
 
     found = find(runs_dir, run)
     opening = opened(found)
+    known = Known(found.path, opening.nodes)
     terminal = sys.stderr.isatty() and not once
     with Display(opening.playbook, terminal=terminal) as show:
         while terminal and found.path.is_dir() and is_led(found.path):
             began = time.monotonic()
-            show.tell(cases(found.path, opening.nodes))
+            show.tell(known.read())
             time.sleep(max(EVERY_S, 10 * (time.monotonic() - began)))
     if found.path.is_dir():
-        known = cases(found.path, opening.nodes)
-        sys.stdout.write("\n".join(lines(known.values(), opening.playbook, 1 << 20)) + "\n")
+        shown = lines(known.read().values(), opening.playbook, 1 << 20)
+        sys.stdout.write("\n".join(shown) + "\n")
         if not is_led(found.path) and found.path.suffix == ".partial":
             sys.stdout.write(f"nobody leads it: `clusterctl burnin --resume {found.path}`\n")
     else:
