@@ -98,6 +98,22 @@ class Led:
 
         assert soon(there, seconds), (self.cases().get(node), self.said())
 
+    def until_stage(self, node: str, number: int, seconds: float = 90) -> None:
+        """That stage's order is decided; later stages will do."""
+
+        def there() -> bool:
+            return any(order.stage >= number for order in self.cases()[node].orders)
+
+        assert soon(there, seconds), self.said()
+
+    def until_over(self, node: str, seconds: float = 150) -> None:
+        """Its load is: it is being stopped, read again, collected, or all of that was done."""
+
+        def there() -> bool:
+            return self.final.exists() or self.cases()[node].phase not in {"gate", "burn"}
+
+        assert soon(there, seconds), self.said()
+
     def verdicts(self) -> dict[str, str]:
         run = store.load(store.stored(self.final))
         return {one.node: str(one.decision) for one in decide(run, shipped_rules())}

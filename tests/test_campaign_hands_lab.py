@@ -52,8 +52,12 @@ def test_a_copied_run_takes_the_nodes_only_when_told_to_or_when_the_lease_has_la
     lab: Lab, leading: Leading
 ) -> None:
     first, second = (leading(name, "n13,n14", burnt_s=600) for name in ("first", "second"))
-    first.start()
+    first.start("--again", "n13")
     first.until("n13", "soaking")
+    again = first.cases()["n13"].bar
+    assert again is not None
+    assert again["looked"] == f"0 earlier burns in {first.path.parent}"
+    assert first.cases()["n14"].bar is None
     first.until("n14", "soaking")
     copy(first, second, ssh_config="/nowhere/ssh_config")
     secrets = [path for path in second.path.rglob("*") if path.is_file()]
