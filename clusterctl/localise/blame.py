@@ -62,7 +62,8 @@ GROUP_WEIGHT = np.log([0.4, 0.1, 0.5])
 WORTH_A_LOOK = 3.5  # nats on the screen, before the prior
 MOST_CANDIDATES = 4000
 ROWS_AT_ONCE = 60_000
-MOST_FAULTS = 200
+MOST_FAULTS = 120
+SETTLED_THRICE = 40  # more faults than these are tried again once: it takes their square
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def model_of(
     count = int(np.ceil(np.log(3.0 / judged.smallest) / np.log(1.25))) + 1
     grid: Floats = -judged.smallest * 1.25 ** np.arange(count, dtype=np.float64)
     residual = judged.residual
-    healthy = State(judged.noise.log_healthy(residual, slice(None)), np.zeros(len(residual)))
+    healthy = State(judged.noise.log_healthy(residual), np.zeros(len(residual)))
     return Model(paths, judged, number, at[order], first, grid, log_prior, healthy)
 
 
@@ -159,8 +160,8 @@ def component_named(paths: Paths, name: str) -> int | None:
 def relearned(model: Model, faults: Sequence[Fault]) -> Model:
     """The model with passing trouble measured on the rows that the faults leave unexplained."""
     state = after(model, faults)
-    judged = without(model.judged, state.level < 0)
-    base = judged.noise.log_healthy(judged.residual, slice(None))
+    judged = without(model.judged, model.paths, state.level < 0)
+    base = judged.noise.log_healthy(judged.residual)
     return replace(model, judged=judged, healthy=State(base, np.zeros(len(base))))
 
 
@@ -374,7 +375,7 @@ def greedy(model: Model, candidates: Ints) -> list[Fault]:
 
 def settle(model: Model, candidates: Ints, faults: list[Fault]) -> list[Fault]:
     """Each fault taken out and tried again: dropped, kept, or exchanged for a better one."""
-    for _ in range(3):
+    for _ in range(3 if len(faults) <= SETTLED_THRICE else 1):
         before = {one.component for one in faults}
         for fault in faults:
             rest = [one for one in faults if one is not fault]

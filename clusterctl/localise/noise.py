@@ -13,20 +13,27 @@ FAILED_LOG = -3.0  # ln of the rate that stands for a test that ran and gave not
 FLATTEST = 1e-5  # density anywhere: no single row is proof
 TAIL_SCALE = 0.3  # of ln rate: small hold-ups are commoner than large ones
 SPREAD_OF_FAULT = 0.12  # a part at 50 % does not slow each flow by the same hair
+HABIT_CELL = 0.05  # of ln rate
+HABIT_CELLS = int(-FAILED_LOG / HABIT_CELL) + 20
 FREEDOMS = (3.0, 6.0, 30.0)  # of Student's t: heavy, middling, nearly Gaussian tails
 NORMAL_QUARTILE = 0.6745
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Of each row: the scale of ln rate, and the share of rows held up by passing trouble."""
+    """Of each row: the scale of ln rate, and the share of rows held up by passing trouble.
+
+    `habit` is the density that such trouble has at the row's own residual where it was learned from
+    its like (hashed flows that meet on a link halve each other), nan where it is assumed.
+    """
 
     sigma: Floats
     tail: Floats
     freedom: float
+    habit: Floats
 
-    def log_healthy(self, residual: Floats, rows: NDArray[np.intp] | slice) -> Floats:
-        return density(residual, self.sigma[rows], self.tail[rows], self.freedom)
+    def log_healthy(self, residual: Floats) -> Floats:
+        return density(residual, self.sigma, self.tail, self.freedom, self.habit)
 
     def log_slowed(self, residual: Floats, by: Floats, rows: NDArray[np.intp] | slice) -> Floats:
         """(rows, len(by)): ln density of residuals where something slows to exp(by)."""
@@ -36,7 +43,9 @@ class Noise:
         )
 
 
-def density(residual: Floats, sigma: Floats, tail: Floats, freedom: float) -> Floats:
+def density(
+    residual: Floats, sigma: Floats, tail: Floats, freedom: float, habit: Floats | None = None
+) -> Floats:
     """Ln of (1-tail)·t + tail·(hold-ups, one-sided) + a floor."""
     scale = lgamma((freedom + 1) / 2) - lgamma(freedom / 2) - log(freedom * pi) / 2
     core = np.exp(scale - (freedom + 1) / 2 * np.log1p((residual / sigma) ** 2 / freedom)) / sigma
@@ -44,7 +53,19 @@ def density(residual: Floats, sigma: Floats, tail: Floats, freedom: float) -> Fl
     held = np.where(
         residual < sigma, 0.8 * np.exp(below / TAIL_SCALE) / TAIL_SCALE + 0.2 / -FAILED_LOG, 0.0
     )
+    if habit is not None:
+        held = np.where(np.isfinite(habit), habit, held)
     found: Floats = np.log((1 - tail) * core + tail * held + FLATTEST)
+    return found
+
+
+def habit_of(residual: Floats, sigma: Floats) -> Floats:
+    """The density of what lies well below the level, at each residual: smoothed counts."""
+    cells = np.clip(((residual - FAILED_LOG) / HABIT_CELL).astype(np.int64), 0, HABIT_CELLS - 1)
+    low = residual < -3 * sigma
+    counts = np.bincount(cells[low], minlength=HABIT_CELLS).astype(np.float64)
+    smooth = np.convolve(counts, (0.25, 0.5, 0.25), mode="same") + 0.5 / HABIT_CELLS
+    found: Floats = (smooth / smooth.sum() / HABIT_CELL)[cells]
     return found
 
 
@@ -69,10 +90,21 @@ def freedom_of(scaled: Floats) -> float:
     return best
 
 
-def healthy_level(values: Floats) -> float:
+def width_of(values: Floats) -> float:
+    """One sigma of the narrowest place where two in five gather; 0 where there are too few."""
+    ordered = np.sort(values)
+    part = -(-len(ordered) * 2 // 5)
+    if part < 4:
+        return 0.0
+    # Two fifths of a Gaussian lie within 1.05 sigma; the narrowest of all places is narrower.
+    return float((ordered[part - 1 :] - ordered[: len(ordered) - part + 1]).min()) / 0.95
+
+
+def healthy_level(values: Floats, repeats: float) -> float:
     """Where the undisturbed values lie: the highest place where a fair share gathers.
 
-    The median would follow the faults where more than half of the paths cross one.
+    The median would follow the faults where more than half of the paths cross one.  `repeats` is
+    one sigma that values of this kind are known to stray by at least.
     """
     ordered = np.sort(values)
     count = len(ordered)
@@ -84,8 +116,8 @@ def healthy_level(values: Floats) -> float:
     # Twice as wide as the narrowest, or 2 %: what lies higher still is a few lucky ones.
     at = int(np.flatnonzero(widths <= max(2 * narrow, 0.02))[-1])
     level = float(np.median(ordered[at : at + quarter]))
-    for _ in range(6):
+    for _ in range(8):
         above = ordered[ordered >= level]
-        sigma = max(float(np.median(above - level)) / NORMAL_QUARTILE, 1e-4)
+        sigma = max(float(np.median(above - level)) / NORMAL_QUARTILE, repeats, 1e-4)
         level = float(np.median(ordered[ordered >= level - 2.5 * sigma]))
     return level

@@ -13,15 +13,18 @@ from clusterctl.localise.blame import ALWAYS, Fault, Model, State
 from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Measured, Topology
 from clusterctl.localise.confirm import next_tests
 from clusterctl.localise.located import Floor, Inconclusive, Located, Rival, Suspect, Test
+from clusterctl.localise.noise import FAILED_LOG
 from clusterctl.localise.paths import KINDS, paths_of
 from clusterctl.localise.schedule import take
+from clusterctl.localise.split import apart
 from clusterctl.localise.verdict import judge
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 NAMED = 0.9  # posterior, of the component and those that traffic cannot tell from it
-LEAST = -0.02  # ln rate; parts of equal health differ by less
+LEAST = 0.98  # a part that surely stays under this is worth a name; equal parts differ by less
+SURE = 1.28  # sigmas: nine in ten
 MENTIONED = 0.05
 ASKED = 0.005  # posterior from which a test is worth its time
 SHOWN = 8  # tests quoted for and against
@@ -70,7 +73,9 @@ def locate(
     candidates = blame.screen(model)
     model = blame.relearned(model, blame.greedy(model, candidates))
     faults = blame.settle(model, candidates, blame.greedy(model, candidates))
-    findings = [finding(model, candidates, faults, one) for one in faults]
+    faults = apart(model, candidates, faults)
+    full = blame.after(model, faults)
+    findings = [finding(model, rows, candidates, faults, one, full=full) for one in faults]
     open_ones = unsettled(model, candidates, faults)
     weighed = {one.fault.component: one for one in findings}
     suspects = [suspect(model, rows, one) for one in findings if one.named]
@@ -123,6 +128,7 @@ class Weighed:
     rivals: tuple[tuple[int, float], ...]
     twins: frozenset[int]  # crossed by just the same rows: no traffic so far tells them apart
     without: State
+    measured: tuple[float, float] | None  # ln rate, sigma; None: every test failed
 
     @property
     def together(self) -> float:
@@ -130,20 +136,32 @@ class Weighed:
 
     @property
     def named(self) -> bool:
-        return self.together >= NAMED and self.fault.by <= LEAST
+        if self.measured is not None:
+            middle, wide = self.measured
+            if middle + SURE * wide > np.log(LEAST):
+                return False
+        return self.together >= NAMED
 
     @property
     def sure(self) -> bool:
         return self.together >= 0.99
 
 
-def finding(model: Model, candidates: Ints, faults: list[Fault], fault: Fault) -> Weighed:
+def finding(
+    model: Model,
+    rows: Measured,
+    candidates: Ints,
+    faults: list[Fault],
+    fault: Fault,
+    *,
+    full: State,
+) -> Weighed:
     """The fault taken out again, and its place offered to every component on its slow rows."""
     rest = [one for one in faults if one is not fault]
-    without, full = blame.after(model, rest), blame.after(model, faults)
-    rows = model.rows_of(fault.component)
-    slow = rows[blame.gains(model, without, rows, np.array([fault.by]))[:, 0] > 1]
-    crossed = model.paths.crossed[:, slow] if len(slow) else model.paths.crossed[:, rows]
+    without = blame.after(model, rest)
+    own_rows = model.rows_of(fault.component)
+    slow = own_rows[blame.gains(model, without, own_rows, np.array([fault.by]))[:, 0] > 1]
+    crossed = model.paths.crossed[:, slow] if len(slow) else model.paths.crossed[:, own_rows]
     taken = [one.component for one in rest]
     near = candidates[np.isin(candidates, crossed) & ~np.isin(candidates, taken)]
     if fault.component not in near:
@@ -162,11 +180,13 @@ def finding(model: Model, candidates: Ints, faults: list[Fault], fault: Fault) -
     rivals = tuple(
         (int(near[at]), float(share[at])) for at in order if at != mine and share[at] > 1e-4
     )
-    own = rows.tolist()
     twins = frozenset(
-        at for at, _ in rivals if (other := model.rows_of(at).tolist()) and set(other) == set(own)
+        at
+        for at, _ in rivals
+        if (other := model.rows_of(at).tolist()) and set(other) == set(own_rows.tolist())
     )
-    return Weighed(fault, float(share[mine]), rivals, twins, without)
+    measured = estimate(model, rows, fault, without, own_rows)
+    return Weighed(fault, float(share[mine]), rivals, twins, without, measured)
 
 
 def unsettled(model: Model, candidates: Ints, faults: list[Fault]) -> dict[int, float]:
@@ -184,7 +204,11 @@ def suspect(model: Model, rows: Measured, one: Weighed) -> Suspect:
     mine = model.rows_of(component)
     gain = blame.gains(model, one.without, mine, np.array([one.fault.by]))[:, 0]
     slow = mine[gain > 0]
-    rate, low, high = estimate(model, rows, one, mine, slow)
+    rate, low, high = 0.0, 0.0, float(np.exp(FAILED_LOG))
+    if one.measured is not None:
+        middle, wide = one.measured
+        middle -= model.judged.spread  # the level is that of the slowest part of healthy paths
+        rate, low, high = (float(np.exp(min(middle + by * wide, 0.0))) for by in (0, -1.96, 1.96))
     name = model.paths.name(component)
     rivals = tuple(Rival(model.paths.name(at), round(p, 4)) for at, p in one.rivals if p >= ASKED)
     twins = [model.paths.name(at) for at in sorted(one.twins)]
@@ -207,23 +231,23 @@ def suspect(model: Model, rows: Measured, one: Weighed) -> Suspect:
 
 
 def estimate(
-    model: Model, rows: Measured, one: Weighed, mine: Ints, slow: Ints
-) -> tuple[float, float, float]:
-    """Its rate as a fraction of the healthy one, with a 95 % interval."""
-    at = mine if one.fault.mode == ALWAYS else slow
-    at = at[one.without.level[at] > one.fault.by / 2]
+    model: Model, rows: Measured, fault: Fault, without: State, mine: Ints
+) -> tuple[float, float] | None:
+    """Its ln rate against the healthy one, and one sigma of that; None where it only fails."""
+    at = mine
+    if fault.mode != ALWAYS:
+        at = mine[blame.gains(model, without, mine, np.array([fault.by]))[:, 0] > 0]
+    at = at[without.level[at] > fault.by / 2]
     at = at if len(at) else mine
     if (rows.status[at] == FAILED).mean() > 0.5:
-        return 0.0, 0.0, float(np.exp(-2))
+        return None
     residual = model.judged.residual[at][rows.status[at] == OK]
     middle = float(np.median(residual))
     own = float(np.median(np.abs(residual - middle))) / 0.6745 if len(residual) > 3 else 0.0
     sigma = max(float(np.median(model.judged.noise.sigma[at])), own)
     # Parts differ a little in health, too, and the level is that of their slowest.
     level = max(0.003, sigma / 3, model.judged.spread)
-    wide = 1.96 * np.sqrt(1.57 * sigma**2 / len(residual) + level**2)
-    rate, low, high = (float(np.exp(min(middle + by, 0.0))) for by in (0, -wide, wide))
-    return rate, low, high
+    return middle, float(np.sqrt(1.57 * sigma**2 / len(residual) + level**2))
 
 
 def clearing(model: Model, component: int, slow: Ints) -> Ints:

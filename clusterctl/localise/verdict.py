@@ -18,8 +18,10 @@ from clusterctl.localise.noise import (
     FAILED_LOG,
     Noise,
     freedom_of,
+    habit_of,
     healthy_level,
     upper_sigma,
+    width_of,
 )
 from clusterctl.localise.paths import DOWN, UP, Paths
 
@@ -34,9 +36,11 @@ TAIL_BEFORE = 0.01  # share of tests held up by passing trouble, before looking
 TAIL_UNKNOWN = 0.6  # ... in a group too small to say what its level is
 TAIL_WEIGHT = 200.0  # rows that this guess is worth
 SPREAD_BEFORE = 0.003  # of ln rate: what parts differ by, before looking
+SPREAD_FIRST = 0.007  # ... until the faults are known: what a fabric of equal parts shows
 SPREAD_WEIGHT = 10.0  # parts that this guess is worth
 FIFTH = 0.8416  # the lower fifth of a Gaussian lies so many sigma down
-HIDDEN_SIDE = 2.0  # parts differ more than the slowest of each path shows
+SPREAD_MOST = 0.03
+HIDDEN_SIDE = 1.7  # parts differ more than the slowest of each path shows
 SAID_SLOW = 0.03  # how far a rail or a class of nodes must lag to be mentioned
 
 
@@ -71,14 +75,16 @@ def judge(rows: Measured, paths: Paths, floors: Sequence[Floor]) -> Judged:
     sigma = scales(residual, x, stratum, failed)
     tail = tails(residual, sigma, stratum, np.zeros(len(x), dtype=bool))
     healthy = residual[~failed] / sigma[~failed]
-    noise = Noise(sigma, tail, freedom_of(healthy))
+    hidden = paths.cross & (rows.via < 0)
+    habit = habits(residual, sigma, stratum, hidden)
+    noise = Noise(sigma, tail, freedom_of(healthy), habit)
     return Judged(
         residual,
         stratum,
         noise,
         np.exp(levels),
         max(0.02, 2 * float(np.quantile(sigma, 0.25))) if len(sigma) else 0.02,
-        spread_of_parts(residual[~failed], sigma[~failed], paths.crossed[:, ~failed]),
+        SPREAD_FIRST,
         mirrored_cut(healthy),
         (*under_floor(levels, rows, paths, floors), *said, *also),
     )
@@ -100,10 +106,12 @@ def strata(rows: Measured, paths: Paths) -> Ints:
 
 def baseline(x: Floats, rows: Measured, stratum: Ints) -> tuple[Floats, list[Population]]:
     """The healthy ln rate of every row: its stratum's, its rail's and its round's."""
-    rail_lag = rail_offsets(x, rows, stratum)
+    repeats = repeatability(x, rows, stratum)
+    rail_lag = rail_offsets(x, rows, stratum, repeats)
     levels = rail_lag[rows.rail].copy()
     for _, at in groups(stratum, x):
-        levels[at] += healthy_level(x[at][np.isfinite(x[at])] - levels[at][np.isfinite(x[at])])
+        fine = at[np.isfinite(x[at])]
+        levels[at] += healthy_level(x[fine] - levels[fine], repeats)
     said = list(slow_rails(rail_lag, levels, rows))
     number = np.unique(rows.round, return_inverse=True)[1].ravel().astype(np.int64)
     nodes = nodes_in(rows, np.arange(len(x)))
@@ -112,7 +120,7 @@ def baseline(x: Floats, rows: Measured, stratum: Ints) -> tuple[Floats, list[Pop
         left = left[np.isfinite(left)]
         if len(left) < 2 * FEW or nodes_in(rows, at) < nodes / 2:  # a round of retests is no sample
             continue
-        shift = healthy_level(left)
+        shift = healthy_level(left, repeats)
         chance = max(upper_sigma(left - shift), FINEST) / np.sqrt(len(left))
         if abs(shift) > 4 * chance:
             levels[at] += shift
@@ -132,7 +140,22 @@ def groups(code: Ints, x: Floats) -> Iterator[tuple[int, Ints]]:
             yield int(value), at
 
 
-def rail_offsets(x: Floats, rows: Measured, stratum: Ints) -> Floats:
+def repeatability(x: Floats, rows: Measured, stratum: Ints) -> float:
+    """One sigma that a test strays by within its stratum and rail, whatever else is wrong."""
+    found, weight = [], []
+    for _, at in groups(stratum * (int(rows.rail.max(initial=0)) + 1) + rows.rail, x):
+        values = x[at][np.isfinite(x[at])]
+        if len(values) >= FEW:
+            found.append(width_of(values))
+            weight.append(len(values))
+    if not found:
+        return width_of(x[np.isfinite(x)])
+    order = np.argsort(found)
+    half = np.searchsorted(np.cumsum(np.array(weight)[order]), sum(weight) / 2)
+    return float(np.array(found)[order][half])
+
+
+def rail_offsets(x: Floats, rows: Measured, stratum: Ints, repeats: float) -> Floats:
     """How far each rail as a whole lies from the middle one; 0 where few nodes were seen.
 
     Over all strata the best counts: a rail is slow only if none of its paths attains the rest.
@@ -143,7 +166,8 @@ def rail_offsets(x: Floats, rows: Measured, stratum: Ints) -> Floats:
     for code, at in groups(stratum * rails + rows.rail, x):
         if len(at) >= FEW and nodes_in(rows, at) >= max(ENOUGH_NODES, most / 2):
             values = x[at]
-            found[code // rails, code % rails] = healthy_level(values[np.isfinite(values)])
+            values = values[np.isfinite(values)]
+            found[code // rails, code % rails] = healthy_level(values, repeats)
     several = np.isfinite(found).sum(axis=1) > 1
     if not several.any():
         return np.zeros(rails)
@@ -267,11 +291,22 @@ def tails(residual: Floats, sigma: Floats, stratum: Ints, explained: NDArray[np.
     return np.clip(tail, 0.002, TAIL_UNKNOWN)
 
 
-def without(judged: Judged, explained: NDArray[np.bool_]) -> Judged:
+def habits(residual: Floats, sigma: Floats, stratum: Ints, hidden: NDArray[np.bool_]) -> Floats:
+    """What slow rows look like where paths are not known and flows may meet; nan elsewhere."""
+    found = np.full(len(residual), np.nan)
+    for _, at in groups(np.where(hidden, stratum, -1), residual):
+        if hidden[at[0]] and len(at) >= 4 * FEW:
+            found[at] = habit_of(residual[at], sigma[at])
+    return found
+
+
+def without(judged: Judged, paths: Paths, explained: NDArray[np.bool_]) -> Judged:
     """Judged anew with the rows that faults explain left out of what passing trouble does."""
-    noise = judged.noise
-    tail = tails(judged.residual, noise.sigma, judged.stratum, explained)
-    return replace(judged, noise=replace(noise, tail=tail))
+    noise, residual = judged.noise, judged.residual
+    tail = tails(residual, noise.sigma, judged.stratum, explained)
+    left = ~explained & (residual > FAILED_LOG)
+    spread = spread_of_parts(residual[left], noise.sigma[left], paths.crossed[:, left])
+    return replace(judged, noise=replace(noise, tail=tail), spread=spread)
 
 
 def spread_of_parts(residual: Floats, sigma: Floats, crossed: NDArray[np.int32]) -> float:
@@ -296,7 +331,7 @@ def spread_of_parts(residual: Floats, sigma: Floats, crossed: NDArray[np.int32])
         trust = len(medians) / (1 + own / max(apart**2 - own, SPREAD_BEFORE**2))
         found += trust * max(apart**2 - own, 0.0)
         weight += trust
-    return float(HIDDEN_SIDE * np.sqrt(found / weight))
+    return min(float(HIDDEN_SIDE * np.sqrt(found / weight)), SPREAD_MOST)
 
 
 def middles(values: Floats, code: NDArray[np.int32]) -> tuple[Floats, Ints]:
