@@ -80,12 +80,12 @@ def rows_of(planned: Measured) -> list[Row]:
     return [Row(*cells) for cells in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def asked_again(tests: Iterable[Test], topology: Topology) -> list[Row]:
-    """What localisation wants to know next."""
+def asked_again(tests: Iterable[Test], topology: Topology, after: int) -> list[Row]:
+    """What localisation wants to know next, in the rounds after that one."""
     place = {name: at for at, name in enumerate(topology.nodes)}
     return [
         Row(
-            test.round,
+            after + 1 + test.round,
             place[test.src],
             place[test.dst],
             test.rail,

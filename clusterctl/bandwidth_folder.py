@@ -17,6 +17,7 @@ import csv
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -131,16 +132,32 @@ def told(rows: Iterable[Row], nodes: Sequence[str]) -> Iterable[dict[str, Any]]:
             "engine": row.engine,
             "retransmits": "" if row.retransmits is None else row.retransmits,
             "samples_gbit_s": " ".join(f"{sample:.6g}" for sample in row.samples_gbit_s),
-            "why": row.why,
+            "why": " ".join(row.why.split()),
         }
 
 
+def whole_rounds(folder: Path, planned: Sequence[Row], nodes: Sequence[str]) -> list[Row]:
+    """What was measured, without a round that a killed run left half written; it is forgotten."""
+    rows = read_rows(folder / "measured.csv", nodes)
+    wanted = Counter(row.round for row in planned)
+    have = Counter(row.round for row in rows)
+    kept = [row for row in rows if have[row.round] == wanted[row.round]]
+    (folder / "measured.csv").unlink(missing_ok=True)
+    for number in sorted({row.round for row in kept}):
+        append(folder, [row for row in kept if row.round == number], nodes)
+    return kept
+
+
 def read_rows(path: Path, nodes: Sequence[str]) -> list[Row]:
-    """Of plan.csv or measured.csv.  Raises UserError; none where there is no such file yet."""
+    """Of plan.csv or measured.csv, up to a line that was cut.
+
+    Raises UserError; none where there is no such file yet.
+    """
     place = {name: at for at, name in enumerate(nodes)}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [read_row(cells, place) for cells in csv.DictReader(file)]
+        text = path.read_text(encoding="utf-8")
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        return [read_row(cells, place) for cells in csv.DictReader(lines)]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

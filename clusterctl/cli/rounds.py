@@ -166,14 +166,9 @@ def resumed(reference: str, flags: Flags) -> UnderWay:
     rails = replace(rails_of(opening.nodes), topology=folder.topology(found.path))
     recorder = store.Recorder(found.path.parent, found.path.name.removesuffix(store.PARTIAL))
     names = rails.topology.nodes
-    return UnderWay(
-        recorder,
-        opening,
-        rails,
-        folder.settings(found.path),
-        folder.read_rows(found.path / "plan.csv", names),
-        folder.read_rows(found.path / "measured.csv", names),
-    )
+    rows = folder.read_rows(found.path / "plan.csv", names)
+    done = folder.whole_rounds(found.path, rows, names)
+    return UnderWay(recorder, opening, rails, folder.settings(found.path), rows, done)
 
 
 # ----------------------------------------------------------------------------- leading it
@@ -264,7 +259,8 @@ def measure(going: UnderWay, world: World, refused: Mapping[int, str]) -> tuple[
         if not located.confirm or confirmed >= going.settings.confirm:
             return done, located
         confirmed += 1
-        rows += bandwidth.asked_again(located.confirm, topology)
+        last = max(row.round for row in rows)
+        rows += bandwidth.asked_again(located.confirm, topology, last)
         folder.write_plan(path, rows, topology.nodes)
 
 

@@ -33,7 +33,7 @@ SCALE = (
 FAILED_AS = ("x", "bold white on magenta", "#762a83")
 NOTHING = (" ", "", "#f4f4f4")
 LABEL = 18  # characters of a row's name
-CELL_PX, LABEL_PX, MOST_PX = 14, 150, 64
+CELL_PX, LABEL_PX, MOST_PX = 14, 110, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def drawn(heat: Heat, width: int) -> Text:
             glyph, style, _ = shades(value)
             text.append(glyph, style=style)
         text.append("\n")
-    text.append(f"{' ' * wide} across: {across(heat.columns)}", style="dim")
+    text.append(across(heat.columns), style="dim")
     return text
 
 
@@ -160,20 +160,20 @@ def ruler(count: int) -> str:
 
 
 def across(names: Sequence[str]) -> str:
-    if len(names) < 2:
-        return "".join(names)
-    return f"{names[0]} … {names[-1]}, in the order of the rows; | every tenth"
+    """What stands over a map as wide as the screen must not be wider."""
+    ends = " … ".join(dict.fromkeys((names[0], names[-1]))) if names else ""
+    return f"across: {ends}; | every tenth"
 
 
 def legend() -> Text:
     """What the glyphs stand for."""
-    text = Text("share of the healthy rate of its like: ", style="dim")
-    for share, words in ((1.0, "97 % or more"), (0.9, "tenths, here 90 %"), (0.5, "50 %")):
+    text = Text("of the healthy rate: ", style="dim")
+    for share, words in ((1.0, "≥ 97 %"), (0.9, "90 %"), (0.5, "50 %")):
         glyph, style, _ = shades(share)
         text.append(glyph, style=style)
-        text.append(f" {words}  ", style="dim")
+        text.append(f" {words} ", style="dim")
     text.append(FAILED_AS[0], style=FAILED_AS[1])
-    text.append(" failed  blank: not measured", style="dim")
+    text.append(" failed  (blank: no test)", style="dim")
     return text
 
 

@@ -38,7 +38,7 @@ GATEWAY = "169.254.0.1"  # of every node, on every rail
 HASHED = 220  # 10.220.… is reached by any spine, 10.221.… by spine 0, 10.222.… by spine 1
 QUEUE_BYTES = 45_000  # 30 ms at NIC_KBIT
 SETTLED = "ip_forward=1 conf.all.rp_filter=0 conf.default.rp_filter=0 fib_multipath_hash_policy=1"
-FLAP_S = 0.8  # of one up and down
+FLAP_S = 0.2  # of one up and down
 NODELESS = ("leaf", "uplink", "downlink", "spine", "all")
 COMPONENT = re.compile(
     r"(?P<kind>nic-tx|nic-rx|nic|host|leaf|uplink|downlink|spine|all)"
