@@ -47,8 +47,8 @@ STATES = {"1": "down", "2": "init", "3": "armed", "4": "active"}
 AER = {"correctable": "aer_corrected", "nonfatal": "aer_nonfatal", "fatal": "aer_fatal"}
 IB = "/sys/class/infiniband/"
 NET = "/sys/class/net/"
-HWMON = re.compile(r"/sys/class/hwmon/(hwmon\d+)/(fan\d+)_(?:alarm|fault)")
-HWMON_SOURCE = "Linux Documentation/hwmon/sysfs-interface: 1 is an alarm, or a fan that is broken"
+HWMON = re.compile(r"/sys/class/hwmon/(hwmon\d+)/((?:fan|power)\d+)_(?:alarm|fault)")
+HWMON_SOURCE = "Linux Documentation/hwmon/sysfs-interface: 1 is an alarm, or a part that is broken"
 
 
 class Known(NamedTuple):
@@ -294,8 +294,8 @@ def fans(node: Node, watched: Watched) -> Iterator[Finding]:
                 Status.FAIL,
                 expected="0",
                 actual=str(value),
-                why="its own sensor chip says that this fan fails",
-                remedy="look at the fan; the BMC's event log names its place",
+                why="its own sensor chip says that this fan or power supply fails",
+                remedy="look at it; the BMC's event log names its place",
                 severity=Severity.ISOLATE,
                 source=HWMON_SOURCE,
             )

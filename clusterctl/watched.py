@@ -56,6 +56,8 @@ class Watched:
     highest: dict[str, int] = field(default_factory=dict)
     masks: dict[str, int] = field(default_factory=dict)
     gone: dict[str, str] = field(default_factory=dict)
+    uuids: dict[str, str] = field(default_factory=dict)  # of the first time
+    moved: set[str] = field(default_factory=set)  # names that are now another card's
     latest: dict[str, Value] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
     lines: dict[tuple[float, str], None] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class Watched:
                 values = dict(named(cells.get("groups")))
                 self.names = [sys.intern(name) for name in values]
                 self.take(values)
+                self.miss(values)
                 self.blind += self.nvml == BLIND
             case Record(_, "kernel", _, cells):
                 self.hear(cells.get("lines"))
@@ -98,11 +101,29 @@ class Watched:
             self.take(dict(zip(names, delta[1::2], strict=True)))
 
     def take(self, values: Mapping[str, Value]) -> None:
+        self.place(values)
         for name, value in values.items():
+            if self.moved and name.partition(".")[0] in self.moved:
+                continue
             if isinstance(value, str):
                 self.hear_word(name, value)
             elif isinstance(value, int) and value >= 0:  # who knows what a damaged node writes
                 self.hear_number(name, value)
+
+    def place(self, values: Mapping[str, Value]) -> None:
+        """NVML counts anew when it comes back without a card: the others have other numbers."""
+        for name, value in values.items():
+            if name.endswith(".uuid") and isinstance(value, str) and value[:1] != "!":
+                part = name.removesuffix(".uuid")
+                same = self.uuids.setdefault(part, value) == value
+                (self.moved.discard if same else self.moved.add)(part)
+
+    def miss(self, values: Mapping[str, Value]) -> None:
+        """Cards of which all values say nothing any more, though NVML answers."""
+        there = {value for name, value in values.items() if name.endswith(".uuid")}
+        for part, uuid in self.uuids.items():
+            if values.get("nvml") == OK and uuid not in there and part not in self.gone:
+                self.gone[part], self.news = "not counted any more", True
 
     def hear_number(self, name: str, value: int) -> None:
         match sort(name):

@@ -92,6 +92,25 @@ def test_a_stretch_without_news_is_not_looked_into():
     assert watched.rose == {SYMBOLS: 4}
 
 
+def cards(*uuids: str, errors: tuple[int, ...]) -> Record:
+    """What NVML counts, and the errors of each card's life."""
+    groups: list[object] = [["", ["nvml"], ["ok"]]]
+    for index, (uuid, count) in enumerate(zip(uuids, errors, strict=True)):
+        names = ["handle", "uuid", "ecc_uncorrected_aggregate"]
+        groups.append([f"gpu{index}", names, ["ok", uuid, count]])
+    return Record(0, "full", 0.0, {"groups": groups})
+
+
+def test_a_card_that_is_counted_no_more_is_named_and_no_other_takes_its_blame():
+    watched = Watched()
+    watched.learn(cards("a", "b", "c", errors=(0, 1, 9)))
+    watched.learn(cards("a", "c", errors=(0, 9)))  # NVML counts c as gpu1 now
+    assert watched.gone == {"gpu1": "not counted any more"}
+    assert not watched.rose
+    watched.learn(Record(0, "full", 0.0, {"groups": [["", ["nvml"], ["timeout"]]]}))
+    assert list(watched.gone) == ["gpu1"]  # a silent NVML is blindness, and no card is lost by it
+
+
 # ----------------------------------------------------------------------------- the node's side
 
 NAMES = {

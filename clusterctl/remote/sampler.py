@@ -42,11 +42,10 @@ SLOW_FILES = (
     "/sys/class/infiniband/*/device/current_link_width",
     "/sys/class/infiniband/*/device/current_link_speed",
     "/sys/class/nvme/nvme*/state",
+    # Not power: behind an ACPI meter it is the BMC's answer, which may take seconds.
     "/sys/class/hwmon/hwmon*/fan*_input",
     "/sys/class/hwmon/hwmon*/fan*_fault",
     "/sys/class/hwmon/hwmon*/fan*_alarm",
-    "/sys/class/hwmon/hwmon*/power*_input",
-    "/sys/class/hwmon/hwmon*/power*_average",
     "/sys/class/hwmon/hwmon*/power*_alarm",
 )
 KERNEL = (
