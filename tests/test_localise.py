@@ -1,0 +1,329 @@
+"""Planted faults are named, healthy fabrics are not blamed, and no input makes it raise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fabric_sim import EASY, HARSH, Fabric, Weather, spot
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from clusterctl.localise import schedule, topology
+from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Measured, Topology
+from clusterctl.localise.located import Floor, Located
+from clusterctl.localise.suspects import locate
+from clusterctl.model import UserError
+
+MEDIUM = {"nodes": "n[0000-0063]", "leaf_size": 8, "uplinks": 8, "rails": 4}
+SMALL = {"nodes": "n[0000-0015]", "leaf_size": 4, "uplinks": 2, "rails": 2}
+
+
+def fabric(**given) -> Topology:
+    return topology.parse({**MEDIUM, **given}, "topology.yml")
+
+
+def measured(on: Topology, faults, weather=HARSH, *, seed=5, rounds=5) -> Measured:
+    rng = np.random.default_rng(seed)
+    return Fabric(on, faults, weather, seed).measure(schedule.plan(on, rounds=rounds, rng=rng))
+
+
+def named(found: Located) -> list[str]:
+    return [one.component for one in found.suspects]
+
+
+# --------------------------------------------------------------------------- who is named
+
+
+@pytest.mark.parametrize(
+    ("component", "rate"),
+    [
+        ("host:n0017", 0.7),
+        ("nic-tx:n0017/3", 0.48),
+        ("nic-rx:n0017/3", 0.9),
+        ("leaf:2/3", 0.8),
+        ("uplink:2/3>5", 0.5),
+        ("downlink:5>2/3", 0.5),
+        ("spine:5", 0.8),
+    ],
+)
+def test_one_slow_part_is_named_first_with_its_rate(component, rate):
+    found = locate(fabric(), measured(fabric(), {component: rate}))
+    assert named(found) == [component]
+    first = found.suspects[0]
+    assert first.low - 0.02 <= rate <= first.high + 0.02
+    assert first.posterior > 0.9
+    assert first.evidence_for
+    assert first.evidence_against
+    assert first.advice
+
+
+def test_several_faults_are_told_apart():
+    faults = {
+        "host:n0001": 0.8,
+        "nic-tx:n0020/1": 0.5,
+        "nic-rx:n0020/1": 0.5,
+        "uplink:5/0>2": 0.6,
+        "leaf:7/2": 0.9,
+    }
+    assert set(named(locate(fabric(), measured(fabric(), faults)))) == set(faults)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "weather",
+    [
+        EASY,
+        HARSH,
+        replace(HARSH, freedom=3.0),
+        replace(HARSH, hidden="hashed", shared=True),
+        replace(HARSH, hidden="sprayed"),
+        replace(HARSH, missing=0.3),
+        replace(HARSH, cross_rate=0.8, round_sag=0.2, rail_rates=(1, 1, 0.5, 0.5)),
+        Weather(sigma=0.0, spread=0.0, hold_ups=0.0, congested=0.0),
+        Weather(sigma=0.004, spread=0.0, step_gbit_s=10.0),
+    ],
+    ids=["easy", "harsh", "tails", "hashed", "sprayed", "missing", "tiers", "equal", "steps"],
+)
+def test_nobody_is_blamed_on_a_healthy_fabric(weather, seed):
+    assert named(locate(fabric(), measured(fabric(), {}, weather, seed=seed))) == []
+
+
+def test_a_slow_leaf_of_two_rails_and_four_leaves_is_not_its_hosts():
+    on = topology.parse(SMALL, "small")
+    assert named(locate(on, measured(on, {"leaf:3/1": 0.9}, rounds=4))) == ["leaf:3/1"]
+
+
+def test_what_traffic_cannot_tell_apart_is_one_suspect_with_rivals():
+    on = topology.parse({**SMALL, "leaf_size": 8, "uplinks": 4}, "two leaves")
+    found = locate(on, measured(on, {"downlink:2>1/0": 0.5}, EASY, rounds=6))
+    assert named(found) == ["uplink:0/0>2"]
+    assert "downlink:2>1/0" in [one.component for one in found.suspects[0].rivals]
+    assert found.suspects[0].posterior < 0.7
+    assert "cannot tell" in found.suspects[0].advice
+
+
+def test_a_part_whose_every_test_fails_is_at_zero():
+    rows = measured(fabric(), {}, EASY)
+    dead = (rows.src == 9) & (rows.rail == 1)
+    status = np.where(dead, FAILED, rows.status).astype(np.int8)
+    found = locate(
+        fabric(), replace(rows, status=status, gbit_s=np.where(dead, np.nan, rows.gbit_s))
+    )
+    assert named(found) == ["nic-tx:n0009/1"]
+    assert found.suspects[0].rate == 0
+    assert found.failed == dead.sum()
+
+
+def test_without_a_topology_hosts_and_nics_are_still_named():
+    on = fabric()
+    rows = measured(on, {"nic-tx:n0017/3": 0.5, "host:n0040": 0.7}, EASY, rounds=6)
+    blind = topology.unknown(on.nodes, 4)
+    found = locate(blind, replace(rows, via=np.full_like(rows.via, UNKNOWN)))
+    assert set(named(found)) == {"nic-tx:n0017/3", "host:n0040"}
+
+
+def test_a_slow_rail_is_one_cause_and_not_many():
+    weather = replace(EASY, rail_rates=(1, 1, 0.8, 1))
+    found = locate(fabric(), measured(fabric(), {}, weather))
+    assert named(found) == []
+    assert [one.where for one in found.population] == ["rail 2"]
+
+
+def test_everything_under_the_floor_is_said_once():
+    found = locate(fabric(), measured(fabric(), {}), floors=[Floor(500.0, "datasheet")])
+    assert named(found) == []
+    assert len(found.population) == 1
+    assert found.population[0].source == "datasheet"
+
+
+def test_counters_alone_convict_nobody():
+    rows = measured(fabric(), {}, EASY)
+    assert named(locate(fabric(), rows, priors={"nic-tx:n0017/3": 1e9})) == []
+
+
+def test_the_same_rows_twice_say_no_more_than_once():
+    rows = measured(fabric(), {"nic-tx:n0017/3": 0.9}, rounds=3)
+    once, twice = (locate(fabric(), one) for one in (rows, schedule.join([rows, rows])))
+    assert [(one.component, one.posterior) for one in once.suspects] == [
+        (one.component, one.posterior) for one in twice.suspects
+    ]
+
+
+def test_congestion_of_one_round_is_not_a_fault():
+    rows = measured(fabric(), {}, EASY, rounds=5)
+    leaf = fabric().leaf[rows.src, rows.rail]
+    there = fabric().leaf[rows.dst, rows.rail]
+    held = (rows.round == 2) & (rows.rail == 1) & (leaf == 3) & (leaf != there)
+    assert held.any()
+    found = locate(fabric(), replace(rows, gbit_s=np.where(held, rows.gbit_s * 0.5, rows.gbit_s)))
+    assert named(found) == []
+
+
+def test_asking_again_comes_to_an_end_and_settles_doubt():
+    on = fabric()
+    there = Fabric(on, {"nic-rx:n0030/2": 0.9}, replace(HARSH, sigma=0.03), 3)
+    rows = there.measure(schedule.plan(on, rounds=2, rng=np.random.default_rng(3)))
+    found = locate(on, rows)
+    for _ in range(14):
+        if not found.confirm:
+            break
+        rows = schedule.join([rows, there.measure(asked(on, found, int(rows.round.max()) + 1))])
+        found = locate(on, rows)
+    assert not found.confirm
+    assert named(found) == ["nic-rx:n0030/2"]
+
+
+def asked(on: Topology, found: Located, number: int) -> Measured:
+    place = {name: at for at, name in enumerate(on.nodes)}
+    columns = [
+        [number for _ in found.confirm],
+        [place[one.src] for one in found.confirm],
+        [place[one.dst] for one in found.confirm],
+        [one.rail for one in found.confirm],
+        [UNKNOWN if one.via is None else one.via for one in found.confirm],
+    ]
+    whole = [np.array(column, dtype=np.int32) for column in columns]
+    count = len(found.confirm)
+    return Measured(*whole, np.full(count, np.nan), np.full(count, MISSING, dtype=np.int8))
+
+
+# --------------------------------------------------------------------------- nothing raises
+
+PART = r"(host|nic-tx|nic-rx|leaf|uplink|downlink|spine|uplinks|downlinks):"
+
+
+@st.composite
+def anything(draw):
+    nodes, rails = draw(st.integers(1, 9)), draw(st.integers(1, 3))
+    leaf = np.array(
+        draw(st.lists(st.integers(-1, 3), min_size=nodes * rails, max_size=nodes * rails)),
+        dtype=np.int32,
+    ).reshape(nodes, rails)
+    uplinks = draw(st.integers(0, 3))
+    on = Topology(tuple(f"n{at}" for at in range(nodes)), leaf, uplinks, "any")
+    count = draw(st.integers(0, 60))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    rate = rng.choice([0.0, 1e-9, 100.0, 99.0, 50.0, 1e6], count)
+    status = rng.integers(0, 3, count).astype(np.int8)
+    columns = (rng.integers(0, high, count).astype(np.int32) for high in (4, nodes, nodes, rails))
+    via = rng.integers(-1, max(uplinks, 1), count).astype(np.int32)
+    return on, Measured(*columns, via, np.where(status == OK, rate, np.nan), status)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(anything())
+def test_any_rows_give_an_answer_about_parts_that_exist(case):
+    on, rows = case
+    found = locate(on, rows)
+    for one in found.suspects:
+        assert 0 <= one.posterior <= 1
+        assert 0 <= one.low <= one.rate <= one.high <= 1
+        if not one.component.startswith(("spine", "uplinks", "downlinks")):
+            spot(one.component, on)
+    assert_side_by_side(on, found)
+
+
+def assert_side_by_side(on: Topology, found: Located) -> None:
+    assert all(one.src != one.dst for one in found.confirm)
+    for end in ("src", "dst"):
+        used = [(getattr(one, end), one.rail) for one in found.confirm]
+        assert len(set(used)) == len(used)
+    for one in found.confirm:
+        assert {one.src, one.dst} <= set(on.nodes)
+        assert 0 <= one.rail < on.leaf.shape[1]
+        assert one.via is None or 0 <= one.via < max(on.uplinks, 1)
+
+
+# --------------------------------------------------------------------------- the plan
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(2, 40),
+    st.integers(1, 12),
+    st.integers(0, 6),
+    st.integers(1, 4),
+    st.sampled_from(["quick", "default", "exhaustive"]),
+)
+def test_no_test_of_a_round_slows_another(nodes, size, uplinks, rails, mode):
+    given_ = {
+        "nodes": f"n[00-{nodes - 1:02}]",
+        "leaf_size": size,
+        "uplinks": uplinks,
+        "rails": rails,
+    }
+    on = topology.parse(given_, "t")
+    made = schedule.plan(on, mode=mode, rng=np.random.default_rng(1))
+    assert (made.src != made.dst).all()
+    assert (made.status == MISSING).all()
+    for end in (made.src, made.dst):
+        assert once_each(made.round, end, made.rail)
+        pinned = made.via >= 0
+        leaf = on.leaf[end, made.rail]
+        assert once_each(made.round[pinned], leaf[pinned], made.rail[pinned], made.via[pinned])
+    if mode == "exhaustive":
+        pairs = set(zip(made.src.tolist(), made.dst.tolist(), made.rail.tolist(), strict=True))
+        assert len(pairs) == len(made.src) == nodes * (nodes - 1) * rails
+
+
+def once_each(*columns) -> bool:
+    keys = list(zip(*(column.tolist() for column in columns), strict=True))
+    return len(set(keys)) == len(keys)
+
+
+def test_byes_rotate_among_odd_nodes():
+    on = topology.parse({"nodes": "n[0-6]"}, "t")
+    made = schedule.plan(on, rounds=7, rng=np.random.default_rng(1))
+    assert np.bincount(made.src, minlength=7).min() >= 6
+
+
+def test_a_round_of_single_rails_uses_each_node_once():
+    on = fabric()
+    made = schedule.single_rail_round(on, 9, np.random.default_rng(1))
+    assert once_each(made.src)
+    assert len(made.src) >= 48
+
+
+@pytest.mark.parametrize(("budget_s", "rounds"), [(180, 18), (10, 1), (15, 1)])
+def test_a_budget_holds_whole_rounds(budget_s, rounds):
+    assert schedule.rounds_for(fabric(), budget_s, 10) == rounds
+
+
+@pytest.mark.parametrize(("budget_s", "round_s"), [(9, 10), (10, 0), (10, float("nan"))])
+def test_a_budget_without_a_round_is_refused(budget_s, round_s):
+    with pytest.raises(UserError, match="--budget"):
+        schedule.rounds_for(fabric(), budget_s, round_s)
+
+
+# --------------------------------------------------------------------------- the file
+
+
+@pytest.mark.parametrize(
+    ("given_", "says"),
+    [
+        ({"nodes": "n[1-4]", "leafsize": 2}, "leaf_size"),
+        ({"nodes": "n[1-", "leaf_size": 2}, "nodes"),
+        ({"nodes": 7}, "nodes"),
+        ({"nodes": "n[1-4]", "rails": 0}, "rails"),
+        ({"nodes": "n[1-4]", "uplinks": -1}, "uplinks"),
+        ({"nodes": "n[1-4]", "leaf_size": True}, "leaf_size"),
+        ({"nodes": "n[1-4]", "leaf_size": 2, "leaf": {"n1": 0}}, "keep one"),
+        ({"nodes": "n[1-4]", "leaf": {"n9": 0}}, "n9 is not among nodes"),
+        ({"nodes": "n[1-4]", "rails": 2, "leaf": {"n1": [0, 1, 2]}}, "one a rail"),
+        ({"nodes": "n[1-4]", "leaf": {"n1": 0, "n[1-2]": 1}}, "n1 stands twice"),
+        ({}, "nodes"),
+    ],
+)
+def test_a_bad_topology_is_one_line_with_file_and_key(given_, says):
+    with pytest.raises(UserError, match=says) as caught:
+        topology.parse(given_, "topology.yml")
+    assert str(caught.value).startswith("topology.yml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_leaves_may_differ_by_rail():
+    on = topology.parse({"leaf": {"n[1-2]": [0, 1], "n[3-4]": [1, 0]}}, "t")
+    assert on.nodes == ("n1", "n2", "n3", "n4")
+    assert on.leaf.tolist() == [[0, 1], [0, 1], [1, 0], [1, 0]]
