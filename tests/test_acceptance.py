@@ -54,6 +54,8 @@ GOOD = one("ecc", Status.PASS)
         (one("row_remap", Status.FAIL, Severity.RETURN), Decision.RETURN, "remap-failed"),
         (one("disk_health", Status.FAIL, Severity.RETURN), Decision.RETURN, "part-at-its-end"),
         (one("throttle", Status.FAIL), Decision.QUARANTINE, "held-back-by-heat"),
+        (one("throttle", Status.WARN), Decision.QUARANTINE, "held-back-by-heat"),
+        (one("throttle", Status.UNKNOWN), Decision.INCOMPLETE, "not-seen"),
         (one("burn_errors", Status.FAIL), Decision.QUARANTINE, "wrong-results"),
         (one("burn_rate", Status.FAIL), Decision.QUARANTINE, "slower-than-peers"),
         (one("ecc", Status.FAIL), Decision.QUARANTINE, "lost-data"),
