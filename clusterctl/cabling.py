@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
 
 from clusterctl.fabric import Cable, Fabric
 from clusterctl.fabric_plan import Plan, Spot
 from clusterctl.model import Finding, Severity, Status, Verdict
 
 CHECK = "cabling"
+LEAST_SHARED = 3  # cables that are gone together before it is their leaf that is gone
 Actual = Mapping[int, Cable]
 
 
@@ -26,6 +28,7 @@ def cabling(fabric: Fabric, plan: Plan) -> Iterator[Finding]:
         planned[node][rail] = spot
     for (node, rail), cable in fabric.at.items():
         there[node][rail] = cable
+    gone = yield from absent_switches(fabric, plan)
     for node in fabric.nodes:
         wanted, actual = planned[node], there[node]
         if not wanted:
@@ -33,12 +36,14 @@ def cabling(fabric: Fabric, plan: Plan) -> Iterator[Finding]:
             yield Finding(CHECK, Verdict(node, "cables", Status.SKIP, why=why))
             continue
         found = list(of_node(fabric, plan, node, wanted, actual))
-        found += [
-            finding(plan, node, f"{occupant(fabric, node, rail)}", expected=f"on {spot}",
-                    actual="no cable", why=absent(taken, spot), status=Status.FAIL,
-                    remedy=f"seat or trace the cable between {node} rail {rail} and {spot}")
-            for rail, spot in wanted.items() if rail not in actual
-        ]  # fmt: skip
+        for rail in sorted(wanted.keys() - actual.keys()):
+            spot = wanted[rail]
+            one = finding(
+                plan, node, occupant(fabric, node, rail), expected=f"on {spot}",
+                actual="no cable", why=absent(taken, spot), status=Status.FAIL,
+                remedy=f"seat or trace the cable between {node} rail {rail} and {spot}",
+            )  # fmt: skip
+            found.append(replace(one, shared=gone.get(spot.leaf, "")))
         yield from found or [
             Finding(
                 CHECK,
@@ -46,7 +51,39 @@ def cabling(fabric: Fabric, plan: Plan) -> Iterator[Finding]:
                         source=plan.origin),
             )
         ]  # fmt: skip
-    yield from uplinks(fabric, plan)
+    yield from unplanned(fabric, plan)
+    yield from uplinks(fabric, plan, gone)
+
+
+def absent_switches(fabric: Fabric, plan: Plan) -> Generator[Finding, None, dict[str, str]]:
+    """One finding for a switch of which nothing is seen; gives what explains its cables."""
+    hung = {cable.far.box for cable in fabric.cables} | {cable.near.box for cable in fabric.cables}
+    nodes = set(fabric.nodes)
+    planned = Counter(spot.leaf for (node, _), spot in plan.at.items() if node in nodes)
+    planned.update(spine for _, spine in plan.uplinks)
+    gone = {}
+    for leaf, count in planned.items():
+        if leaf in hung or count < LEAST_SHARED:
+            continue
+        gone[leaf] = f"{leaf}: no cable of it is seen"
+        yield finding(
+            plan, leaf, "the whole switch", expected=cables(count), actual="no cable",
+            why="the switch is off, or not in this fabric, or goes by another name",
+            remedy="look at the switch, its power and the name that it gives itself",
+        )  # fmt: skip
+    return gone
+
+
+def unplanned(fabric: Fabric, plan: Plan) -> Iterator[Finding]:
+    """Devices that the plan gives no rail."""
+    known = {id(cable) for cable in fabric.at.values()}
+    for cable in fabric.cables:
+        if cable.near.kind == "node" and cable.far.kind == "switch" and id(cable) not in known:
+            yield finding(
+                plan, cable.near.box, cable.near.device, expected="no cable", actual="plugged in",
+                why="extra link: the plan has no rail for this device",
+                remedy="unplug it, or add the device to rails in the plan", status=Status.WARN,
+            )  # fmt: skip
 
 
 def occupant(fabric: Fabric, node: str, rail: int) -> str:
@@ -123,7 +160,7 @@ def swapped(wrong: Actual, wanted: Mapping[int, Spot]) -> list[tuple[int, int]]:
     return found
 
 
-def uplinks(fabric: Fabric, plan: Plan) -> Iterator[Finding]:
+def uplinks(fabric: Fabric, plan: Plan, gone: Mapping[str, str]) -> Iterator[Finding]:
     """From leaf to spine, and whatever joins two switches otherwise."""
     there: defaultdict[tuple[str, str], list[Cable]] = defaultdict(list)
     for cable in fabric.between():
@@ -142,13 +179,14 @@ def uplinks(fabric: Fabric, plan: Plan) -> Iterator[Finding]:
         bad += 1
         more = len(have) > count
         ports = ", ".join(f"{cable.near} > {cable.far}" for cable in have)
-        yield finding(
+        told = finding(
             plan, leaf, f"{leaf} > {spine}", expected=cables(count),
             actual=cables(len(have)) + (f": {ports}" if ports else ""),
             why="extra link" if more else "missing link, or its port is down",
             remedy=f"trace the cables between {leaf} and {spine}",
             status=Status.WARN if more else Status.FAIL,
         )  # fmt: skip
+        yield replace(told, shared=gone.get(leaf) or gone.get(spine, ""))
     beyond = Counter(len(many) for many in there.values())
     levels = {fabric.levels.get(box, 0) for box in {b for pair in plan.uplinks for b in pair}}
     for (one, other), many in there.items():

@@ -167,7 +167,7 @@ def numbered(
     for cable in cables:
         node, device = key(cable.near)
         of_node[node].add(device)
-    for mine in {frozenset(mine) for mine in of_node.values()}:
+    for mine in dict.fromkeys(frozenset(mine) for mine in of_node.values()):
         alike = [make for make in makes if make & mine]
         makes = [make for make in makes if not make & mine] + [set(mine).union(*alike)]
     ordered = sorted((sorted(make, key=natural) for make in makes), key=len, reverse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clusterctl.fabric import Cable, End, Fabric
@@ -161,7 +161,17 @@ def states(name: str, cables: Sequence[Cable]) -> Iterator[Finding]:
         yield Finding(STATE, Verdict("fabric", name, Status.PASS, actual=said))
 
 
-def error_findings(fabric: Fabric, *, asked: bool) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class Before:
+    """An earlier walk's counters that were not zero, by GUID and port; `hours` ago."""
+
+    counters: Mapping[tuple[str, str], Mapping[str, int]]
+    hours: float
+
+
+def error_findings(
+    fabric: Fabric, *, asked: bool, before: Before | None = None
+) -> Iterator[Finding]:
     """With both ends named: the counter stands at one, and the fault may be at either."""
     if not asked:
         why = "error counters were not asked for"
@@ -171,7 +181,7 @@ def error_findings(fabric: Fabric, *, asked: bool) -> Iterator[Finding]:
         found
         for cable in fabric.cables
         for end, other in ((cable.near, cable.far), (cable.far, cable.near))
-        if (found := over(end, other))
+        if (found := over(end, other, before))
     ]
     yield from bad
     if not bad:
@@ -179,7 +189,20 @@ def error_findings(fabric: Fabric, *, asked: bool) -> Iterator[Finding]:
         yield Finding(ERRORS, Verdict("fabric", "counters", Status.PASS, actual=said, source=DIAGS))
 
 
-def over(end: End, other: End) -> Finding | None:
+def since(end: End, names: Iterable[str], before: Before | None) -> str:
+    """Whether they still rise, which says more than how many they are."""
+    if before is None:
+        return "counted since they were last cleared"
+    was = before.counters.get((end.guid, end.port), {})
+    rises = {name: end.counters[name] - was.get(name, 0) for name in names}
+    ago = f"the last walk, {before.hours:.1f} h ago"
+    if any(rise < 0 for rise in rises.values()):
+        return f"cleared since {ago}"
+    risen = ", ".join(f"+{rise} {name}" for name, rise in rises.items() if rise)
+    return f"{risen} since {ago}" if risen else f"none of them since {ago}"
+
+
+def over(end: End, other: End, before: Before | None) -> Finding | None:
     high = {
         name: count
         for name, count in sorted(end.counters.items())
@@ -195,7 +218,7 @@ def over(end: End, other: End) -> Finding | None:
             Status.WARN,
             ", ".join(f"{name} ≤ {LIMITS[name]}" for name in high),
             ", ".join(f"{name} {count}" for name, count in high.items()),
-            f"seen at {end}; the other end is {other}; counted since they were last cleared",
+            f"seen at {end}; the other end is {other}; {since(end, high, before)}",
             CABLE.format(near=end, far=other) + "; clear them: ibqueryerrors -k; look again",
             Severity.OBSERVE,
             DIAGS,

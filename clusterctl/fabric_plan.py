@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clusterctl.fabric import Fabric
+from clusterctl.fabric import Fabric, natural
 from clusterctl.inventory.ranges import BadRange, expand
 from clusterctl.model import UserError
 from clusterctl.peers import majority
@@ -183,8 +183,9 @@ def usual_uplinks(fabric: Fabric) -> dict[tuple[str, str], int]:
     counts = Counter((cable.near.box, cable.far.box) for cable in fabric.between())
     expected: dict[tuple[str, str], int] = {}
     for island in islands(counts):
-        leaves = [box for box in island if fabric.levels.get(box) == 1]
-        spines = [box for box in island if fabric.levels.get(box) == 2]
+        ordered = sorted(island, key=natural)
+        leaves = [box for box in ordered if fabric.levels.get(box) == 1]
+        spines = [box for box in ordered if fabric.levels.get(box) == 2]
         pairs = [(leaf, spine) for leaf in leaves for spine in spines]
         usual = majority(counts[pair] for pair in pairs)
         if usual:
@@ -198,13 +199,13 @@ def islands(pairs: Mapping[tuple[str, str], int]) -> list[set[str]]:
         beside[one].add(other)
         beside[other].add(one)
     found: list[set[str]] = []
-    left = set(beside)
+    left = dict.fromkeys(beside)
     while left:
-        edge = {left.pop()}
+        edge = {next(iter(left))}
         island = set(edge)
         while edge:
             edge = {other for box in edge for other in beside[box]} - island
             island |= edge
-        left -= island
+        left = {box: None for box in left if box not in island}
         found.append(island)
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from clusterctl.cabling import cabling
 from clusterctl.fabric import BY_INDEX, BY_LABELS, Fabric
 from clusterctl.fabric_found import leaf_labels
-from clusterctl.fabric_links import error_findings, link_findings
+from clusterctl.fabric_links import Before, error_findings, link_findings
 from clusterctl.fabric_plan import Plan, infer
 from clusterctl.model import Finding, Node, Observation, Severity, Status, Verdict
 
@@ -15,7 +15,12 @@ TOPOLOGY, LABELS = "topology", "leaf_labels"
 
 
 def verdicts(
-    fabric: Fabric, plan: Plan | None, nodes: Sequence[Node], *, counters: bool
+    fabric: Fabric,
+    plan: Plan | None,
+    nodes: Sequence[Node],
+    *,
+    counters: bool,
+    before: Before | None = None,
 ) -> list[Finding]:
     """`plan` None: what most nodes do.  `counters`: error counters were asked for and came."""
     found = [known(fabric)]
@@ -25,7 +30,7 @@ def verdicts(
         found += cabling(fabric, plan or infer(fabric))
     if fabric.source != BY_LABELS:
         found += link_findings(fabric)
-        found += error_findings(fabric, asked=counters)
+        found += error_findings(fabric, asked=counters, before=before)
         found += labels(fabric, nodes)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from clusterctl.judge import by_node
 from clusterctl.model import (
     WHOLE_NODE,
     Evidence,
+    FabricCounters,
     FabricLink,
     Fact,
     Node,
@@ -176,6 +177,12 @@ def evidence(nodes: Sequence[Node], seen: Sequence[Observation]) -> list[Evidenc
 def counted(seen: Sequence[Observation]) -> bool:
     """Error counters came, if only to say that none is high."""
     return any(one.probe == "ibqueryerrors" and not one.troubles and not one.skip for one in seen)
+
+
+def counters(seen: Sequence[Observation]) -> dict[tuple[str, str], Mapping[str, int]]:
+    """By GUID and number of the port; those that are zero are not in it."""
+    facts = [fact for one in seen for fact in one.facts if isinstance(fact, FabricCounters)]
+    return {(fact.near_guid, str(fact.near_port)): fact.counters for fact in facts}
 
 
 def understood(name: str, text: str, at: datetime) -> Observation:

@@ -12,7 +12,7 @@ from clusterctl.cabling import cabling
 from clusterctl.catalog import fabric_probes
 from clusterctl.fabric import BY_INDEX, BY_LABELS, BY_LLDP, Fabric
 from clusterctl.fabric_found import discover
-from clusterctl.fabric_links import error_findings, link_findings
+from clusterctl.fabric_links import Before, error_findings, link_findings
 from clusterctl.fabric_plan import Plan, infer, parse
 from clusterctl.fabric_verdict import verdicts
 from clusterctl.model import (
@@ -380,6 +380,52 @@ def test_errors_name_both_ends_and_few_are_not_told():
     fabric = found_in(*cables(), many, few)
     assert bad(error_findings(fabric, asked=True)) == [
         ("warn", "link_errors", "leaf-a0/1 < n1 mlx5_0/1")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("was", "says"),
+    [
+        ({"SymbolErrorCounter": 60}, "+17 SymbolErrorCounter since the last walk, 2.0 h ago"),
+        ({"SymbolErrorCounter": 77}, "none of them since the last walk, 2.0 h ago"),
+        ({"SymbolErrorCounter": 99}, "cleared since the last walk, 2.0 h ago"),
+        ({}, "+77 SymbolErrorCounter since the last walk, 2.0 h ago"),
+    ],
+)
+def test_errors_say_whether_they_still_rise(was, says):
+    now = FabricCounters("leaf-a0/1", "leaf-a0", "0xleaf-a0", 1, {"SymbolErrorCounter": 77})
+    before = Before({("0xleaf-a0", "1"): was} if was else {}, 2.0)
+    (one,) = error_findings(found_in(*cables(), now), asked=True, before=before)
+    assert one.verdict.why.endswith(says)
+
+
+def test_a_leaf_that_is_gone_is_one_finding_that_explains_its_cables():
+    gone = {(node, 1): None for node in NODES[:4]}
+    links = [one for one in cables(gone) if "leaf-a1" not in (one.near, one.far)]
+    found = list(cabling(found_in(*links), parse(PLAN, "plan.yml")))
+    told = [one for one in found if one.verdict.status is Status.FAIL and not one.shared]
+    assert [(one.verdict.node, one.verdict.part) for one in told] == [
+        ("leaf-a1", "the whole switch")
+    ]
+    explained = sorted(one.verdict.node for one in found if one.shared)
+    assert explained == ["leaf-a1", "leaf-a1", "n1", "n2", "n3", "n4"]
+
+
+def test_a_spine_that_is_gone_is_one_finding_too():
+    fabric = found_in(*cables(spines=1))
+    found = list(cabling(fabric, parse(PLAN, "plan.yml")))
+    told = [one for one in found if one.verdict.status is Status.FAIL and not one.shared]
+    assert [one.verdict.node for one in told] == ["spine-1"]
+    assert len([one for one in found if one.shared]) == 6
+
+
+def test_a_device_that_the_plan_has_no_rail_for_is_told():
+    plan = parse({**PLAN, "rails": "mlx5_[0-2]"}, "plan.yml")
+    links = [*cables(), *both("n1 mlx5_9", 1, "leaf-a0", 30)]
+    evidence = [Evidence(Node(NODES[0]), tuple(links)), *(Evidence(Node(n), ()) for n in NODES[1:])]
+    fabric = discover(evidence, nodes=NODES, rails=plan.rails, walk="a test")
+    assert wrong(fabric, plan) == [
+        (Status.WARN, "n1", "mlx5_9", "extra link: the plan has no rail for this device")
     ]
 
 

@@ -12,6 +12,7 @@ from clusterctl.cli import world as ambient
 from clusterctl.cli.options import Format, width
 from clusterctl.cli.world import Flags
 from clusterctl.fabric import Fabric
+from clusterctl.fabric_links import Before
 from clusterctl.fabric_plan import Plan
 from clusterctl.model import Finding, Node, Observation, Run, UserError
 
@@ -47,7 +48,8 @@ def ask_nodes(flags: Flags, plan: Plan | None, ask: str) -> Surveyed:
         begun = Run(world.run_id, book, nodes, world.seed, world.clock(), world.clock(), (), ())
         recorder.begin(describe(begun))
         seen, asked = survey.survey(nodes, book, world, walkers)
-    found = discovered(nodes, seen, plan, f"the subnet as walked from {', '.join(asked)}")
+    walk = f"the subnet as walked from {', '.join(asked)}"
+    found = discovered(nodes, seen, plan, walk, last_walk(nodes, flags, book.name, begun))
     settings = judge(book, nodes, seen, probes=survey.probes(book), skus=world.skus)
     whole = replace(found, findings=[*found.findings, *settings])
     run = replace(
@@ -58,6 +60,24 @@ def ask_nodes(flags: Flags, plan: Plan | None, ask: str) -> Surveyed:
     )
     sys.stderr.write(f"run: {finish(run, recorder)}\n")
     return whole
+
+
+def last_walk(nodes: Sequence[Node], flags: Flags, name: str, run: Run) -> Before | None:
+    """Error counters as the newest run of these nodes heard them."""
+    from clusterctl import store
+    from clusterctl.survey import counted, counters
+
+    found = store.newest(ambient.runs(flags.runs_dir), name, [node.name for node in nodes])
+    if found is None:
+        return None
+    try:
+        seen = store.observed(found)
+    except UserError as error:
+        sys.stderr.write(f"clusterctl: {error}; errors are told without the last walk's\n")
+        return None
+    if not counted(seen):
+        return None
+    return Before(counters(seen), (run.started - found.started).total_seconds() / 3600)
 
 
 def read_files(paths: Sequence[Path], flags: Flags, plan: Plan | None) -> Surveyed:
@@ -86,7 +106,11 @@ def text_of(path: Path) -> str:
 
 
 def discovered(
-    nodes: Sequence[Node], seen: Sequence[Observation], plan: Plan | None, walk: str
+    nodes: Sequence[Node],
+    seen: Sequence[Observation],
+    plan: Plan | None,
+    walk: str,
+    before: Before | None = None,
 ) -> Surveyed:
     from clusterctl.fabric_found import discover
     from clusterctl.fabric_verdict import unread, verdicts
@@ -98,7 +122,7 @@ def discovered(
         rails=plan.rails if plan else (),
         nodes=tuple(node.name for node in nodes),
     )
-    findings = verdicts(fabric, plan, nodes, counters=counted(seen))
+    findings = verdicts(fabric, plan, nodes, counters=counted(seen), before=before)
     return Surveyed(fabric, [*findings, *unread(nodes, seen)], plan)
 
 

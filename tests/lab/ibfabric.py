@@ -174,9 +174,12 @@ class Fabric:
                 return
 
     def await_counters(self) -> None:
-        for _ in self.moments("ibsim's console"):
+        """Until opensm answers for paths, too, and the counters are as set."""
+        for _ in self.moments("ibqueryerrors"):
             said = self.ask("ibqueryerrors")
-            if all(f"{counter} == {count}]" in said for _, _, counter, count in self.faults.errors):
+            if "## Summary" in said and all(
+                f"{counter} == {count}]" in said for _, _, counter, count in self.faults.errors
+            ):
                 return
 
     def moments(self, what: str) -> Iterator[None]:
