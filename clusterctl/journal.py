@@ -32,6 +32,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from clusterctl.model import Answer
@@ -318,8 +319,7 @@ class Burning:
     def learn(self, one: Record | Corrupt | Stretch) -> None:
         match one:
             case Stretch(_, times):
-                for at_s in times:
-                    self.sampled(at_s)
+                self.row(times)
             case Record(_, "full" | "sample", at_s):
                 self.sampled(at_s)
             case Record(_, "begin" | "end" as kind, at_s, cells):
@@ -331,6 +331,21 @@ class Burning:
                 self.pending, self.sampled_s, self.running = {}, None, None
                 if isinstance(one, Record) and one.kind == "start":
                     self.every_s = float(one.cells.get("every_s", self.every_s))
+
+    def row(self, times: list[float]) -> None:
+        """Samples with nothing between them; where none is missing, counted as one span."""
+        limit_s = self.gap * self.every_s
+        if not all(0 <= later - sooner <= limit_s for sooner, later in pairwise(times)):
+            for at_s in times:
+                self.sampled(at_s)
+            return
+        self.sampled(times[0])
+        if len(times) == 1:
+            return
+        if self.running is not None:
+            self.got += len(times) - 2  # the first and the last are counted by themselves
+        self.sampled_s = times[-1]  # no pause since then
+        self.sampled(times[-1])
 
     def ran(self, at_s: float) -> None:
         if self.running is not None:

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from clusterctl.campaign import Case, Decision, apply, decide, pair_up, stage_of
 from clusterctl.campaign_folder import append, cases, keep_decision, keep_journal, mend, prepare
 from clusterctl.course import Course, learn
-from clusterctl.journal import burnt_s, records, samples, steps
+from clusterctl.journal import Burning, Record, Stretch, burnt_s, records, samples, steps
 from clusterctl.model import Node, Playbook, UserError
 from clusterctl.playbook import build, load, spell
 from clusterctl.report.campaign_lines import lines
@@ -109,6 +109,28 @@ def test_samples_read_in_a_row_say_what_they_say_one_by_one():
         if whole.sample is not None:
             assert whole.sample.values in [one.values for one in known]
             assert whole.sample.at_s <= known[-1].at_s
+
+
+def test_samples_in_a_row_burn_what_they_burn_one_by_one():
+    for seed in range(50):
+        rng = Random(seed)
+        whole, single = Burning(), Burning()
+        at_s = 0.0
+        for _ in range(12):
+            if rng.random() < 0.5:
+                begun = Record(0, rng.choice(("begin", "begin", "end")), at_s, {"name": "gemm"})
+                whole.learn(begun)
+                single.learn(begun)
+            pauses = [rng.choice((10, 10, 10, 10, 29, 31, -5)) for _ in range(rng.randrange(1, 9))]
+            times = [at_s := at_s + pause for pause in pauses]
+            whole.learn(Stretch(0, times, [b"[]"] * len(times)))
+            for one in times:
+                single.learn(Record(0, "sample", one, {"d": []}))
+        assert whole.total == pytest.approx(single.total)
+        assert (whole.got, whole.sampled_s, whole.pending) == (
+            single.got, single.sampled_s, single.pending,
+        )  # fmt: skip
+        assert whole.due == pytest.approx(single.due)
 
 
 def test_a_reboot_costs_the_step_that_ran_and_ends_the_soak():

@@ -28,7 +28,7 @@ from synthetic_journals import journal
 
 from clusterctl import playbook
 from clusterctl.campaign import Case
-from clusterctl.campaign_folder import DECISIONS, STOP, journal_of, prepare
+from clusterctl.campaign_folder import DECISIONS, journal_of, prepare
 from clusterctl.cli import collect_rarely
 from clusterctl.lead import Leader
 from clusterctl.model import Answer, Node, Question, Run
@@ -156,7 +156,8 @@ def main() -> None:
               f"{sum(map(len, told)) / 2**20:.0f} MiB")  # fmt: skip
         phases = {case.phase for case in leader.cases.values()}
         assert phases == {"burn"}, phases
-        (path / STOP).touch()
+        leader.agenda.close()
+        leading.join()
 
 
 if __name__ == "__main__":
