@@ -306,7 +306,7 @@ def test_a_knob_that_cannot_be_is_refused_before_anything_runs(knob):
 
 @TORCH
 def test_power_steps_compare_every_product_and_give_a_digest(planted):
-    knobs = {"engine": "pytorch", "device": "npu", "size": 128, "seconds": 1.6, "period_s": 0.5}
+    knobs = {"engine": "torch", "device": "npu", "size": 128, "seconds": 1.6, "period_s": 0.5}
     python = planted("chosen == 'npu:1' and calls == 4 and flip(out, 0, 0)", CARDS)
     what = stage("power_step", python=python, **knobs)
     seen = Burning(asked(what, swap={"30.0": "6.0"}), sys.executable).join()

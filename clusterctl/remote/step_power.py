@@ -1,6 +1,6 @@
 """All of a node's accelerators, or its cores where it has none, between idle and full in step.
 
-Arguments: engine (auto, pytorch, cpu), interpreter with torch or nothing, seconds, seed, digest of
+Arguments: engine (auto, torch, cpu), interpreter with torch or nothing, seconds, seed, digest of
 burn_cpu.chunk, period, duty, precision, size, seconds that starting may take.
 """
 
@@ -92,7 +92,7 @@ def cores(seconds, seed, wanted, period_s, duty):
 
 
 def main(engine, python, seconds, seed, wanted, period_s, duty, *words):
-    if engine == "pytorch" or (engine == "auto" and has_accelerator()):
+    if engine == "torch" or (engine == "auto" and has_accelerator()):
         path = python_with("torch", python)
         if path is not None:
             go_on(path, TORCH, (seconds, seed, period_s, duty, *words))

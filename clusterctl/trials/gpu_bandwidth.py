@@ -75,7 +75,7 @@ def refuse(params: Params) -> str:
 TRIALS = (
     Trial(
         "gpu_bandwidth",
-        "pinned host memory to each GPU and back, within it, and to every other GPU, in GB/s",
+        "host to each GPU and back, within it, to every other: nvbandwidth, built in or PyTorch",
         plan,
         ask,
         parse,

@@ -152,7 +152,7 @@ REPORTS = {"agfhc": vendor_reports.agfhc, "dcgmi": dcgm_diag.report}
 TRIALS = (
     Trial(
         "gpu_burn",
-        "every GPU: GEMM with every result compared, and 90 % of its memory",
+        "every GPU: GEMM, results compared, and 90 % of its memory; or the maker's own tool",
         plan,
         ask,
         parse,

@@ -7,7 +7,7 @@ from clusterctl.trials import torch_burn
 from clusterctl.trials.cpu_burn import SLACK_S, digest, plan
 from clusterctl.trials.rows import parse
 
-ENGINES = ("auto", "pytorch", "cpu")
+ENGINES = ("auto", "torch", "cpu")
 # A shelf's fuses and fans are tried by seconds; faster steps are no test of them, and hard on them.
 PERIODS = (0.5, 600.0)
 START_S = 30.0  # for all devices of a node to be ready for the first step
@@ -53,7 +53,7 @@ def refuse(params: Params) -> str:
 TRIALS = (
     Trial(
         "power_step",
-        "idle and full load in step by the nodes' clocks; results checked, the swing measured",
+        "idle and full load in step by the nodes' clocks; results checked, swing and rack measured",
         plan,
         ask,
         parse,
