@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 import re
 import shutil
@@ -20,17 +23,17 @@ sys.path.insert(0, str(Path(__file__).parent / "bench"))
 import synthetic_runs as synthetic
 
 from clusterctl import playbook
-from clusterctl.model import Node, Playbook, Run
+from clusterctl.model import Finding, Node, Playbook, Run, Status, Verdict
 from clusterctl.report.accounts import account
 from clusterctl.report.charts import Mark, distribution
 from clusterctl.report.histories import histories
 from clusterctl.report.html import POLICY, breakable, page
 from clusterctl.report.rackmap import NO_RACK, racks
 from clusterctl.report.rates import rates
-from clusterctl.report.records import as_json
+from clusterctl.report.records import as_csv, as_json
 from clusterctl.report.scales import GLYPHS, glyph, spelt, ticks
 from clusterctl.report.standings import looked_at, tallied, words
-from clusterctl.report.timeplots import Line, over_time
+from clusterctl.report.timeplots import Line, Moment, over_time
 from clusterctl.store import Recorder
 
 SKUS = playbook.skus()
@@ -214,6 +217,49 @@ def test_the_numbers_are_those_of_the_accounts(five_hundred):
     for word, _, count in words(synthetic.verdicts(run)):
         assert f"{count} {word}" in body
     assert sum(count for _, _, count in words(synthetic.verdicts(run))) == 500
+
+
+def test_json_and_csv_say_what_becomes_of_each_node_and_why(sixteen):
+    run, _ = sixteen
+    given = synthetic.verdicts(run)
+    told = json.loads(as_json(run, account(run), given))["verdicts"]
+    assert [one["node"] for one in told] == [node.name for node in run.nodes]
+    slow = next(one for one in told if one["node"] == "n02")
+    assert (slow["verdict"], slow["rule"]) == ("QUARANTINE", "slower-than-peers")
+    assert {one["check"] for one in slow["evidence"]} == {"burn_rate"}
+    rows = list(csv.DictReader(io.StringIO(as_csv(run, given))))
+    first = {row["node"]: row for row in rows if row["check"] == "verdict"}
+    assert len(first) == len(run.nodes)
+    assert (first["n02"]["status"], first["n02"]["actual"]) == ("fail", "QUARANTINE")
+    assert "slower-than-peers" in first["n02"]["why"]
+    assert len(rows) == len(run.nodes) + len(run.findings)
+    assert "verdicts" not in json.loads(as_json(run, account(run)))
+
+
+def test_hours_burnt_stand_beside_each_verdict(sixteen):
+    run, _ = sixteen
+    burnt = [
+        Finding(
+            "burnt_time", Verdict(node.name, "node", Status.PASS, "72 h burnt", f"{hours} h burnt")
+        )
+        for hours, node in enumerate(run.nodes, 60)
+    ]
+    known = replace(run, findings=(*run.findings, *burnt))
+    given = synthetic.verdicts(known)
+    told = json.loads(as_json(known, account(known), given))["verdicts"]
+    assert [one["burnt_h"] for one in told] == [float(60 + at) for at in range(len(run.nodes))]
+    assert "burnt 61 of" in words_of(page(known, skus=SKUS, standings=given))
+
+
+def test_stages_and_faults_stand_in_the_plot_and_cannot_act(sixteen):
+    run, _ = sixteen
+    moments = {"n02": (Moment(0, "soak", "stage", "soak"),
+                       Moment(180_000, "kernel", "fault", synthetic.HOSTILE))}  # fmt: skip
+    text = page(run, skus=SKUS, standings=synthetic.verdicts(run),
+                series=synthetic.soak(run, every_s=3600), moments=moments)  # fmt: skip
+    assert text.count('class="fault"') == 3
+    assert "50 h: kernel:" in words_of(text)
+    assert not [tag for tag, _ in tags(text) if tag in {"script", "img"}]
 
 
 def test_the_paper_names_the_record_it_stands_for(sixteen):

@@ -63,6 +63,13 @@ BUILT_IN = {
     "reachable": "Did the node answer?",
     "observed": "Could every probe that applies see?",
     "busy": "Was a planned load kept off this node, and why?",
+    "burnt_time": "Was it loaded, and sampled, for as long as the playbook asks?",
+    "samples": "Were the samples taken that were due under load?",
+    "unexpected_reboot": "Did it stay up under load?",
+    "clock_stepped": "Was its wall clock set under load?",
+    "journal": "Is every record of its journal whole?",
+    "soak_steps": "Did the steps of the soak come to their end?",
+    "traces": "Is nothing of the campaign left on it?",
 }
 
 
