@@ -254,7 +254,7 @@ def sampled_enough(case: Case, known: sampled.Known) -> Iterator[Finding]:
     cards = [fact for one in known.before for fact in one.facts
              if isinstance(fact, Accelerator) and fact.vendor == "nvidia"]  # fmt: skip
     seen = {"node": burning.got}
-    if cards:
+    if cards and (watched.blind or not watched.answered):
         seen["accelerators"] = burning.got - watched.blind if watched.answered else 0
     for part, got in seen.items() if due >= 1 else ():
         expected, actual = f"≥ {share:.0%} of {due:.0f} samples", f"{got} samples"

@@ -12,7 +12,7 @@ import pytest
 from scripted import NOON
 from test_watched import BEFORE, SYMBOLS, XID
 
-from clusterctl.acceptance import GRAVEST_FIRST, decide, shipped_rules
+from clusterctl.acceptance import GRAVEST_FIRST, Outcome, decide, shipped_rules
 from clusterctl.campaign import Case, apply
 from clusterctl.campaign_verdict import Told, results, verdict
 from clusterctl.course import learn
@@ -141,7 +141,22 @@ def journal(seed: int, fault: str, *, interruptions: int, how: tuple[str, ...]) 
     return node.lines
 
 
-def judged(lines: list[bytes], rng: Random) -> str:
+def seen_by_half(silence: str) -> list[bytes]:
+    """Nobody samples for a while, or NVML is mute."""
+    node = Writer(Random(1))
+    node.start()
+    for second in range(3 * BURNT_S):
+        if second == BURNT_S + 2 and silence == "stopped":
+            node.at_s += BURNT_S
+        elif second == BURNT_S and silence == "nvml":
+            node.tell("sample", d=[0, "timeout"], news=1)
+        elif second == 2 * BURNT_S and silence == "nvml":
+            node.tell("sample", d=[0, "ok"], news=1)
+        node.second()
+    return node.lines
+
+
+def outcome(lines: list[bytes], rng: Random) -> Outcome:
     """As a controller hears it: in pieces of any length."""
     case = Case(NODE)
     for decision in ({"do": "gate"}, {"do": "start", "base": 0}, {"do": "soak", "id": "soak1"}):
@@ -151,8 +166,12 @@ def judged(lines: list[bytes], rng: Random) -> str:
     apply(case, {"at": NOON.isoformat(), "node": "n1", "do": "end", "why": "burnt"})
     case.phase = "done"
     told = Told(case, READ, (*READ, *results(case, BOOK, NOON)))
-    (outcome,) = decide(verdict(OPENING, [told], (), NOON), shipped_rules())
-    return str(outcome.decision)
+    (found,) = decide(verdict(OPENING, [told], (), NOON), shipped_rules())
+    return found
+
+
+def judged(lines: list[bytes], rng: Random) -> str:
+    return str(outcome(lines, rng).decision)
 
 
 def pieces(lines: list[bytes], rng: Random) -> Iterator[bytes]:
@@ -209,3 +228,22 @@ def test_a_journal_with_a_damaged_or_missing_record_is_never_accepted(fault):
         flipped = lines[at].replace(b'"m":', b'"n":')
         for damaged in ([*lines[:at], flipped, *lines[at + 1 :]], [*lines[:at], *lines[at + 1 :]]):
             assert judged(damaged, rng) != "ACCEPT", (seed, at)
+
+
+@pytest.mark.parametrize(
+    ("silence", "decision", "part", "actual"),
+    [
+        ("", "ACCEPT", "", ""),
+        ("stopped", "INCOMPLETE", "node", "180 samples"),
+        ("nvml", "INCOMPLETE", "accelerators", "119 samples"),
+    ],
+)
+def test_a_node_that_nobody_looked_at_for_a_while_is_incomplete_with_numbers(
+    silence, decision, part, actual
+):
+    found = outcome(seen_by_half(silence), Random(1))
+    told = [(one.verdict.part, one.verdict.actual) for one in found.evidence]
+    assert (str(found.decision), told) == (decision, [(part, actual)] if part else [])
+    assert found.rule == ("too-few-samples" if part else "accepted")
+    for one in found.evidence:
+        assert one.verdict.expected.startswith("≥ 90% of ")
