@@ -156,7 +156,7 @@ def ascend_dmi(seconds, precision, most_s):
     for worker in workers:
         worker.join()
     for device in devices:
-        for words, result in results[device]:
+        for words, result in results.get(device, ()):
             if told("ascend-dmi", result, words, ASCEND_ROUND_S):
                 lines("ascend-dmi", result[2])
     words = ("--dg", "-i", "aicore", "-s", "-q")
