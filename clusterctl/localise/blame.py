@@ -43,6 +43,7 @@ PRIOR = {
     DOWNS: 2.9e-5,
 }
 HIDDEN_GROUP = 1e-3  # where no path is known a group stands for all its links
+CROWDED = 30.0  # nats by which that falls as all flows come to be held up
 OTHER_WAY = 0.05  # that a cable bad one way is bad the other way too
 # That something passing holds up all that crosses a component in one round.
 EPISODE = {
@@ -137,7 +138,9 @@ def model_of(
     log_prior = np.log(np.array([PRIOR[kind] for kind in range(9)]))[paths.kind]
     if hidden.any():
         group = paths.kind >= UPS
-        log_prior[group] = np.log(HIDDEN_GROUP)
+        # Where many flows are slow anyway, they meet on links: then a group's share says little.
+        crowd = max(float(np.median(judged.noise.tail[hidden])) - 0.1, 0.0)
+        log_prior[group] = np.log(HIDDEN_GROUP) - CROWDED * crowd
     for name, odds in priors.items():
         if (found := component_named(paths, name)) is not None and odds > 0:
             # Bounded: counters help a slow path to be believed, and convict nobody.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import lgamma, log, pi
 
@@ -13,6 +14,7 @@ FAILED_LOG = -3.0  # ln of the rate that stands for a test that ran and gave not
 FLATTEST = 1e-5  # density anywhere: no single row is proof
 TAIL_SCALE = 0.3  # of ln rate: small hold-ups are commoner than large ones
 SPREAD_OF_FAULT = 0.12  # a part at 50 % does not slow each flow by the same hair
+TAIL_BEFORE = 0.01  # share of tests held up by passing trouble, before looking
 HABIT_CELL = 0.05  # of ln rate
 HABIT_CELLS = int(-FAILED_LOG / HABIT_CELL) + 20
 FREEDOMS = (3.0, 6.0, 30.0)  # of Student's t: heavy, middling, nearly Gaussian tails
@@ -23,8 +25,8 @@ NORMAL_QUARTILE = 0.6745
 class Noise:
     """Of each row: the scale of ln rate, and the share of rows held up by passing trouble.
 
-    `habit` is the density that such trouble has at the row's own residual where it was learned from
-    its like (hashed flows that meet on a link halve each other), nan where it is assumed.
+    `habit` is the density of such trouble at the row's own residual where it was learned from its
+    like (hashed flows that meet on a link halve each other), nan where it is assumed.
     """
 
     sigma: Floats
@@ -53,19 +55,31 @@ def density(
     held = np.where(
         residual < sigma, 0.8 * np.exp(below / TAIL_SCALE) / TAIL_SCALE + 0.2 / -FAILED_LOG, 0.0
     )
+    low = tail * held
     if habit is not None:
-        held = np.where(np.isfinite(habit), habit, held)
-    found: Floats = np.log((1 - tail) * core + tail * held + FLATTEST)
+        low = np.where(np.isfinite(habit), habit + TAIL_BEFORE * held, low)
+    found: Floats = np.log((1 - tail) * core + low + FLATTEST)
     return found
 
 
-def habit_of(residual: Floats, sigma: Floats) -> Floats:
-    """The density of what lies well below the level, at each residual: smoothed counts."""
+def habit_of(residual: Floats, sigma: Floats, groups: Sequence[NDArray[np.int32]]) -> Floats:
+    """What share of rows, by unit of ln rate, lies at each residual well below the level.
+
+    Of every cell the tenth of `groups` (codes by row, such as the leaf they leave) that has most is
+    left out, so that the one bad uplink does not count as habit.
+    """
     cells = np.clip(((residual - FAILED_LOG) / HABIT_CELL).astype(np.int64), 0, HABIT_CELLS - 1)
     low = residual < -3 * sigma
-    counts = np.bincount(cells[low], minlength=HABIT_CELLS).astype(np.float64)
-    smooth = np.convolve(counts, (0.25, 0.5, 0.25), mode="same") + 0.5 / HABIT_CELLS
-    found: Floats = (smooth / smooth.sum() / HABIT_CELL)[cells]
+    least = np.full(HABIT_CELLS, np.inf)
+    for codes in groups:
+        number = np.unique(codes, return_inverse=True)[1].ravel()
+        count = int(number.max()) + 1
+        flat = np.bincount(number[low] * HABIT_CELLS + cells[low], minlength=count * HABIT_CELLS)
+        table = np.sort(flat.reshape(count, HABIT_CELLS), axis=0)
+        kept = count - (-(-count // 10) if count >= 4 else 0)
+        least = np.minimum(least, table[:kept].sum(axis=0) * (count / kept))
+    smooth = np.convolve(least, (0.25, 0.5, 0.25), mode="same")
+    found: Floats = (smooth / len(residual) / HABIT_CELL)[cells]
     return found
 
 

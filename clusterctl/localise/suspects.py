@@ -24,6 +24,7 @@ Ints = NDArray[np.int64]
 
 NAMED = 0.9  # posterior, of the component and those that traffic cannot tell from it
 LEAST = 0.98  # a part that surely stays under this is worth a name; equal parts differ by less
+LEVEL_BELOW = 3.0  # spreads by which the slowest of a healthy path's parts lies low, simulated
 SURE = 1.28  # sigmas: nine in ten
 MENTIONED = 0.05
 ASKED = 0.005  # posterior from which a test is worth its time
@@ -207,7 +208,9 @@ def suspect(model: Model, rows: Measured, one: Weighed) -> Suspect:
     rate, low, high = 0.0, 0.0, float(np.exp(FAILED_LOG))
     if one.measured is not None:
         middle, wide = one.measured
-        middle -= model.judged.spread  # the level is that of the slowest part of healthy paths
+        middle -= (
+            LEVEL_BELOW * model.judged.spread
+        )  # the level is that of the slowest part of healthy paths
         rate, low, high = (float(np.exp(min(middle + by * wide, 0.0))) for by in (0, -1.96, 1.96))
     name = model.paths.name(component)
     rivals = tuple(Rival(model.paths.name(at), round(p, 4)) for at, p in one.rivals if p >= ASKED)
@@ -246,7 +249,7 @@ def estimate(
     own = float(np.median(np.abs(residual - middle))) / 0.6745 if len(residual) > 3 else 0.0
     sigma = max(float(np.median(model.judged.noise.sigma[at])), own)
     # Parts differ a little in health, too, and the level is that of their slowest.
-    level = max(0.003, sigma / 3, model.judged.spread)
+    level = max(0.003, sigma / 3, 2 * model.judged.spread)
     return middle, float(np.sqrt(1.57 * sigma**2 / len(residual) + level**2))
 
 
@@ -288,6 +291,7 @@ def doubtful(
     model: Model, rows: Measured, findings: Sequence[Weighed], open_ones: Mapping[int, float]
 ) -> list[Inconclusive]:
     """Not sure enough to be named; what would make it sure is among the tests to confirm."""
+    slight = {one.fault.component for one in findings if one.together >= NAMED}
     found = {one.fault.component: one.posterior for one in findings if not one.named} | {
         at: p for at, p in open_ones.items() if p >= MENTIONED
     }
@@ -301,6 +305,8 @@ def doubtful(
             f"round{'' if rounds == 1 else 's'}: not enough to tell a fault from passing trouble "
             "or from its neighbours"
         )
+        if at in slight:
+            why = "it lags for good, but by no more than parts of equal health differ"
         said.append(Inconclusive(model.paths.name(at), why, round(p, 4)))
     return said
 

@@ -16,6 +16,7 @@ from clusterctl.localise.columns import FAILED, Measured
 from clusterctl.localise.located import Floor, Population
 from clusterctl.localise.noise import (
     FAILED_LOG,
+    TAIL_BEFORE,
     Noise,
     freedom_of,
     habit_of,
@@ -32,7 +33,6 @@ TIERS = ("intra", "cross")
 FINEST = 0.001  # of ln rate: no test repeats better than that
 FEW = 12  # rows below which a group's own level is not trusted
 ENOUGH_NODES = 6  # below that a slow NIC and a slow rail look alike: the NIC is named
-TAIL_BEFORE = 0.01  # share of tests held up by passing trouble, before looking
 TAIL_UNKNOWN = 0.6  # ... in a group too small to say what its level is
 TAIL_WEIGHT = 200.0  # rows that this guess is worth
 SPREAD_BEFORE = 0.003  # of ln rate: what parts differ by, before looking
@@ -76,7 +76,7 @@ def judge(rows: Measured, paths: Paths, floors: Sequence[Floor]) -> Judged:
     tail = tails(residual, sigma, stratum, np.zeros(len(x), dtype=bool))
     healthy = residual[~failed] / sigma[~failed]
     hidden = paths.cross & (rows.via < 0)
-    habit = habits(residual, sigma, stratum, hidden)
+    habit = habits(residual, sigma, stratum, paths, hidden)
     noise = Noise(sigma, tail, freedom_of(healthy), habit)
     return Judged(
         residual,
@@ -291,12 +291,14 @@ def tails(residual: Floats, sigma: Floats, stratum: Ints, explained: NDArray[np.
     return np.clip(tail, 0.002, TAIL_UNKNOWN)
 
 
-def habits(residual: Floats, sigma: Floats, stratum: Ints, hidden: NDArray[np.bool_]) -> Floats:
+def habits(
+    residual: Floats, sigma: Floats, stratum: Ints, paths: Paths, hidden: NDArray[np.bool_]
+) -> Floats:
     """What slow rows look like where paths are not known and flows may meet; nan elsewhere."""
     found = np.full(len(residual), np.nan)
     for _, at in groups(np.where(hidden, stratum, -1), residual):
         if hidden[at[0]] and len(at) >= 4 * FEW:
-            found[at] = habit_of(residual[at], sigma[at])
+            found[at] = habit_of(residual[at], sigma[at], list(paths.crossed[9:11, at]))
     return found
 
 
