@@ -71,19 +71,30 @@ def walk(
     failed: list[Observation] = []
     walkers: list[str] = []
     covered: set[tuple[str, str]] = set()
+    known: set[tuple[str, int]] = set()
+    unable: set[str] = set()
     failures = subnets = 0
     for door in doors(chosen or nodes, seen, any_node=bool(chosen)):
         if (door.guid, door.port) in covered or (door.guid == "" and walkers):
             continue
+        if door.node.name in unable:  # its other ports would have the same tools and rights
+            continue
         if failures == MOST_FAILURES or subnets == MOST_SUBNETS:
             break
         asked = [(door.node, [through(probe, door) for probe in probes])]
-        found = look(f"subnet-{len(walkers) + failures}", asked, book, book.pace.node_s * 3, world)
+        found = look(
+            f"subnet-{len(unable) + len(walkers)}", asked, book, book.pace.node_s * 3, world
+        )
         links = [fact for one in found for fact in one.facts if isinstance(fact, FabricLink)]
         if not links:
             failures += 1
+            unable.add(door.node.name)
             failed += found
             continue
+        places = {(link.near_guid, link.near_port) for link in links}
+        if places <= known:  # a subnet walked already, whose ports we cannot tell: enough of it
+            break
+        known |= places
         failures, subnets = 0, subnets + 1
         walkers.append(door.node.name)
         covered |= {(link.near_device, str(link.near_port)) for link in links}

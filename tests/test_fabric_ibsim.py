@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ibfabric import NODES, PLAN, RAILS, Fabric, Faults, adapter, cabled, missing
+from ibfabric import NODES, PLAN, RAILS, TOOLS, Fabric, Faults, adapter, cabled, missing
 
 from clusterctl.localise.topology import parse
 
@@ -107,6 +107,27 @@ def test_every_planted_fault_and_nothing_else_is_named_through_a_node(faulty):
     )  # fmt: skip
     assert told(done) == NAMED | SIMULATED, done.stderr
     assert done.returncode == 1
+    assert "walked from n02" in json.loads(done.stdout)["origin"]
+
+
+@pytest.mark.lab
+def test_over_ssh_the_first_node_that_can_walk_does(lab, tmp_path):
+    """n01 has the tools and no way into the subnet; n02 is asked instead, and no fault is lost."""
+    inside = ("nsenter", "-t", str(lab.pid("n02")), "-n")
+    (tmp_path / "plan.yml").write_text(PLAN)
+    with Fabric(tmp_path, PLANTED, inside) as played:
+        places = {tool: f"/usr/local/sbin/{tool}" for tool in TOOLS[2:]}
+        for tool, place in places.items():
+            lab.do("n02", "/bin/sh", "-c", f"cat >{place}; chmod 755 {place}",
+                   stdin=played.wrapper(tool))  # fmt: skip
+        try:
+            done = run(
+                tmp_path, "-i", str(lab.inventory), "-F", str(lab.ssh_config), "--plan", "plan.yml",
+                "--format", "json", "--runs-dir", "runs",
+            )  # fmt: skip
+        finally:
+            lab.do("n02", "rm", *places.values())
+    assert told(done) == NAMED | SIMULATED, done.stderr
     assert "walked from n02" in json.loads(done.stdout)["origin"]
 
 

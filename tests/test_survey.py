@@ -75,7 +75,8 @@ def test_the_first_node_with_a_port_that_is_up_walks_and_nobody_else():
 
 def test_where_one_cannot_the_next_does_and_that_is_no_gap():
     cluster = Cluster(n1=False, n2=True)
-    seen = [ports("n1", "mlx5_0"), ports("n2", "mlx5_0")]
+    every = tuple(f"mlx5_{number}" for number in range(8))  # n1's others are not tried one by one
+    seen = [ports("n1", *every), ports("n2", "mlx5_0")]
     found, walkers = walk(cluster.nodes, seen, BOOK, cluster.world())
     assert cluster.asked == ["n1", "n2"]
     assert walkers == ["n2"]
@@ -98,6 +99,13 @@ def test_a_port_that_the_first_walk_did_not_see_is_another_subnet():
     _, walkers = walk(cluster.nodes, seen, BOOK, cluster.world())
     assert cluster.asked == ["n1", "n1"]
     assert walkers == ["n1"]
+
+
+def test_a_walk_that_shows_nothing_new_is_the_last():
+    cluster = Cluster(n1=True)
+    seen = [ports("n1", "mlx5_0", "mlx5_5", "mlx5_6", "mlx5_7")]  # the text has the first
+    walk(cluster.nodes, seen, BOOK, cluster.world())
+    assert cluster.asked == ["n1", "n1"]
 
 
 def test_ethernet_is_not_walked_but_a_node_that_is_named_is_tried():

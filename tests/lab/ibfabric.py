@@ -113,8 +113,12 @@ def identity(box: str) -> str:
 class Fabric:
     """Runs until left; `environment` makes the tools see it."""
 
-    def __init__(self, folder: Path, faults: Faults | None = None) -> None:
+    def __init__(
+        self, folder: Path, faults: Faults | None = None, inside: tuple[str, ...] = ()
+    ) -> None:
+        """`inside`: what puts a command into the network that ibsim is to be reached from."""
         self.folder = folder
+        self.inside = inside
         self.faults = faults or Faults()
         self.closing = ExitStack()
         self.environment = {
@@ -149,8 +153,8 @@ class Fabric:
     def start(self, *command: str, stdin: int = subprocess.DEVNULL) -> None:
         log = self.closing.enter_context((self.folder / f"{command[0]}.out").open("w"))
         process = subprocess.Popen(
-            command, stdin=stdin, stdout=log, stderr=log, env=self.environment, cwd=self.folder,
-            text=True,
+            [*self.inside, *command], stdin=stdin, stdout=log, stderr=log, text=True,
+            env=self.environment, cwd=self.folder,
         )  # fmt: skip
         self.closing.callback(process.wait)
         self.closing.callback(process.kill)
@@ -163,7 +167,12 @@ class Fabric:
 
     def ask(self, *command: str) -> str:
         return subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False, timeout=30
+            [*self.inside, *command],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
         ).stdout
 
     def await_active(self) -> None:
@@ -189,13 +198,17 @@ class Fabric:
             time.sleep(0.05)
         raise TimeoutError(f"{what} was not ready in {READY_S:g} s; see {self.folder}")
 
-    def wrappers(self, folder: Path) -> None:
-        """The tools in a folder for PATH, as a node would have them."""
-        folder.mkdir(exist_ok=True)
+    def wrapper(self, tool: str) -> str:
+        """The tool as a script that a node would have; ibsim's adapter has a name of its own."""
         names = ("LD_PRELOAD", "IBSIM_SOCKNAME", "SIM_HOST")
         given = " ".join(f"{name}={self.environment[name]}" for name in names)
+        real = shutil.which(tool, path=self.environment["PATH"])
+        words = 'set -- "$@" "$word"; done'
+        renamed = 'for word; do shift; case "$word" in mlx5_*) word=ibsim0; esac; '
+        return f'#!/bin/sh\n{renamed}{words}\nexec env {given} {real} "$@"\n'
+
+    def wrappers(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         for tool in TOOLS[2:]:
-            real = shutil.which(tool, path=self.environment["PATH"])
-            wrapper = folder / tool
-            wrapper.write_text(f'#!/bin/sh\nexec env {given} {real} "$@"\n')
-            wrapper.chmod(0o755)
+            (folder / tool).write_text(self.wrapper(tool))
+            (folder / tool).chmod(0o755)
