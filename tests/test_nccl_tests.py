@@ -216,6 +216,6 @@ def test_the_table_reads_like_theirs(capsys):
     assert "all_reduce among n001: 2 ranks, nccl-tests, NCCL 2.23.4, NVLS" in said
     row = next(line for line in said.splitlines() if "4194304" in line)
     assert [word for word in row.split() if word[0].isdigit()] == [
-        *("4194304", "200", "20.970", "20.970", "0"), *("210", "19.970", "19.970", "0"),
+        *("4194304", "200.0", "20.970", "20.970", "0"), *("210.0", "19.970", "19.970", "0"),
     ]  # fmt: skip
     assert collective_tables([]) == []

@@ -134,6 +134,79 @@ def test_an_engine_that_is_absent_is_missing_with_the_reason(family):
     assert statuses(seen) == {"unknown"}
 
 
+PERFTEST = """#!{python}
+import socket, sys
+words = sys.argv[1:]
+if "--help" in words:
+    sys.exit()
+port = int(words[words.index("-p") + 1])
+assert "mlx5_7" in words and "--use_cuda" not in " ".join(words)
+if words[-1] != "127.0.0.1":
+    with socket.create_server(("", port)) as server:
+        server.accept()[0].recv(1)
+    sys.exit()
+socket.create_connection(("127.0.0.1", port), 5).close()
+print({says!r})
+sys.exit({code})
+"""
+RATES = (
+    " #bytes  #iterations  BW peak[Gb/sec]  BW average[Gb/sec]  MsgRate[Mpps]\n"
+    " 8388608  11000  391.20  388.50  0.005789\n"
+)
+TIMES = (
+    " #bytes #iterations t_min[usec] t_max[usec] t_typical[usec] t_avg[usec] t_stdev[usec] "
+    "99% percentile[usec] 99.9% percentile[usec]\n"
+    " 64  10000  1.51  9.80  1.60  1.62  0.05  1.90  4.40\n"
+)
+
+
+@pytest.fixture
+def rdma(tmp_path, monkeypatch):
+    """One active RDMA port on the interface `lo`, and stand-ins of perftest's programs."""
+    port = tmp_path / "class" / "infiniband" / "mlx5_7" / "ports" / "1"
+    port.mkdir(parents=True)
+    (port / "state").write_text("4: ACTIVE\n")
+    (port.parents[1] / "device" / "net" / "lo").mkdir(parents=True)
+    stubs = tmp_path / "bin"
+    stubs.mkdir()
+    monkeypatch.setenv("PATH", f"{stubs}:{os.environ['PATH']}")
+
+    def make(name: str, says: str, code: int = 0) -> dict[str, str]:
+        (stubs / name).write_text(PERFTEST.format(python=NEW, says=says, code=code))
+        (stubs / name).chmod(0o755)
+        return {"/sys/class": str(tmp_path / "class")}
+
+    return make
+
+
+def test_perftests_sender_reports_and_auto_prefers_it(rdma, family):
+    swap = rdma("ib_write_bw", RATES)
+    listener, caller = both(stage("pair_bandwidth", seconds=4.0), swap=swap)
+    assert (fact_of(listener).part, fact_of(caller).part) == ("a>b", "b>a")
+    for fact in (fact_of(listener), fact_of(caller)):
+        assert fact.engine == "perftest ib_write_bw, 4 QPs"
+        assert fact.samples_gbit_s == (388.5, 388.5)
+        assert fact.size_bytes == 8 << 20
+
+
+def test_perftests_latency_is_read_with_its_percentile(rdma, family):
+    swap = rdma("ib_write_lat", TIMES)
+    listener, caller = both(stage("pair_latency"), swap=swap)
+    assert listener.facts + listener.troubles == ()
+    fact = fact_of(caller)
+    assert (fact.engine, fact.median_us, fact.p99_us) == ("perftest ib_write_lat", 1.60, 1.90)
+    assert (fact.min_us, fact.max_us, fact.mean_us, fact.count) == (1.51, 9.80, 1.62, 10000)
+
+
+def test_a_perftest_that_fails_is_a_trouble_of_that_direction_and_no_rate(rdma, family):
+    swap = rdma("ib_write_bw", "Completion with error at client\n Failed status 12: wr_id 7", 1)
+    for seen, part in zip(
+        both(stage("pair_bandwidth", seconds=2.0), swap=swap), ("a>b", "b>a"), strict=True
+    ):
+        assert not seen.facts
+        assert [(one.kind, one.part) for one in seen.troubles] == [(Kind.EXIT, part)]
+
+
 def test_latency_is_half_a_round_trip(family):
     listener, caller = both(stage("pair_latency", seconds=0.5))
     assert listener.facts + listener.troubles == ()

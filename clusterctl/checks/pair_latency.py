@@ -14,7 +14,6 @@ from clusterctl.model import (
     Latency,
     Limit,
     Severity,
-    Status,
     Verdict,
 )
 from clusterctl.peers import Crowd, crowd, excess
@@ -47,8 +46,8 @@ def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
             yield verdict
             for end in verdict.part.split(">"):
                 node = end.partition("/")[0]
-                # One end measured it; one pair alone cannot clear the other end.
-                if node != verdict.node and node in nodes and verdict.status is Status.FAIL:
+                # One end measured it for both; one pair alone cannot clear the other end.
+                if node != verdict.node and node in nodes:
                     yield replace(verdict, node=node)
 
 

@@ -113,10 +113,10 @@ def rdma_ports(root="/sys/class/infiniband"):
             yield device, port, "ACTIVE" in read(folder + "/state"), name
 
 
-def rdma_of(wanted, address):
+def rdma_of(wanted, address, root="/sys/class/infiniband"):
     """(device, port) to go through: the wanted `mlx5_3` or `mlx5_3/1`, else the address's own."""
     name = interface_of(address)
-    for device, port, active, its in rdma_ports():
+    for device, port, active, its in rdma_ports(root):
         if active and (wanted in (device, device + "/" + port) if wanted else name and its == name):
             return device, port
     return None

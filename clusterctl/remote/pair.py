@@ -4,7 +4,7 @@ Arguments: listen|call, the listener's address, ports, secret, seconds, streams,
 partner's as parts spell them, seconds to find each other, seconds without a byte, engine (auto,
 perftest, iperf3, built-in), way (forward: the caller sends; backward, apart: one after the other,
 both: at once; latency), my own address or nothing, first port of the caller's or 0, my RDMA device
-or nothing, memory (host, cuda, auto), bytes of a latency test's message.
+or nothing, memory (host, cuda, auto), bytes of a latency test's message, the folder /sys/class.
 With TCP each side reports what it received; perftest's client, which sends, reports its rate.
 """
 
@@ -50,7 +50,7 @@ class Side:
         self.engine, self.way, self.bind = words[10:13]
         self.from_port = int(words[13])
         self.device, self.memory = words[14:16]
-        self.size = int(words[16])
+        self.size, self.classes = int(words[16]), words[17]
         self.numa = None
         self.server = serve(self.ports, self.bind) if self.role == "listen" else None
 
@@ -130,7 +130,8 @@ def main(words):
     if side.engine != "built-in":
         (control,) = side.connect([CONTROL])
         control.settimeout(side.stall_s + 2 * side.seconds)
-        talk = control.makefile("rw", encoding="utf-8", newline="\n")
+        # One file for both ways forgets, when it writes, what it has read ahead.
+        talk = [control.makefile(way, encoding="utf-8", newline="\n") for way in "rw"]
         side.engine = pair_tools.agree(side, talk, control)
         if side.engine is None:
             return

@@ -46,15 +46,16 @@ def offers(side, address):
     """What this side could do, and why not the rest: data for the partner."""
     offer = {"engines": ["built-in"], "why": {}, "cuda": False}
     tool = LATENCY if side.way == "latency" else WRITE
-    port = rdma_of(side.device, address)
+    port = rdma_of(side.device, address, side.classes + "/infiniband")
     if not port:
-        offer["why"]["perftest"] = "no active RDMA port " + (side.device or "at " + address)
+        where = side.device or "of %s (label rail_devices names one)" % address
+        offer["why"]["perftest"] = "no active RDMA port " + where
     elif not shutil.which(tool):
         offer["why"]["perftest"] = tool + " is not installed"
     else:
         offer["engines"].append("perftest")
         offer["rdma"] = port
-        gpu = nearest_gpu(os.path.realpath("/sys/class/infiniband/%s/device" % port[0]))
+        gpu = nearest_gpu(os.path.realpath("%s/infiniband/%s/device" % (side.classes, port[0])))
         if gpu is not None and side.memory != "host" and "--use_cuda" in said_by([tool, "--help"]):
             offer["cuda"] = True
             offer["gpu"] = gpu
@@ -89,12 +90,14 @@ def agree(side, talk, control):
 
 
 def say(talk, message):
-    talk.write(json.dumps(message) + "\n")
-    talk.flush()
+    _, mouth = talk
+    mouth.write(json.dumps(message) + "\n")
+    mouth.flush()
 
 
 def hear(talk):
-    line = talk.readline(LONGEST)
+    ears, _ = talk
+    line = ears.readline(LONGEST)
     if not line.endswith("\n"):
         raise OSError("the partner broke off while we agreed on what to do")
     try:
@@ -135,7 +138,7 @@ def stopped(run):
 def free_ports(count, bind):
     """Ports that are free now, above those where partners meet and below the ephemeral ones."""
     found = []
-    for port in PORTS:
+    for port in PORTS if count else ():
         with socket.socket(family_of(bind), socket.SOCK_STREAM) as one:
             try:
                 one.bind((bind, port))
@@ -143,7 +146,9 @@ def free_ports(count, bind):
                 continue
         found.append(port)
         if len(found) == count:
-            return found
+            break
+    if len(found) == count:
+        return found
     raise OSError("no port from %d to %d is free" % (PORTS[0], PORTS[-1]))
 
 

@@ -54,7 +54,12 @@ def in_order(rows: list[Collective]) -> Iterator[Collective]:
 
 
 def cells(row: Collective) -> Iterator[Text]:
-    yield cell("N/A" if row.time_us is None else f"{row.time_us:.4g}")
+    yield cell("N/A" if row.time_us is None else microseconds(row.time_us))
     yield cell(f"{row.algbw_gbyte_s:.3f}")
     yield cell(f"{row.busbw_gbyte_s:.3f}")
     yield cell("N/A" if row.wrong is None else str(row.wrong), "bold red" if row.wrong else "")
+
+
+def microseconds(value: float) -> str:
+    digits = 2 if value < 100 else 1 if value < 10000 else 0
+    return f"{value:.{digits}f}"

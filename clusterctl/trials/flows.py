@@ -25,6 +25,7 @@ TOOL_S = 60.0  # for a tool to begin and end beside its seconds, twice
 ENGINES = ("auto", "perftest", "iperf3", "built-in")
 WAYS = ("forward", "backward", "apart", "both", "latency")
 MEMORIES = ("host", "cuda", "auto")
+CLASSES = "/sys/class"
 SCRIPT, MODULES = (
     "pair",
     ("trial", "near_nic", "pair_tcp", "pair_tools", "ping", "iperf3", "perftest"),
@@ -58,6 +59,14 @@ def rail_addresses(node: Node) -> tuple[str, ...]:
     """
     words = node.labels.get("rail_addresses", "").replace(",", " ").split()
     return tuple(words) or (node.labels.get("data_address") or node.host,)
+
+
+def rail_devices(node: Node) -> tuple[str, ...]:
+    """The RDMA device of each rail: the label `rail_devices`, "mlx5_0 mlx5_1 …"; or one empty.
+
+    Needed only where rails have no address of their own: InfiniBand without IPoIB.
+    """
+    return tuple(node.labels.get("rail_devices", "").replace(",", " ").split()) or ("",)
 
 
 def meeting(words: str) -> tuple[str, tuple[int, ...]]:
@@ -104,6 +113,7 @@ def ask_flow(
         flow.listener_device if listener else flow.caller_device,
         memory,
         str(size_bytes),
+        CLASSES,
     )
     return Question(
         name,

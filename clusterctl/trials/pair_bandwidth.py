@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from clusterctl.model import Bandwidth, Group, Latency, Node, Params, Question, Round, Trial
-from clusterctl.trials.flows import ENGINES, MEMORIES, Flow, ask_flow, meeting, rail_addresses
+from clusterctl.trials.flows import (
+    ENGINES,
+    MEMORIES,
+    Flow,
+    ask_flow,
+    meeting,
+    rail_addresses,
+    rail_devices,
+)
 from clusterctl.trials.rows import parse
 
 DIRECTIONS = ("apart", "both")
@@ -38,7 +46,14 @@ def ask_latency(group: Group, index: int, seed: int, params: Params) -> Question
 def question(
     group: Group, index: int, seed: int, params: Params, *, way: str, size_bytes: int = 64
 ) -> Question:
-    flow = Flow(group[1].name, group[0].name, rail_addresses(group[0])[0])
+    listener, caller = group
+    flow = Flow(
+        caller.name,
+        listener.name,
+        rail_addresses(listener)[0],
+        caller_device=rail_devices(caller)[0],
+        listener_device=rail_devices(listener)[0],
+    )
     secret, ports = meeting(f"{seed} {group[0].name} {group[1].name}")
     return ask_flow(
         flow,
