@@ -67,8 +67,8 @@ def against(
             severity=Severity.OBSERVE,
             source=budget.source,
         )
-    gaps = [f"{names(unseen)} not seen"] if unseen else []
-    gaps += [f"{names(partly)} seen only in part ({said})"] if partly else []
+    gaps = [f"power not seen of {names(unseen)}"] if unseen else []
+    gaps += [f"only a part seen of {names(partly)} ({said})"] if partly else []
     if gaps:
         return unknown(
             evidence,
