@@ -246,18 +246,19 @@ def findings(located: Located, rows: Sequence[Row], topology: Topology) -> list[
     """Suspects fail, also those that belong to no node; what is not clear is unknown."""
     found = [*suspected(located), *doubted(located), *shared(located)]
     blamed = {one.verdict.node for one in found}
-    heard = {end for row in rows if row.status == OK for end in (row.src, row.dst)}
-    tried = {end for row in rows for end in (row.src, row.dst)}
+    heard: dict[int, list[float]] = {}
     whys: dict[int, str] = {}
     for row in rows:
-        if row.status != OK:
-            for end in (row.src, row.dst):
+        for end in (row.src, row.dst):
+            if row.gbit_s is not None:
+                heard.setdefault(end, []).append(row.gbit_s)
+            else:
                 whys.setdefault(end, row.why)
     for at, name in enumerate(topology.nodes):
         if at in heard and name not in blamed:
-            found.append(Finding(CHECK, cleared(name, at, rows)))
+            found.append(Finding(CHECK, cleared(name, heard[at])))
         elif at not in heard:
-            why = whys.get(at, "" if at in tried else "it had no partner in any round")
+            why = whys.get(at, "it had no partner in any round")
             found.append(Finding(CHECK, unmeasured(name, why)))
     return found
 
@@ -332,8 +333,7 @@ def shared(located: Located) -> Iterator[Finding]:
         )
 
 
-def cleared(name: str, at: int, rows: Sequence[Row]) -> Verdict:
-    rates = [row.gbit_s for row in rows if row.gbit_s is not None and at in (row.src, row.dst)]
+def cleared(name: str, rates: Sequence[float]) -> Verdict:
     return Verdict(
         name,
         "paths",

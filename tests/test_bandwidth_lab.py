@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import csv
+import importlib.util
+import io
+import signal
 import subprocess
 import sys
+import sysconfig
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from fabric import NIC_KBIT, Net
-from lab import missing
+from lab import Lab, missing
 
 from clusterctl import bandwidth_folder as folder
+from clusterctl import catalog
 from clusterctl.cli.rounds import Order, begun, lead
-from clusterctl.cli.world import Flags
+from clusterctl.cli.world import Flags, now, reach, targets
 from clusterctl.localise.located import Located
+from clusterctl.model import Collective, Playbook, Stage
+from clusterctl.run import World, load
 
 pytestmark = [
     pytest.mark.lab,
@@ -100,3 +112,84 @@ def test_where_all_are_slow_no_part_is_blamed_but_the_whole(fabric: Net, tmp_pat
     assert found.suspects == ()
     assert found.population
     assert found.population[0].gbit_s < HEALTHY_GBIT_S * 0.6
+
+
+def test_a_stopped_run_goes_on_and_a_node_that_is_off_is_missing(
+    fabric: Net, tmp_path: Path
+) -> None:
+    fabric.lab.ask_keeper(do="off", node="n16")
+    command = [sys.executable, "-m", "clusterctl", "bandwidth"]
+    there = ["--runs-dir", str(tmp_path), "-F", str(fabric.lab.ssh_config)]
+    knobs = ["--seconds", "0.4", "--streams", "1", "--engine", "built-in", "--seed", "7"]
+    order = ["-i", str(fabric.inventory()), "--rounds", "2", "--confirm", "0", *knobs]
+    try:
+        first = subprocess.Popen([*command, *order, *there], stderr=subprocess.PIPE, text=True)
+        while not (rounds := [path.read_text() for path in tmp_path.glob("*/measured.csv")]):
+            assert first.poll() is None
+            time.sleep(0.05)
+        first.send_signal(signal.SIGINT)
+        assert "--resume" in first.communicate()[1]
+        assert first.returncode == 130
+
+        resumed = [*command, "--resume", "2", *there, "--format", "csv"]
+        done = subprocess.run(resumed, capture_output=True, text=True, check=False)
+    finally:
+        fabric.lab.ask_keeper(do="fresh", node="n16")
+        fabric.lab.await_sshd(["n16"])
+
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    kept = list(csv.DictReader(io.StringIO(rounds[0])))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert {row["round"] for row in rows} == {"0", "1"}
+    assert [row["gbit_s"] for row in rows[: len(kept)]] == [row["gbit_s"] for row in kept]
+    for row in rows:
+        assert row["status"] == ("missing" if "n16" in {row["src"], row["dst"]} else "ok")
+    assert any("n16: it did not answer" in row["why"] for row in rows)
+
+
+PYTHON = "/usr/bin/python3"
+SAME = f"{sys.version_info.major}.{sys.version_info.minor}" in str(Path(PYTHON).resolve())
+TORCH = "/usr/local/bin/python-with-torch"
+
+
+def lend_torch(lab: Lab, node: str) -> None:
+    """The node has this machine's Python; give it the packages of the one that runs the tests."""
+    site = Path(sysconfig.get_path("platlib"))
+    lab.lend(node, site, "/opt/site-packages")
+    lab.write(node, TORCH, f'#!/bin/sh\nexec env PYTHONPATH=/opt/site-packages {PYTHON} "$@"\n')
+    lab.do(node, "chmod", "755", TORCH)
+
+
+@pytest.mark.parametrize("engine", ["built-in", "pytorch"])
+def test_an_all_reduce_crosses_the_fabric_at_the_rate_of_its_ports(
+    fabric: Net, tmp_path: Path, engine: str
+) -> None:
+    """Ring of n: each port carries 2(n-1)/n of the size, and busbw is what it carries a second."""
+    if engine == "pytorch" and (importlib.util.find_spec("torch") is None or not SAME):
+        pytest.skip("no PyTorch for the nodes' Python here: gloo is not tried")
+    trial = catalog.all_trials()["all_reduce"]
+    knobs = {"engine": engine, "sizes": ["256K"], "rail": 0, "seconds": 1.0, "ranks": 1}
+    more = {}
+    if engine == "pytorch":
+        for name in ("n01", "n05", "n09", "n13"):
+            lend_torch(fabric.lab, name)
+        more = {"device": "cpu", "python": TORCH}
+    stage = Stage(trial, {**trial.params, **knobs, **more})
+    book = Playbook("collective", stages=(stage,))
+    flags = Flags([fabric.inventory()], "n[01,05,09,13]", "", None, accept_new=False)
+    nodes = targets(flags)
+    flags = replace(flags, ssh_config=fabric.lab.ssh_config)
+
+    with ExitStack() as closing:
+        connect = reach(book.pace, flags, nice=0, closing=closing)
+        world = World(lambda _reading, node_s: connect(node_s), now, 7, "r")
+        seen = load(stage, nodes, book, world, Random(7))
+
+    facts = [fact for one in seen for fact in one.facts if isinstance(fact, Collective)]
+    assert facts, [one.troubles for one in seen]
+    assert all(fact.wrong == 0 for fact in facts)
+    assert all(fact.nodes == ("n01", "n05", "n09", "n13") for fact in facts)
+    for fact in facts:
+        assert fact.busbw_gbyte_s == pytest.approx(fact.algbw_gbyte_s * 1.5, rel=0.01)
+        # A port's rate in full at the most, and a burst; less where this machine is busy.
+        assert 0.05 < fact.busbw_gbyte_s * 8 / HEALTHY_GBIT_S < 1.1

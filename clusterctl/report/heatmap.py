@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -65,10 +66,9 @@ def shades(share: float) -> tuple[str, str, str]:
 def shares(rows: Sequence[Row], topology: Topology) -> Floats:
     """Of each test, by the median of its rail and of those within or between leaves; failed: -1."""
     rate = np.array([np.nan if row.gbit_s is None else row.gbit_s for row in rows])
-    leaf = topology.leaf
-    like = np.array(
-        [2 * row.rail + (leaf[row.src, row.rail] == leaf[row.dst, row.rail]) for row in rows]
-    )
+    ends = np.array([(row.src, row.dst, row.rail) for row in rows], dtype=np.int64).reshape(-1, 3)
+    src, dst, rail = ends.T
+    like = 2 * rail + (topology.leaf[src, rail] == topology.leaf[dst, rail])
     made = np.full(len(rows), np.nan)
     for one in np.unique(like):
         mine = (like == one) & np.isfinite(rate)
@@ -91,7 +91,7 @@ def groups(topology: Topology, most: int) -> tuple[list[int], list[str], str]:
     same = bool((topology.leaf == column[:, None]).all())
     if same and 1 < len(leaves) <= most:
         cells = np.searchsorted(leaves, column)
-        note = "a cell is a leaf, or two, and shows the slowest in it"
+        note = "a cell is a leaf and shows the slowest in it"
     else:
         size = -(-count // most)
         cells = np.empty(count, dtype=int)
@@ -124,7 +124,7 @@ def ports(rows: Sequence[Row], topology: Topology, most: int) -> Heat:
     rails = topology.leaf.shape[1]
     share = np.full((2 * rails, len(names)), np.nan)
     for (line, node), few in heard.items():
-        least(share, line, cells[node], float(np.median(few)))
+        least(share, line, cells[node], median(few))
     lines = tuple(f"rail {rail} {way}" for rail in range(rails) for way in ("sends", "receives"))
     return Heat("ports (down) of nodes (across), median test", lines, tuple(names), share, note)
 

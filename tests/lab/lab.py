@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import namespaces as ns
+
 HERE = Path(__file__).parent
 
 # Debian packages that the lab needs, and a program of each.  tests/run installs what is absent.
@@ -113,6 +115,26 @@ class Lab:
 
     def append(self, node: str, path: str, text: str) -> None:
         self.do(node, "/bin/sh", "-c", 'cat >>"$1"', "sh", path, stdin=text)
+
+    def lend(self, node: str, path: Path, target: str) -> None:
+        """Let the node see a folder of this machine, until it is started again."""
+        self.do(node, "mkdir", "-p", target)
+        tree, space = (
+            ns.picked_up(str(path)),
+            os.open(f"/proc/{self.pid(node)}/ns/mnt", os.O_RDONLY),
+        )
+        child = os.fork()
+        if child == 0:
+            try:
+                ns.setns(space, ns.NEWNS)
+                ns.put_down(tree, target)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        os.close(tree)
+        os.close(space)
+        if os.waitpid(child, 0)[1]:
+            raise LabError(f"{node}: cannot mount {path} at {target}")
 
     def processes(self, node: str) -> dict[int, str]:
         """Every process inside the node but its first: id by this machine's count -> command."""

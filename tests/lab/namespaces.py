@@ -23,6 +23,9 @@ MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
+SYS_OPEN_TREE, SYS_MOVE_MOUNT = 428, 429  # on every architecture
+AT_FDCWD = -100
+OPEN_TREE_CLONE, AT_RECURSIVE, MOVE_MOUNT_F_EMPTY_PATH = 1, 0x8000, 4
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -64,6 +67,22 @@ def pivot_root(new_root: str) -> None:
     checked(libc.syscall(ctypes.c_long(number), b".", b"."), "pivot_root")
     unmount(".")
     os.chdir("/")
+
+
+def picked_up(path: str) -> int:
+    """A descriptor of a copy of that mount, which may be put down in another name space."""
+    flags = OPEN_TREE_CLONE | AT_RECURSIVE
+    found: int = libc.syscall(ctypes.c_long(SYS_OPEN_TREE), AT_FDCWD, path.encode(), flags)
+    checked(min(found, 0), f"open_tree {path}")
+    return found
+
+
+def put_down(descriptor: int, target: str) -> None:
+    result = libc.syscall(
+        *(ctypes.c_long(SYS_MOVE_MOUNT), descriptor, b"", AT_FDCWD, target.encode()),
+        MOVE_MOUNT_F_EMPTY_PATH,
+    )
+    checked(result, f"move_mount to {target}")
 
 
 def set_hostname(name: str) -> None:
