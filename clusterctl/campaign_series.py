@@ -30,6 +30,7 @@ COUNTERS_AT_MOST = 8  # quantities of a node
 FAULTS_AT_MOST = 40  # marks of a node
 PLAIN = re.compile(rb"\[[-0-9.,eE+]*\]")
 MISFIT = (np.zeros(1, np.int64), np.full(1, -1.0), np.zeros(1))
+AS_ASKED = frozenset({"exit", "told", "drained"})  # how a step ends that nobody need look at
 UNSEEN = np.inf  # among the values: what stood there could not be read
 
 
@@ -104,7 +105,7 @@ class Sheet:
                 if stage != self.stage:
                     self.moments.append(Moment(one.at_s + self.offset_s, stage, "stage", stage))
                 self.stage = stage
-            case "end" if cells.get("why") != "exit" or cells.get("code"):
+            case "end" if cells.get("why") not in AS_ASKED or failed(cells.get("code")):
                 why = f"{cells.get('name')}: {cells.get('why')}, exit {cells.get('code')}"
                 self.fault(one.at_s, str(cells.get("name", "")), why)
             case "kernel":
@@ -272,3 +273,8 @@ def thinned(times: Floats, values: Floats) -> Floats:
     ends = np.append(edges[1:], order.size) - 1
     chosen = np.unique(np.concatenate((order[edges], order[ends])))
     return np.column_stack((times[chosen], values[chosen]))
+
+
+def failed(code: object) -> bool:
+    """A signal of ours, below zero, is no failure."""
+    return isinstance(code, int) and code > 0

@@ -44,6 +44,7 @@ POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
+LEAST_H = 0.1  # shorter campaigns are told of in seconds
 MOST_ROWS = 300  # of a table; what is left out is counted and said
 NAMES, CELL = 20_000, 600  # characters
 UNITS = {
@@ -117,8 +118,9 @@ def hours(burnt: Mapping[str, float], wanted_h: float, names: Iterable[str]) -> 
     own = [burnt[name] for name in names if name in burnt]
     if not own:
         return ""
-    most = f" to {spelt(max(own))}" if max(own) > min(own) else ""
-    return f"burnt {spelt(min(own))}{most} of {spelt(wanted_h)} h"
+    times, word = (3600.0, "s") if max(wanted_h, *own) < LEAST_H else (1.0, "h")
+    low, high, wanted = (spelt(one * times) for one in (min(own), max(own), wanted_h))
+    return f"burnt {low}{f' to {high}' if high != low else ''} of {wanted} {word}"
 
 
 def environment() -> Environment:
