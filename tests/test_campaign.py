@@ -12,7 +12,15 @@ import pytest
 from rich.cells import cell_len
 
 from clusterctl.campaign import Case, Decision, apply, decide, pair_up, stage_of
-from clusterctl.campaign_folder import append, cases, keep_decision, keep_journal, mend, prepare
+from clusterctl.campaign_folder import (
+    Known,
+    append,
+    cases,
+    keep_decision,
+    keep_journal,
+    mend,
+    prepare,
+)
 from clusterctl.course import Course, learn
 from clusterctl.journal import Burning, Record, Stretch, burnt_s, records, samples, steps
 from clusterctl.model import Node, Playbook, UserError
@@ -131,6 +139,25 @@ def test_samples_in_a_row_burn_what_they_burn_one_by_one():
             single.got, single.sampled_s, single.pending,
         )  # fmt: skip
         assert whole.due == pytest.approx(single.due)
+
+
+def test_a_campaign_read_on_is_the_campaign_read_anew(tmp_path):
+    prepare(tmp_path)
+    nodes, told = [Node("n1"), Node("n2")], story()
+    watched = Known(tmp_path, nodes)
+    head = {"at": "2026-01-01T00:00:00", "node": "n1"}
+    assert not watched.read()["n1"].course.size
+    keep_decision(tmp_path, {**head, "do": "gate"})
+    keep_decision(tmp_path, {**head, "do": "start", "base": 0})
+    keep_journal(tmp_path, "n1", b"".join(told[:9]))
+    watched.read()
+    keep_journal(tmp_path, "n1", b"".join(told[9:]))
+    keep_decision(tmp_path, {**head, "do": "start", "base": sum(map(len, told))})
+    keep_journal(tmp_path, "n1", b"".join(told))  # another journal follows, counted from 0
+    case = watched.read()["n1"]
+    assert case.course == cases(tmp_path, nodes)["n1"].course
+    assert case.course.corrupt == 0
+    assert case.course.burnt_s == pytest.approx(10.0)
 
 
 def test_a_reboot_costs_the_step_that_ran_and_ends_the_soak():
