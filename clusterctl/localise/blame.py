@@ -60,6 +60,8 @@ EPISODE = {
 ALWAYS, FLAPPING, ONE_LINK = range(3)
 WEIGHT = np.log([0.85, 0.1, 0.05])
 GROUP_WEIGHT = np.log([0.4, 0.1, 0.5])
+ROOM = 0.05  # ln rate; less is the difference between near and far
+ENDPOINTS = (HOST, TX, RX, LEAF)
 WORTH_A_LOOK = 3.5  # nats on the screen, before the prior
 MOST_CANDIDATES = 4000
 ROWS_AT_ONCE = 60_000
@@ -120,6 +122,9 @@ class Model:
     grid: Floats  # slowdowns that are tried
     log_prior: Floats
     healthy: State
+    room: (
+        Floats  # ln of a row's healthy rate against the best of its rail: what endpoints have over
+    )
     named: Mapping[str, float] = field(default_factory=dict)
 
     def rows_of(self, component: int) -> Ints:
@@ -140,7 +145,8 @@ def model_of(
         group = paths.kind >= UPS
         # Where many flows are slow anyway, they meet on links: then a group's share says little.
         crowd = max(float(np.median(judged.noise.tail[hidden])) - 0.1, 0.0)
-        log_prior[group] = np.log(HIDDEN_GROUP) - CROWDED * crowd
+        log_prior[group] = np.log(HIDDEN_GROUP)
+        log_prior[group | (paths.kind == LEAF)] -= CROWDED * crowd
     for name, odds in priors.items():
         if (found := component_named(paths, name)) is not None and odds > 0:
             # Bounded: counters help a slow path to be believed, and convict nobody.
@@ -149,7 +155,18 @@ def model_of(
     grid: Floats = -judged.smallest * 1.25 ** np.arange(count, dtype=np.float64)
     residual = judged.residual
     healthy = State(judged.noise.log_healthy(residual), np.zeros(len(residual)))
-    return Model(paths, judged, number, at[order], first, grid, log_prior, healthy)
+    room = headroom(judged, paths)
+    return Model(paths, judged, number, at[order], first, grid, log_prior, healthy, room)
+
+
+def headroom(judged: Judged, paths: Paths) -> Floats:
+    """Flows that share a link leave their NICs idle in part: a NIC at 70 % does not slow halves."""
+    level = np.log(judged.healthy_gbit_s)
+    rail = (paths.crossed[2] - paths.starts[TX]) % paths.topology.leaf.shape[1]
+    best = np.full(paths.topology.leaf.shape[1], -np.inf)
+    np.maximum.at(best, rail, np.where(paths.cross, -np.inf, level))
+    apart = level - best[rail]
+    return np.where(np.isfinite(apart) & (apart < -ROOM), apart, 0.0)
 
 
 def component_named(paths: Paths, name: str) -> int | None:
@@ -178,6 +195,11 @@ def screen(model: Model) -> Ints:
         gain -= model.healthy.base
         half = np.log1p(0.5 * np.expm1(np.minimum(gain, 50)))
         some = np.log1p(paths.share * np.expm1(np.minimum(gain, 50)))
+        if model.room.any():
+            near = eased(model, model.healthy, np.arange(len(residual)), np.array([by]))
+            near = mixed(gain, near[:, 0])
+        else:
+            near = gain
         for values, slots in ((gain, range(11)), (half, range(11)), (some, (9, 10))):
             total = np.zeros(paths.count)
             for slot in slots:
@@ -185,6 +207,8 @@ def screen(model: Model) -> Ints:
                 there = crossed >= 0
                 chosen = half if values is gain and slot < 2 and paths.alone.any() else values
                 weight = np.where(paths.alone, chosen, values) if slot < 2 else values
+                if slot < 6 and values is gain:
+                    weight = np.maximum(weight, near)
                 total += np.bincount(crossed[there], weight[there], paths.count)
             np.maximum(best, total, out=best)
     found = np.flatnonzero(best > WORTH_A_LOOK)
@@ -218,6 +242,7 @@ def score_some(model: Model, state: State, components: Ints, log_prior: Floats) 
     kind = paths.kind[components].astype(np.int64)
     of_row = np.repeat(kind, counts)
     gain = gains(model, state, rows, model.grid)
+    gain = with_room(model, state, rows, model.grid, gain, endpoint=np.isin(of_row, ENDPOINTS))
     shares = np.where((of_row == HOST) & paths.alone[rows], 0.5, 1.0)
     grouped = of_row >= UPS
     always = diluted(gain, shares)
@@ -234,7 +259,9 @@ def score_some(model: Model, state: State, components: Ints, log_prior: Floats) 
     best = flat.argmax(axis=1)
     # A healthy part may lie a little low for good: that is no fault, and no chance either.
     small = model.grid[0] * np.array([0.25, 0.5, 0.75])
-    low = np.add.reduceat(diluted(gains(model, state, rows, small), shares), starts)
+    lesser = gains(model, state, rows, small)
+    lesser = with_room(model, state, rows, small, lesser, endpoint=np.isin(of_row, ENDPOINTS))
+    low = np.add.reduceat(diluted(lesser, shares), starts)
     lag = np.concatenate([small, model.grid])
     born = np.concatenate([low, sums[0]], axis=1) - 0.5 * (lag / model.judged.spread) ** 2
     none = np.maximum(passing(model, always, rows, counts, kind), born.max(axis=1))
@@ -253,6 +280,40 @@ def gains(model: Model, state: State, rows: Ints, by: Floats) -> Floats:
     found -= state.base[rows][:, None]
     found[by[None, :] >= state.level[rows][:, None]] = 0.0
     return found
+
+
+def eased(model: Model, state: State, rows: Ints, by: Floats) -> Floats:
+    """The same where what is slow binds only below the row's own healthy rate."""
+    left = np.minimum(by[None, :] - model.room[rows][:, None], 0.0)
+    noise = model.judged.noise
+    found = np.zeros(left.shape)
+    for at in range(len(by)):
+        one = noise.log_slowed_each(model.judged.residual[rows], left[:, at], rows)
+        one -= state.base[rows]
+        found[:, at] = np.where(left[:, at] >= state.level[rows], 0.0, one)
+    return found
+
+
+def mixed(one: Floats, other: Floats) -> Floats:
+    """Either may be how it is."""
+    found: Floats = np.logaddexp(one, other) - np.log(2)
+    return found
+
+
+def with_room(
+    model: Model,
+    state: State,
+    rows: Ints,
+    by: Floats,
+    gain: Floats,
+    *,
+    endpoint: NDArray[np.bool_],
+) -> Floats:
+    """Gains of rows that cross an endpoint with room to spare, both readings weighed."""
+    at = np.flatnonzero(endpoint & (model.room[rows] < 0))
+    if len(at):
+        gain[at] = mixed(gain[at], eased(model, state, rows[at], by))
+    return gain
 
 
 def diluted(gain: Floats, share: Floats | float) -> Floats:
@@ -296,11 +357,13 @@ def after(model: Model, faults: Sequence[Fault]) -> State:
 def add(model: Model, state: State, fault: Fault) -> None:
     rows = model.rows_of(fault.component)
     by = np.array([fault.by])
-    gain = gains(model, state, rows, by)[:, 0]
     kind = int(model.paths.kind[fault.component])
+    endpoint = np.full(len(rows), kind in ENDPOINTS)
+    gain = gains(model, state, rows, by)
+    gain = with_room(model, state, rows, by, gain, endpoint=endpoint)[:, 0]
     if fault.mode == ALWAYS:
-        sure = ~(model.paths.alone[rows] & (kind == HOST))
-        share = np.where(sure, 1.0, 0.5)
+        sure = ~(endpoint & (model.room[rows] < 0)) & ~(model.paths.alone[rows] & (kind == HOST))
+        share = np.where(model.paths.alone[rows] & (kind == HOST), 0.5, 1.0)
         lower = sure & (fault.by < state.level[rows])
         state.level[rows[lower]] = fault.by
     elif fault.mode == FLAPPING:

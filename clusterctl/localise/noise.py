@@ -44,6 +44,11 @@ class Noise:
             residual[:, None] - by[None, :], sigma, self.tail[rows][:, None], max(6, self.freedom)
         )
 
+    def log_slowed_each(self, residual: Floats, by: Floats, rows: NDArray[np.intp]) -> Floats:
+        """(rows,): the same, each row with its own slowdown."""
+        sigma = np.hypot(self.sigma[rows], SPREAD_OF_FAULT * by)
+        return density(residual - by, sigma, self.tail[rows], max(6, self.freedom))
+
 
 def density(
     residual: Floats, sigma: Floats, tail: Floats, freedom: float, habit: Floats | None = None

@@ -241,6 +241,8 @@ def estimate(
     if fault.mode != ALWAYS:
         at = mine[blame.gains(model, without, mine, np.array([fault.by]))[:, 0] > 0]
     at = at[without.level[at] > fault.by / 2]
+    if model.paths.kind[fault.component] in blame.ENDPOINTS and (model.room[at] == 0).any():
+        at = at[model.room[at] == 0]  # where flows share links, an endpoint shows less of itself
     at = at if len(at) else mine
     if (rows.status[at] == FAILED).mean() > 0.5:
         return None
