@@ -31,7 +31,7 @@ from typing import Any
 
 from clusterctl.course import Course
 from clusterctl.model import Group, Node, Playbook, Question, Soak, Stage
-from clusterctl.run import SLACK_S
+from clusterctl.run import SLACK_S, planned
 
 Decision = dict[str, Any]
 ATTEMPTS = 3  # at a step that reboots, lost leases or absent partners cut short
@@ -292,7 +292,7 @@ def grouped(
 ) -> Iterator[tuple[Case, Decision]]:
     """The first round; who has to come again, for one that was left over, is told so."""
     by_name = {case.node.name: case for case in ready}
-    rounds = list(stage.trial.plan([case.node for case in ready], rng))
+    rounds = list(planned(stage, [case.node for case in ready], rng))
     later = {node.name for groups in rounds[1:] for group in groups for node in group}
     for group in rounds[0] if rounds else ():
         for index, node in enumerate(group):

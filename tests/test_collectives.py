@@ -301,3 +301,74 @@ def test_a_playbook_may_name_sizes_and_engine():
     assert book.stages[0].params["sizes"] == ["8M", "64M"]
     assert {check.name for check in book.checks} >= {"collectives"}
     assert book.stages[0].trial.yields == (Collective,)
+
+
+# ----------------------------------------------------------------------------- makers' tests
+
+SAID = (
+    "# nThread 1 nGpus 1 minBytes 8388608 maxBytes 8388608 step: 2(factor) iters: 20\n"
+    "n0:7:9 [0] NCCL INFO Connected NVLS tree\n"
+    "n0:7:9 [0] NCCL INFO Channel 00/0 : 0[0] -> 1[1] via P2P\n"
+    "#  size  count  type  redop  root  time  algbw  busbw #wrong  time  algbw  busbw #wrong\n"
+    "#  (B)  (elements)  (us)  (GB/s)  (GB/s)  (us)  (GB/s)  (GB/s)\n"
+    " 8388608  2097152  float  sum  -1  100.0  83.89  146.80  0  100.0  83.89  146.80  0\n"
+    "# Out of bounds values : 0 OK\n# Avg bus bandwidth    : 146.8\n"
+)
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch):
+    """Stand-ins of programs; each notes the words it was called with."""
+    stubs = tmp_path / "stubs"
+    stubs.mkdir()
+    monkeypatch.setenv("PATH", f"{stubs}:{os.environ['PATH']}")
+
+    def make(name: str, says: str = SAID, code: int = 0) -> Path:
+        noted = tmp_path / f"{name}.words"
+        script = f"#!/bin/sh\necho \"$NCCL_ALGO|$*\" >{noted}\ncat <<'.'\n{says}.\nexit {code}\n"
+        (stubs / name).write_text(script)
+        (stubs / name).chmod(0o755)
+        return noted
+
+    return make
+
+
+def test_one_node_with_nccl_tests_is_tried_by_them(tool, family):
+    noted = tool("all_reduce_perf")
+    what = ring(engine="auto", per="node", ranks=8, ring="forced", sizes=["8M", "1G"])
+    first, second = carried_out(what, few(1))[0].facts
+    assert (first.engine, first.ranks, first.busbw_gbyte_s) == ("nccl-tests", 8, 146.80)
+    assert (first.offload, first.algorithm) == ("NVLS", "forced")
+    assert (first.in_place, second.in_place) == (False, True)
+    ring_word, _, words = noted.read_text().strip().partition("|")
+    assert ring_word == "Ring"
+    assert "-b 8388608 -e 1073741824 -f 2" in words
+    assert "-g 8" in words
+
+
+@pytest.mark.parametrize("launcher", ["mpirun", "srun"])
+def test_a_launcher_starts_them_on_all_nodes_from_the_first(launcher, tool, family):
+    noted = tool(launcher)
+    tool("all_reduce_perf")
+    seen = carried_out(ring(engine="nccl-tests", launcher=launcher, ranks=4), few(2))
+    assert [one.troubles for one in seen] == [(), ()]
+    assert (seen[0].facts[0].ranks, seen[1].facts) == (8, ())
+    words = noted.read_text()
+    assert {"mpirun": "-np 8 -host 127.0.0.1:4,127.0.0.1:4", "srun": "-N 2 -w n0,n1"}[
+        launcher
+    ] in words
+    assert "-g 1" in words
+
+
+def test_a_makers_test_that_fails_is_a_trouble_and_no_rate(tool, family):
+    tool("all_reduce_perf", "n0: Test NCCL failure common.cu:1127 'unhandled cuda error'\n", 3)
+    seen = carried_out(ring(engine="nccl-tests", per="node", ranks=8), few(1))
+    assert not seen[0].facts
+    assert "Test NCCL failure" in seen[0].troubles[0].detail
+    assert statuses(*seen) == {"unknown"}
+
+
+def test_many_nodes_without_a_launcher_are_refused_by_name(tool, family):
+    tool("all_reduce_perf")
+    seen = carried_out(ring(engine="nccl-tests"), few(2))
+    assert "launcher" in seen[0].troubles[0].detail

@@ -330,7 +330,8 @@ def command_of(order, engine, path, each):
         passed += ["-x", "NCCL_DEBUG=INFO", "-x", "NCCL_DEBUG_SUBSYS=INIT"]
         return ["mpirun", *root, "-np", str(count), "-host", hosts, *passed, *words]
     if order["launcher"] == "srun":
-        nodes = ["-N", str(len(names)), "-w", ",".join(names), "--ntasks-per-node", str(each)]
+        known = ",".join(order["names"])  # Slurm knows nodes by name
+        nodes = ["-N", str(len(names)), "-w", known, "--ntasks-per-node", str(each)]
         return ["srun", *nodes, *words]
     return words
 
