@@ -161,6 +161,22 @@ def test_congestion_of_one_round_is_not_a_fault():
     assert named(found) == []
 
 
+def test_flows_that_halve_each_other_clear_no_nic_that_had_room():
+    """Two flows an uplink: a NIC at 70 % shows inside its leaf only, and is asked about there."""
+    on = topology.parse({"nodes": "n[000-127]", "leaf_size": 16, "uplinks": 8, "rails": 4}, "t")
+    wide = replace(on, uplinks=16)
+    made = schedule.plan(wide, rounds=4, rng=np.random.default_rng(2))
+    made = replace(made, via=np.where(made.via >= 0, made.via % 8, made.via).astype(np.int32))
+    there = Fabric(on, {"nic-tx:n027/2": 0.7}, HARSH, 2)
+    rows = there.measure(made)
+    found = locate(on, rows)
+    for _ in range(4):
+        rows = schedule.join([rows, there.measure(asked(on, found, int(rows.round.max()) + 1))])
+        found = locate(on, rows)
+    assert named(found) == ["nic-tx:n027/2"]
+    assert found.suspects[0].low <= 0.7 <= found.suspects[0].high
+
+
 def test_asking_again_comes_to_an_end_and_settles_doubt():
     on = fabric()
     there = Fabric(on, {"nic-rx:n0030/2": 0.9}, replace(HARSH, sigma=0.03), 3)

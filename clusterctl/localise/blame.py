@@ -61,6 +61,7 @@ ALWAYS, FLAPPING, ONE_LINK = range(3)
 WEIGHT = np.log([0.85, 0.1, 0.05])
 GROUP_WEIGHT = np.log([0.4, 0.1, 0.5])
 ROOM = 0.05  # ln rate; less is the difference between near and far
+SHARED_LEAVES_ROOM = 0.97
 ENDPOINTS = (HOST, TX, RX, LEAF)
 WORTH_A_LOOK = 3.5  # nats on the screen, before the prior
 MOST_CANDIDATES = 4000
@@ -196,8 +197,9 @@ def screen(model: Model) -> Ints:
         half = np.log1p(0.5 * np.expm1(np.minimum(gain, 50)))
         some = np.log1p(paths.share * np.expm1(np.minimum(gain, 50)))
         if model.room.any():
-            near = eased(model, model.healthy, np.arange(len(residual)), np.array([by]))
-            near = mixed(gain, near[:, 0])
+            every = np.arange(len(residual))
+            left = eased(model, model.healthy, every, np.array([by]))
+            near = mixed(model, every, gain[:, None], left)[:, 0]
         else:
             near = gain
         for values, slots in ((gain, range(11)), (half, range(11)), (some, (9, 10))):
@@ -294,9 +296,11 @@ def eased(model: Model, state: State, rows: Ints, by: Floats) -> Floats:
     return found
 
 
-def mixed(one: Floats, other: Floats) -> Floats:
-    """Either may be how it is."""
-    found: Floats = np.logaddexp(one, other) - np.log(2)
+def mixed(model: Model, rows: Ints, whole: Floats, left: Floats) -> Floats:
+    """Either may be how it is; where flows were seen to share a link, mostly that room is left."""
+    shared = model.judged.stratum[rows] > 1
+    part = np.where(shared, SHARED_LEAVES_ROOM, 0.5)[:, None]
+    found: Floats = np.logaddexp(np.log(1 - part) + whole, np.log(part) + left)
     return found
 
 
@@ -312,7 +316,7 @@ def with_room(
     """Gains of rows that cross an endpoint with room to spare, both readings weighed."""
     at = np.flatnonzero(endpoint & (model.room[rows] < 0))
     if len(at):
-        gain[at] = mixed(gain[at], eased(model, state, rows[at], by))
+        gain[at] = mixed(model, rows[at], gain[at], eased(model, state, rows[at], by))
     return gain
 
 

@@ -27,6 +27,7 @@ LEAST = 0.98  # a part that surely stays under this is worth a name; equal parts
 LEVEL_BELOW = 3.0  # spreads by which the slowest of a healthy path's parts lies low, simulated
 SURE = 1.28  # sigmas: nine in ten
 MENTIONED = 0.05
+SUREST = 0.9995  # no model of noise is right to more than that
 ASKED = 0.005  # posterior from which a test is worth its time
 SHOWN = 8  # tests quoted for and against
 
@@ -223,7 +224,7 @@ def suspect(model: Model, rows: Measured, one: Weighed) -> Suspect:
         rate,
         low,
         high,
-        one.posterior,
+        min(one.posterior, SUREST),
         rivals,
         tests(model, rows, slow[np.argsort(model.judged.residual[slow], kind="stable")][:SHOWN]),
         tests(model, rows, clearing(model, component, slow)),
