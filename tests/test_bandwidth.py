@@ -273,7 +273,7 @@ def test_a_screen_says_what_is_slow_why_and_how_to_see_it_again(width):
     text = printed(answer(Located((SUSPECT,), measured=3)), width)
     words = " ".join(text.split())
 
-    assert text.splitlines()[0] == "SLOW: nic-tx:n0/1 lets through 48%, posterior > 0.999"
+    assert words.startswith("SLOW: n0 rail 1 sends at 48% of the healthy rate (nic-tx:n0/1, ")
     assert 'clusterctl bandwidth -i fleet.yml --only "n0>n2/1@0 n0>n2/0"' in words
     assert "1 test failed: n2: exit: <b>broke</b>" in words
     assert "\x1b" not in text
@@ -286,6 +286,21 @@ def test_the_page_is_well_formed_and_shows_nothing_raw():
 
     assert "<b>broke" not in text
     assert len([one for one in root.iter() if one.tag.endswith("svg")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("component", "words"),
+    [
+        ("host:n0", "n0 carries, on all rails together,"),
+        ("nic-rx:n0/3", "n0 rail 3 receives"),
+        ("uplink:2/3>5", "the uplink of leaf 2, rail 3, to spine 5 carries"),
+        ("downlink:5>2/3", "the downlink of spine 5 to leaf 2, rail 3, carries"),
+        ("spine:5", "spine 5 carries"),
+        ("*", "* carries"),
+    ],
+)
+def test_a_component_is_said_in_words(component, words):
+    assert paths.in_words(component) == words
 
 
 def test_json_and_csv_hold_what_the_screen_shows():

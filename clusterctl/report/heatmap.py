@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_high
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -124,7 +124,7 @@ def ports(rows: Sequence[Row], topology: Topology, most: int) -> Heat:
     rails = topology.leaf.shape[1]
     share = np.full((2 * rails, len(names)), np.nan)
     for (line, node), few in heard.items():
-        least(share, line, cells[node], median(few))
+        least(share, line, cells[node], median_high(few))
     lines = tuple(f"rail {rail} {way}" for rail in range(rails) for way in ("sends", "receives"))
     return Heat("ports (down) of nodes (across), median test", lines, tuple(names), share, note)
 

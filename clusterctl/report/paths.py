@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -91,8 +92,9 @@ def verdict(answer: Answer) -> Text:
     if located.suspects:
         first = located.suspects[0]
         more = len(located.suspects) - 1
-        said = f"SLOW: {first.component} lets through {first.rate:.0%}, "
-        said += f"posterior {sure(first.posterior)}" + (f"; and {more} more" if more else "")
+        said = f"SLOW: {in_words(first.component)} at {first.rate:.0%} of the healthy rate "
+        said += f"({first.component}, posterior {sure(first.posterior)})"
+        said += f"; and {more} more" if more else ""
         return cell(said, STYLE[Status.FAIL])
     if located.population:
         said = "SLOW AS A WHOLE: no single part stands out, and all stay under the floor"
@@ -103,6 +105,29 @@ def verdict(answer: Answer) -> Text:
         count = plural(len(located.inconclusive), "part")
         return cell(f"UNKNOWN: nothing is convicted, {count} not cleared", STYLE[Status.UNKNOWN])
     return cell("no path is slower than its peers", STYLE[Status.PASS])
+
+
+WORDS = {
+    "host": "{} carries, on all rails together,",
+    "nic-tx": "{} rail {} sends",
+    "nic-rx": "{} rail {} receives",
+    "leaf": "leaf {} of rail {} carries",
+    "uplink": "the uplink of leaf {}, rail {}, to spine {} carries",
+    "downlink": "the downlink of spine {} to leaf {}, rail {}, carries",
+    "spine": "spine {} carries",
+    "uplinks": "one or more uplinks of leaf {}, rail {}, carry",
+    "downlinks": "one or more downlinks to leaf {}, rail {}, carry",
+}
+
+
+def in_words(component: str) -> str:
+    """For who does not know how components are spelled."""
+    kind, _, rest = component.partition(":")
+    names = re.split(r"[/>]", rest)
+    said = WORDS.get(kind, "")
+    return (
+        said.format(*names) if said and said.count("{}") == len(names) else f"{component} carries"
+    )
 
 
 def population(located: Located) -> Iterator[str]:
