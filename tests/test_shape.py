@@ -34,8 +34,8 @@ MAY = {
     "typer": ("cli/",),
     "pandas": ("store.py", "report/"),
     "pyarrow": ("store.py", "bandwidth_folder.py"),
-    "threading": ("fanout.py", "lead.py", "transport/", "store.py"),
-    "time": ("cli/", "transport/", "fanout.py", "lead.py"),
+    "threading": ("fanout.py", "agenda.py", "transport/", "store.py"),
+    "time": ("cli/", "transport/", "fanout.py", "agenda.py", "lead.py"),
     "secrets": ("cli/", "transport/wire.py"),
     "random": ("cli/", "run.py", "campaign.py", "lead.py", "model.py", "trials/", "transport/"),
     "os": (
