@@ -268,6 +268,44 @@ def test_a_cluster_whose_paths_are_alike_passes():
     assert answer(Located(measured=2), rows, FOUR[:2]).exit_code == 0
 
 
+def crowd(count: int, slow: int, via: int = UNKNOWN) -> list[Row]:
+    rates = [5.0] * slow + [10.0] * (count - slow)
+    return [Row(at, 0, 2, 0, via, OK, rate) for at, rate in enumerate(rates)]
+
+
+@pytest.mark.parametrize(("slow", "code"), [(0, 0), (10, 0), (11, 4), (40, 4)])
+def test_many_slow_tests_that_no_part_explains_clear_nobody(slow, code):
+    one = answer(Located(measured=100), crowd(100, slow), [FOUR[0], FOUR[1], FOUR[2]])
+    reached = [found for found in one.run.findings if found.verdict.node != "n1"]
+    one = replace(one, run=replace(one.run, findings=tuple(reached), nodes=(FOUR[0], FOUR[2])))
+
+    assert one.exit_code == code
+    assert printed(one, 160).startswith("UNKNOWN: ") == (code == 4)
+
+
+def test_slow_tests_across_a_suspect_are_explained():
+    found = Located((Suspect("spine:1", 0.5, 0.4, 0.6, 0.99),), measured=100)
+
+    assert not list(bandwidth.muddled(found, crowd(100, 40, via=1), rails_of(FOUR).topology))
+    assert list(bandwidth.muddled(found, crowd(100, 40, via=0), rails_of(FOUR).topology))
+
+
+@pytest.mark.parametrize(
+    ("component", "crossed"),
+    [
+        *(("host:n0", True), ("host:n2", True), ("host:n1", False)),
+        *(("nic-tx:n0/1", True), ("nic-tx:n0/0", False), ("nic-tx:n2/1", False)),
+        *(("nic-rx:n2/1", True), ("leaf:0/1", True), ("leaf:1/1", True), ("leaf:0/0", False)),
+        *(("uplink:0/1>0", True), ("uplink:1/1>0", False), ("uplink:0/1>1", False)),
+        *(("downlink:0>1/1", True), ("downlink:0>0/1", False), ("downlink:1>1/1", False)),
+        *(("spine:0", True), ("spine:1", False), ("uplinks:0/1", True), ("downlinks:1/1", True)),
+        *(("uplinks:1/1", False), ("*", False)),
+    ],
+)
+def test_what_a_test_crosses(component, crossed):
+    assert bandwidth.crosses(THERE, component, rails_of(FOUR).topology) == crossed
+
+
 @pytest.mark.parametrize("width", [80, 160])
 def test_a_screen_says_what_is_slow_why_and_how_to_see_it_again(width):
     text = printed(answer(Located((SUSPECT,), measured=3)), width)

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from rich.text import Text
 
-from clusterctl.bandwidth import Row
+from clusterctl.bandwidth import Row, shares
 from clusterctl.inventory.ranges import fold
 from clusterctl.localise.columns import FAILED, OK, Topology
 
@@ -61,21 +61,6 @@ def shades(share: float) -> tuple[str, str, str]:
 
 
 # ----------------------------------------------------------------------------- making them
-
-
-def shares(rows: Sequence[Row], topology: Topology) -> Floats:
-    """Of each test, by the median of its rail and of those within or between leaves; failed: -1."""
-    rate = np.array([np.nan if row.gbit_s is None else row.gbit_s for row in rows])
-    ends = np.array([(row.src, row.dst, row.rail) for row in rows], dtype=np.int64).reshape(-1, 3)
-    src, dst, rail = ends.T
-    like = 2 * rail + (topology.leaf[src, rail] == topology.leaf[dst, rail])
-    made = np.full(len(rows), np.nan)
-    for one in np.unique(like):
-        mine = (like == one) & np.isfinite(rate)
-        if mine.any():
-            made[mine] = rate[mine] / max(float(np.median(rate[mine])), 1e-12)
-    made[[row.status == FAILED for row in rows]] = -1.0
-    return made
 
 
 def groups(topology: Topology, most: int) -> tuple[list[int], list[str], str]:

@@ -61,6 +61,8 @@ def summary(answer: Answer, width: int) -> RenderableType:
     ]
     if located.inconclusive:
         parts.append(doubts_table(located))
+    if located.suspects and (muddle := unclear(answer)):
+        parts.append(cell(f"NOT CLEAR: {muddle}", STYLE[Status.UNKNOWN], limit=500))
     others = [one for one in answer.run.findings if one.check != CHECK]
     if any(is_open(one) for one in others):
         parts.append(findings_table(others))
@@ -104,7 +106,18 @@ def verdict(answer: Answer) -> Text:
     if located.inconclusive:
         count = plural(len(located.inconclusive), "part")
         return cell(f"UNKNOWN: nothing is convicted, {count} not cleared", STYLE[Status.UNKNOWN])
+    if muddle := unclear(answer):
+        return cell(f"UNKNOWN: {muddle}", STYLE[Status.UNKNOWN], limit=500)
     return cell("no path is slower than its peers", STYLE[Status.PASS])
+
+
+def unclear(answer: Answer) -> str:
+    """What keeps the paths as a whole from being cleared."""
+    for one in answer.run.findings:
+        if one.check == CHECK and one.verdict.node == "all paths":
+            told = one.verdict
+            return f"{told.actual} tests lie well below their like: {told.why}; {told.remedy}"
+    return ""
 
 
 WORDS = {
