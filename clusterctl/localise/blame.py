@@ -64,10 +64,10 @@ ROOM = 0.05  # ln rate; less is the difference between near and far
 SHARED_LEAVES_ROOM = 0.97
 ENDPOINTS = (HOST, TX, RX, LEAF)
 WORTH_A_LOOK = 3.5  # nats on the screen, before the prior
-MOST_CANDIDATES = 4000
+MOST_CANDIDATES = 1500
 ROWS_AT_ONCE = 60_000
-MOST_FAULTS = 120
-SETTLED_THRICE = 40  # more faults than these are tried again once: it takes their square
+MOST_FAULTS = 60
+SETTLED_THRICE = 40  # more faults than these are not tried again: it takes their square
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +148,9 @@ def model_of(
         crowd = max(float(np.median(judged.noise.tail[hidden])) - 0.1, 0.0)
         log_prior[group] = np.log(HIDDEN_GROUP)
         log_prior[group | (paths.kind == LEAF)] -= CROWDED * crowd
+    place = {paths.name(at): at for at in range(paths.count)} if priors else {}
     for name, odds in priors.items():
-        if (found := component_named(paths, name)) is not None and odds > 0:
+        if (found := place.get(name)) is not None and odds > 0:
             # Bounded: counters help a slow path to be believed, and convict nobody.
             log_prior[found] += float(np.clip(np.log(odds), -4, 4))
     count = int(np.ceil(np.log(3.0 / judged.smallest) / np.log(1.25))) + 1
@@ -168,14 +169,6 @@ def headroom(judged: Judged, paths: Paths) -> Floats:
     np.maximum.at(best, rail, np.where(paths.cross, -np.inf, level))
     apart = level - best[rail]
     return np.where(np.isfinite(apart) & (apart < -ROOM), apart, 0.0)
-
-
-def component_named(paths: Paths, name: str) -> int | None:
-    """The number of a component, None where the fabric has none of that name."""
-    names = {paths.name(at): at for at in range(paths.count)} if paths.count < 20_000 else {}
-    if names:
-        return names.get(name)
-    return next((at for at in range(paths.count) if paths.name(at) == name), None)
 
 
 def relearned(model: Model, faults: Sequence[Fault]) -> Model:
@@ -445,7 +438,7 @@ def greedy(model: Model, candidates: Ints) -> list[Fault]:
 
 def settle(model: Model, candidates: Ints, faults: list[Fault]) -> list[Fault]:
     """Each fault taken out and tried again: dropped, kept, or exchanged for a better one."""
-    for _ in range(3 if len(faults) <= SETTLED_THRICE else 1):
+    for _ in range(3 if len(faults) <= SETTLED_THRICE else 0):
         before = {one.component for one in faults}
         for fault in faults:
             rest = [one for one in faults if one is not fault]
