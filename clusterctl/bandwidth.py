@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clusterctl import catalog
 from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Measured, Topology
-from clusterctl.localise.located import Floor, Located, Test
+from clusterctl.localise.located import Test
 from clusterctl.model import (
     WHOLE_NODE,
     Bandwidth,
     DeviceProcess,
-    Finding,
     Node,
     Observation,
     Pace,
@@ -24,21 +21,14 @@ from clusterctl.model import (
     Playbook,
     Probe,
     Question,
-    Severity,
     Stage,
-    Status,
     Trouble,
-    Verdict,
 )
 from clusterctl.rails import Rails
 from clusterctl.run import SLACK_S, World, as_probe, look
 from clusterctl.trials.flows import Flow, ask_flow, meeting
 
-CHECK = "paths"
 TRIAL = "pair_bandwidth"
-WELL_BELOW = 0.10  # of the rate of its like, as the check of pairs has it: gpu-fryer
-PASSING = 0.10  # of tests: the most that passing trouble holds up where links are healthy
-SOURCE = "rate of a path = min over the parts it crosses (NetBouncer, 007: flows over known paths)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,207 +227,3 @@ def without(rows: Sequence[Row], refused: Mapping[int, str]) -> tuple[list[Row],
         else:
             able.append(row)
     return able, idle
-
-
-# ----------------------------------------------------------------------------- what it says
-
-
-def floors(gbit_s: float | None) -> list[Floor]:
-    return [] if gbit_s is None else [Floor(gbit_s, "--floor, of the operator")]
-
-
-def findings(located: Located, rows: Sequence[Row], topology: Topology) -> list[Finding]:
-    """Suspects fail, also those that belong to no node; what is not clear is unknown."""
-    found = [
-        *(*suspected(located), *doubted(located), *shared(located)),
-        *muddled(located, rows, topology),
-    ]
-    blamed = {one.verdict.node for one in found}
-    heard: dict[int, list[float]] = {}
-    whys: dict[int, str] = {}
-    for row in rows:
-        for end in (row.src, row.dst):
-            if row.gbit_s is not None:
-                heard.setdefault(end, []).append(row.gbit_s)
-            else:
-                whys.setdefault(end, row.why)
-    for at, name in enumerate(topology.nodes):
-        if at in heard and name not in blamed:
-            found.append(Finding(CHECK, cleared(name, heard[at])))
-        elif at not in heard:
-            why = whys.get(at, "it had no partner in any round")
-            found.append(Finding(CHECK, unmeasured(name, why)))
-    return found
-
-
-def shares(rows: Sequence[Row], topology: Topology) -> NDArray[np.float64]:
-    """Of each test, by the median of its rail and of those within or between leaves; failed: -1."""
-    rate = np.array([np.nan if row.gbit_s is None else row.gbit_s for row in rows])
-    ends = np.array([(row.src, row.dst, row.rail) for row in rows], dtype=np.int64).reshape(-1, 3)
-    src, dst, rail = ends.T
-    like = 2 * rail + (topology.leaf[src, rail] == topology.leaf[dst, rail])
-    made = np.full(len(rows), np.nan)
-    for one in np.unique(like):
-        mine = (like == one) & np.isfinite(rate)
-        if mine.any():
-            made[mine] = rate[mine] / max(float(np.median(rate[mine])), 1e-12)
-    made[[row.status == FAILED for row in rows]] = -1.0
-    return made
-
-
-def crosses(row: Row, component: str, topology: Topology) -> bool:
-    """Whether a test may have crossed it; one whose spine is not known may have crossed any."""
-    kind, _, rest = component.partition(":")
-    words = re.split(r"[/>]", rest)
-    if kind in {"host", "nic-tx", "nic-rx"}:
-        ends = {"host": (row.src, row.dst), "nic-tx": (row.src,), "nic-rx": (row.dst,)}[kind]
-        rail = words[1] if len(words) > 1 else str(row.rail)
-        return rail == str(row.rail) and words[0] in {topology.nodes[end] for end in ends}
-    here, there = (str(topology.leaf[end, row.rail]) for end in (row.src, row.dst))
-    via = words[-1] if row.via == UNKNOWN else str(row.via)
-    rail = str(row.rail)
-    if kind == "leaf":
-        return words in ([here, rail], [there, rail])
-    if here == there:
-        return False
-    path = {
-        "uplink": [here, rail, via],
-        "downlink": [words[0] if row.via == UNKNOWN else via, there, rail],
-        "spine": [via],
-        "uplinks": [here, rail],
-        "downlinks": [there, rail],
-    }
-    return words == path.get(kind)
-
-
-def unexplained(located: Located, rows: Sequence[Row], topology: Topology) -> list[Row]:
-    """Tests well below their like that cross no suspect."""
-    slow = shares(rows, topology) < 1 - WELL_BELOW
-    named = [one.component for one in located.suspects]
-    return [
-        row
-        for row, is_slow in zip(rows, slow.tolist(), strict=True)
-        if is_slow and not any(crosses(row, one, topology) for one in named)
-    ]
-
-
-def muddled(located: Located, rows: Sequence[Row], topology: Topology) -> Iterator[Finding]:
-    """Passing trouble holds up a few tests; where it is many, nobody was cleared by the rest."""
-    slow, tried = unexplained(located, rows, topology), sum(row.status != MISSING for row in rows)
-    if len(slow) <= PASSING * tried:
-        return
-    hidden = any(row.via == UNKNOWN for row in rows if topology.uplinks != 1)
-    why = "no part explains them: congestion, noise, or more than one stream on a link"
-    if hidden:
-        why += ", which is likely where the fabric chooses the spine (ECMP)"
-    yield Finding(
-        CHECK,
-        Verdict(
-            "all paths",
-            "paths",
-            Status.UNKNOWN,
-            expected=f"≤ {PASSING:.0%} of tests {WELL_BELOW:.0%} below their like",
-            actual=f"{len(slow)} of {tried}",
-            why=why,
-            remedy="measure again when the fabric is idle; say via0_addresses, … if spines can be "
-            "chosen; more --rounds average it out",
-            severity=Severity.OBSERVE,
-            source="gpu-fryer: 10 % below peers fails; passing trouble: 1 to 10 % of tests",
-            yardstick="peers",
-        ),
-    )
-
-
-def node_of(component: str) -> str:
-    """The node a component belongs to; else the component itself: fabric has no node."""
-    kind, _, rest = component.partition(":")
-    return rest.split("/")[0] if kind in {"host", "nic-tx", "nic-rx"} else component
-
-
-def suspected(located: Located) -> Iterator[Finding]:
-    for one in located.suspects:
-        yield Finding(
-            CHECK,
-            Verdict(
-                node_of(one.component),
-                one.component,
-                Status.FAIL,
-                expected="100 % of its peers' rate",
-                actual=f"{one.rate:.0%} ({one.low:.0%} to {one.high:.0%})",
-                why=f"posterior {sure(one.posterior)}: {len(one.evidence_for)} slow tests across "
-                f"it, {len(one.evidence_against)} that clear the rest",
-                remedy=one.advice,
-                severity=Severity.ISOLATE,
-                source=SOURCE,
-                yardstick="peers",
-            ),
-        )
-
-
-def sure(posterior: float) -> str:
-    """Never 1: nothing is that sure."""
-    return f"{min(posterior, 0.9999):.3f}" if posterior < 0.9995 else "> 0.999"
-
-
-def doubted(located: Located) -> Iterator[Finding]:
-    for one in located.inconclusive:
-        yield Finding(
-            CHECK,
-            Verdict(
-                node_of(one.component),
-                one.component,
-                Status.UNKNOWN,
-                expected="a clear answer",
-                actual="" if one.posterior is None else f"posterior {sure(one.posterior)}",
-                why=one.why,
-                remedy="measure again: more rounds, or --confirm",
-                severity=Severity.OBSERVE,
-                source=SOURCE,
-            ),
-        )
-
-
-def shared(located: Located) -> Iterator[Finding]:
-    for one in located.population:
-        expected = one.expected_gbit_s
-        yield Finding(
-            CHECK,
-            Verdict(
-                f"all of {one.where}",
-                "paths",
-                Status.FAIL,
-                expected="" if expected is None else f"≥ {expected:.4g} Gbit/s",
-                actual=f"{one.gbit_s:.4g} Gbit/s",
-                why=one.why,
-                remedy="one cause for all: configuration, driver, cabling or the engine; "
-                "not so many broken parts",
-                severity=Severity.OBSERVE,
-                source=one.source,
-                yardstick="floor",
-            ),
-        )
-
-
-def cleared(name: str, rates: Sequence[float]) -> Verdict:
-    return Verdict(
-        name,
-        "paths",
-        Status.PASS,
-        actual=f"{min(rates):.4g} to {max(rates):.4g} Gbit/s over {len(rates)} paths",
-        source=SOURCE,
-        yardstick="peers",
-    )
-
-
-def unmeasured(name: str, why: str) -> Verdict:
-    return Verdict(
-        name,
-        "paths",
-        Status.UNKNOWN,
-        expected="a rate on at least one path",
-        actual="none",
-        why=why,
-        remedy="see why, and measure again",
-        severity=Severity.OBSERVE,
-        source="what was not measured is not healthy",
-    )

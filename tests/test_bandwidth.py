@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from clusterctl import bandwidth, catalog
+from clusterctl import bandwidth_findings as says
 from clusterctl import bandwidth_folder as folder
 from clusterctl.bandwidth import Row
 from clusterctl.cli.rounds import chosen
@@ -227,7 +228,7 @@ DONE = [
 def answer(located: Located, rows: list[Row] = DONE, nodes: list[Node] = FOUR) -> paths.Answer:
     topology = rails_of(nodes).topology
     book = bandwidth.playbook(Pace(), {})
-    found = bandwidth.findings(located, rows, topology)
+    found = says.findings(located, rows, topology)
     run = Run("r1", book, tuple(nodes), 7, NOW, NOW, (), tuple(found), verb="bandwidth")
     return paths.Answer(run, located, rows, topology)
 
@@ -286,8 +287,8 @@ def test_many_slow_tests_that_no_part_explains_clear_nobody(slow, code):
 def test_slow_tests_across_a_suspect_are_explained():
     found = Located((Suspect("spine:1", 0.5, 0.4, 0.6, 0.99),), measured=100)
 
-    assert not list(bandwidth.muddled(found, crowd(100, 40, via=1), rails_of(FOUR).topology))
-    assert list(bandwidth.muddled(found, crowd(100, 40, via=0), rails_of(FOUR).topology))
+    assert not list(says.muddled(found, crowd(100, 40, via=1), rails_of(FOUR).topology))
+    assert list(says.muddled(found, crowd(100, 40, via=0), rails_of(FOUR).topology))
 
 
 @pytest.mark.parametrize(
@@ -303,7 +304,7 @@ def test_slow_tests_across_a_suspect_are_explained():
     ],
 )
 def test_what_a_test_crosses(component, crossed):
-    assert bandwidth.crosses(THERE, component, rails_of(FOUR).topology) == crossed
+    assert says.crosses(THERE, component, rails_of(FOUR).topology) == crossed
 
 
 @pytest.mark.parametrize("width", [80, 160])

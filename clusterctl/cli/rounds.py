@@ -17,6 +17,7 @@ import numpy as np
 from clusterctl import bandwidth, store
 from clusterctl import bandwidth_folder as folder
 from clusterctl.bandwidth import Row
+from clusterctl.bandwidth_findings import findings, floors
 from clusterctl.cli import world as ambient
 from clusterctl.cli.finish import finish
 from clusterctl.cli.progress import Progress
@@ -254,7 +255,7 @@ def measure(going: UnderWay, world: World, refused: Mapping[int, str]) -> tuple[
             if number not in ended:
                 done += one_round(going, world, few, refused)
         located = locate(
-            topology, bandwidth.measured(done), floors=bandwidth.floors(going.settings.floor_gbit_s)
+            topology, bandwidth.measured(done), floors=floors(going.settings.floor_gbit_s)
         )
         if not located.confirm or confirmed >= going.settings.confirm:
             return done, located
@@ -300,7 +301,7 @@ def judged(
 
     probes = {probe.name: probe for probe in run.playbook.probes}
     found = judge(run.playbook, run.nodes, before, probes=probes)
-    return [*found, *bandwidth.findings(located, rows, topology)]
+    return [*found, *findings(located, rows, topology)]
 
 
 def rejudged(path: Path) -> tuple[Run, Located, list[Row], Topology]:
@@ -309,9 +310,7 @@ def rejudged(path: Path) -> tuple[Run, Located, list[Row], Topology]:
     topology = folder.topology(path)
     rows = folder.read_rows(path / "measured.csv", topology.nodes)
     settings = folder.settings(path)
-    made = locate(
-        topology, bandwidth.measured(rows), floors=bandwidth.floors(settings.floor_gbit_s)
-    )
+    made = locate(topology, bandwidth.measured(rows), floors=floors(settings.floor_gbit_s))
     if not rows:
         raise UserError(f"{found.id}: no round ended; `clusterctl bandwidth --resume {found.id}`")
     run = store.load(found) if found.complete else unfinished(found)

@@ -15,7 +15,8 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from rich.text import Text
 
-from clusterctl.bandwidth import Row, shares
+from clusterctl.bandwidth import Row
+from clusterctl.bandwidth_findings import shares
 from clusterctl.inventory.ranges import fold
 from clusterctl.localise.columns import FAILED, OK, Topology
 
