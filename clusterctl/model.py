@@ -171,6 +171,7 @@ class Accelerator:
     recovery_action: str | None = None  # none, reset, reboot, drain, …
     persistence: bool | None = None
     mig: bool | None = None
+    error_codes: tuple[str, ...] | None = None  # the vendor's own fault codes, active now
 
 
 @dataclass(frozen=True, slots=True)
