@@ -172,6 +172,8 @@ class Accelerator:
     persistence: bool | None = None
     mig: bool | None = None
     error_codes: tuple[str, ...] | None = None  # the vendor's own fault codes, active now
+    fabric_cluster: str | None = None  # the fabric it joined; GPUs of one domain say the same
+    fabric_clique: int | None = None  # within it, those that reach each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,19 @@ class Link:
     state: str  # up, down, inactive
     rate_gbyte_s: float | None = None
     counters: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A part of an accelerator that jobs get as if it were a whole one (MIG)."""
+
+    part: str  # gpu3/mig0
+    accelerator: str  # gpu3
+    uuid: str = ""
+    profile: str = ""  # 3g.40gb
+    memory_total_bytes: int | None = None
+    memory_used_bytes: int | None = None
+    ecc_uncorrected_volatile: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +252,51 @@ class Optic:
     rx_mw: tuple[float, ...] | None = None
     bias_ma: tuple[float, ...] | None = None
     alarms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BitErrors:
+    """How clean a port's signal arrives, since its counters were last cleared.
+
+    `raw_ber` before, `effective_ber` after error correction; both a share of all bits.
+    `most_corrected`: the most symbols that were corrected in one codeword.
+    `advice`: what the firmware recommends; empty: nothing.
+    """
+
+    part: str  # mlx5_4/1
+    fec: str = ""
+    raw_ber: float | None = None
+    effective_ber: float | None = None
+    lane_ber: tuple[float, ...] | None = None
+    effective_errors: int | None = None
+    seconds: float | None = None
+    most_corrected: int | None = None
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting that a device keeps itself.  `value` holds now, `next_boot` after a reboot."""
+
+    part: str  # mlx5_4/MAX_ACC_OUT_READ
+    device: str
+    name: str
+    value: str | None = None
+    next_boot: str | None = None
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bond:
+    """Ports that the kernel uses as one.  `aggregators`: of each member, 802.3ad alone."""
+
+    part: str  # bond0
+    mode: str
+    state: str  # active, down
+    members: Mapping[str, str] = field(default_factory=dict, hash=False)  # port -> active, down
+    rates_gbit_s: Mapping[str, float] = field(default_factory=dict, hash=False)
+    aggregators: Mapping[str, str] = field(default_factory=dict, hash=False)
+    partner: str | None = None  # the switch's MAC address; None: not 802.3ad
 
 
 @dataclass(frozen=True, slots=True)
@@ -594,9 +654,13 @@ class Address:
 Fact = (
     Accelerator
     | Link
+    | Partition
     | DeviceProcess
     | Port
     | Optic
+    | BitErrors
+    | Setting
+    | Bond
     | PcieDevice
     | KernelEvent
     | Boot
@@ -895,8 +959,8 @@ class Run:
     findings: tuple[Finding, ...]
     verb: Literal["sweep", "burnin", "bandwidth"] = "sweep"
     forced: bool = False  # busy nodes were loaded too
+    why: str = ""  # ... in the operator's words
     earlier: tuple[Observation, ...] = ()
     earlier_run: str = ""
-    why: str = ""  # ... in the operator's words
     past_s: float | None = None
     complete: bool = True

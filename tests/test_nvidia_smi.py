@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clusterctl.model import Accelerator, DeviceProcess, Kind, Link, Trouble, Version
-from clusterctl.probes import nvidia_smi, nvml
+from clusterctl.probes import nvidia_smi, nvidia_smi_lists, nvml
 
 MIB = 1 << 20
 CAPTURES = Path(__file__).parent.parent.parent / "shared/captures/nvidia-smi"
@@ -179,7 +179,7 @@ LINKS = {
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=here(name)) for name in LINKS])
 def test_real_nvlink_listings(name):
-    links = list(nvidia_smi.nvlinks(capture(name).read_text()))
+    links = list(nvidia_smi_lists.nvlinks(capture(name).read_text()))
     count, state, rate = LINKS[name]
     assert len(links) == count
     assert all(isinstance(link, Link) for link in links)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from clusterctl.model import (
@@ -14,12 +13,15 @@ from clusterctl.model import (
     Fact,
     Kind,
     Link,
+    Parse,
+    Partition,
     Probe,
     Question,
     Trouble,
     Version,
 )
-from clusterctl.probes.nvidia_smi_cells import FIELDS, label, process
+from clusterctl.probes import nvidia_smi_lists, nvidia_smi_table, nvidia_smi_text
+from clusterctl.probes.nvidia_smi_card import readings
 from clusterctl.spelling import Unreadable, count, pci_address, plain, visible
 
 ROOT, ROOT_END, GPU_END = "<nvidia_smi_log", "</nvidia_smi_log>", "</gpu>"
@@ -38,9 +40,6 @@ FAILED = re.compile(
     "|couldn't communicate|Unknown Error|Insufficient Permissions",
     re.IGNORECASE,
 )
-LINK_GPU = re.compile(r"GPU (\d{1,3}): .*\(UUID: [^)]*\)\s*")
-LINK_STATE = re.compile(r"\s+Link (\d{1,3}): (?:<inactive>|(\d+(?:\.\d+)?) GB/s)\s*", re.IGNORECASE)
-LINK_ERRORS = re.compile(r"\s+Link (\d{1,3}): (\w[\w ]*?): (\d{1,20})\s*")
 BEGIN, LINKS, END = "== report", "== nvlink", "== end"  # marks of ours; a bare report has none
 
 # What it costs to ask three times is little beside what NVML's own absence costs.
@@ -54,9 +53,13 @@ COMMAND = (
 def parse(stdout: str) -> Iterator[Fact | Trouble]:
     """Every GPU announced comes out as an Accelerator or as a Trouble of that part.
 
+    Takes what our question brings back, and what people keep of nvidia-smi's other outputs.
     What lacks an index (a lost GPU, by older drivers) has its PCI address for a part.
     """
     text = plain(stdout)
+    if ROOT not in text and BEGIN not in text and (reader := raw(text)):
+        yield from reader(text)
+        return
     report, _, links = text.partition(LINKS)
     whole = END in links or BEGIN not in report
     if not whole:
@@ -84,7 +87,7 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
         yield from gpu(index, block)
     yield from unseen(head, len(blocks) + len(lost), free)
     if whole:  # a GPU that shows 3 of its 18 links would look broken
-        yield from nvlinks(links)
+        yield from nvidia_smi_lists.nvlinks(links)
 
 
 def without_xml(*texts: str) -> Iterator[str]:
@@ -159,65 +162,22 @@ def gpu(index: int, block: str) -> Iterator[Fact | Trouble]:
     yield from readings(part, index, found)
 
 
-def readings(part: str, index: int, found: ET.Element) -> Iterator[Fact | Trouble]:
-    values: dict[str, object] = {}
-    failed: defaultdict[str, list[str]] = defaultdict(list)
-    for name, read in FIELDS.items():
-        try:
-            values[name] = read(found)
-        except Unreadable as error:
-            failed[str(error)].append(name)
-    for why, names in failed.items():
-        yield Trouble(Kind.UNREADABLE, f"{visible(why, 120)} ({', '.join(names)})", part)
-    yield Accelerator(part, "nvidia", index, **values)  # type: ignore[arg-type]
-    yield from versions(part, found)
-    for item in found.iterfind("processes/process_info"):
-        try:
-            pid, name, used = process(item)
-        except Unreadable as error:
-            yield Trouble(Kind.UNREADABLE, f"process: {visible(str(error), 120)}", part)
-        else:
-            yield DeviceProcess(part, pid, name, used)
+# What people keep of the tool's other outputs, by how it looks; the first that fits reads it.
+SHAPES: tuple[tuple[Callable[[str], object], Parse], ...] = (
+    (nvidia_smi_table.SHAPE.search, nvidia_smi_table.table),
+    (nvidia_smi_table.header, nvidia_smi_table.query),
+    (nvidia_smi_text.SHAPE.search, nvidia_smi_text.parse),
+    (nvidia_smi_lists.VERSION.search, nvidia_smi_lists.version),
+    (re.compile(r"\s*# gpu +\S").match, nvidia_smi_lists.dmon),
+    (re.compile(r"\n*\tGPU\d").match, nvidia_smi_lists.topology),
+    (nvidia_smi_lists.SHAPE.search, nvidia_smi_lists.only_links),
+    (nvidia_smi_lists.LISTED.match, nvidia_smi_lists.listing),
+)
 
 
-def versions(part: str, found: ET.Element) -> Iterator[Fact | Trouble]:
-    for name, path in (("vbios", "vbios_version"), ("inforom", "inforom_version/img_version")):
-        try:
-            version = label(path)(found)
-        except Unreadable as error:
-            yield Trouble(Kind.UNREADABLE, visible(f"{error} ({name})", 120), part)
-        else:
-            if version:
-                yield Version(f"{name}/{part}", version)
-
-
-def nvlinks(text: str) -> Iterator[Link]:
-    """What `nvlink -s` says of every link, with the counters of `nvlink -e`."""
-    states, counters = link_lines(text)
-    for (card, name), rate in states.items():
-        state = "inactive" if rate is None else "up"
-        part = f"{card}/{name}"
-        yield Link(part, card, "nvlink", state, rate, counters.get(part, {}))
-
-
-def link_lines(
-    text: str,
-) -> tuple[dict[tuple[str, str], float | None], dict[str, dict[str, int]]]:
-    """{(gpu, link): GB/s or None} and {gpu/link: {counter: value}}."""
-    states: dict[tuple[str, str], float | None] = {}
-    counters: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    card = ""
-    for line in text.split("\n"):
-        if header := LINK_GPU.fullmatch(line):
-            card = f"gpu{int(header[1])}"
-        elif card and (state := LINK_STATE.fullmatch(line)):
-            states[card, f"link{int(state[1])}"] = float(state[2]) if state[2] else None
-        elif card and (errors := LINK_ERRORS.fullmatch(line)):
-            name = errors[2].lower().replace(" ", "_")
-            counters[f"{card}/link{int(errors[1])}"][name] = int(errors[3])
-        elif card and "all links are inactive" in line.lower():
-            states[card, "links"] = None  # how many there are, it does not say
-    return states, counters
+def raw(text: str) -> Parse | None:
+    """Who reads this output, when it is none that our question brings back."""
+    return next((reader for fits, reader in SHAPES if fits(text)), None)
 
 
 PROBES = (
@@ -230,7 +190,7 @@ PROBES = (
             cap_bytes=4 << 20,  # 66 kB a GPU on driver 595, most of it clocks it could run at
         ),
         parse,
-        yields=(Accelerator, Link, DeviceProcess, Version),
+        yields=(Accelerator, Link, Partition, DeviceProcess, Version),
         about="NVIDIA GPUs, NVLinks and the processes on them, from nvidia-smi",
         subject="nvidia",
         rank=1,

@@ -193,6 +193,17 @@ def fabric_status(gpu: Element) -> str | None:
     return ",".join(ills) if ills and status == "Success" else (status or "").lower() or None
 
 
+def fabric_cluster(gpu: Element) -> str | None:
+    """All zeros where the fabric is this node's own: no domain of several nodes."""
+    text = cell(gpu, "fabric/clusterUuid")
+    return None if text is None or not text.strip("0-") else unspoilt(text).lower()
+
+
+def fabric_clique(gpu: Element) -> int | None:
+    """A clique means something within a cluster only."""
+    return counter("fabric/cliqueId")(gpu) if fabric_cluster(gpu) else None
+
+
 def recovery_action(gpu: Element) -> str | None:
     """The action; from drivers before 560, what their two flags come to."""
     action = cell(gpu, "gpu_recovery_action")
@@ -285,4 +296,6 @@ FIELDS: dict[str, Callable[[Element], object]] = {
     "recovery_action": recovery_action,
     "persistence": flag("Enabled", "Disabled", "persistence_mode"),
     "mig": flag("Enabled", "Disabled", "mig_mode/current_mig"),
+    "fabric_cluster": fabric_cluster,
+    "fabric_clique": fabric_clique,
 }
