@@ -235,6 +235,8 @@ class Port:
     guid: str | None = None
     mtu_bytes: int | None = None
     enabled: bool | None = None  # administratively up
+    reach: str | None = None  # the address it is told to watch answers: ok, or the tool's word
+    downs_s_ago: tuple[float, ...] | None = None  # when its link went down, by its own history
     counters: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 

@@ -28,7 +28,7 @@ Links = Mapping[str, Sequence[Link]]
 RESEAT = "reset the accelerators of this node together; if links stay down, reseat or return"
 # counter name holds → limit; the first that fits decides
 ERRORS = (("crc", "crc_per_h"), ("recover", "recovery_rise"))
-OTHER_ERRORS = ("replay", "error", "fail")
+OTHER_ERRORS = ("replay", "retry", "error", "fail")
 
 
 def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:

@@ -19,6 +19,8 @@ def judge(nodes: Sequence[Evidence]) -> Iterator[Verdict]:
 
 
 def verdict(evidence: Evidence, fact: Address) -> Verdict:
+    if not fact.file:
+        return skipping(evidence, fact.part, "nothing was read that says which it should have")
     if not fact.configured and not fact.actual:
         return skipping(evidence, fact.part, "no address, and none is asked for")
     if fact.configured == fact.actual:

@@ -20,7 +20,10 @@ COMMAND = re.compile(
     r" +(?P<rest>(?:info|sfp)\b.*|-.*)"
     r"|(?P<other>cat|lspci|pip)(?P<with> .*)"
 )
-UNSUPPORTED = re.compile(r"(?:not|n't) support|unsupport", re.IGNORECASE)
+UNSUPPORTED = re.compile(r"(?:not|n't) support|unsupport|error parameter of -t", re.IGNORECASE)
+# What older tools and some boards do not know; health does not hang on it.
+EXTRAS = frozenset({"common", "memory", "board", "topo", "-fec", "-tls", "-lldp", "-duplex"})
+GONE = re.compile("invalid (?:card|chip|device)", re.IGNORECASE)
 SHOWN = 160
 
 
@@ -89,7 +92,8 @@ def pasted(text: str) -> list[Section]:
 def failure(section: Section, part: str = "") -> Iterator[Trouble]:
     """What to say of an output in which nothing was found that we know how to read.
 
-    Nothing, where the tool says that this device does not have what was asked for.
+    Nothing, where the tool says that this device does not have what was asked for, or refuses one
+    of the `EXTRAS`.
     """
     lines = [line.strip() for line in section.text.split("\n") if line.strip()]
     said = visible(lines[0], SHOWN) if lines else ""
@@ -97,7 +101,8 @@ def failure(section: Section, part: str = "") -> Iterator[Trouble]:
     if section.status in {"124", "137"}:
         yield Trouble(Kind.TIMEOUT, f"{name}no answer; it was stopped", part)
     elif section.status not in {"", "0"}:
-        if not UNSUPPORTED.search(section.text):
+        spared = EXTRAS.intersection(section.arguments) and not GONE.search(section.text)
+        if not UNSUPPORTED.search(section.text) and not spared:
             yield Trouble(Kind.EXIT, f"{name}exit {visible(section.status, 9)}: {said}", part)
     elif not said:
         yield Trouble(Kind.EXIT if section.tool else Kind.UNREADABLE, f"{name}said nothing", part)

@@ -245,7 +245,7 @@ PROBES = (
             "npu_smi",
             command=("sh", "-c", COMMAND),
             without_python=("sh", "-c", COMMAND),
-            timeout_s=90.0,
+            timeout_s=45.0,
             cap_bytes=2 << 20,
             group="ascend",
         ),

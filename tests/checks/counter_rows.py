@@ -138,6 +138,22 @@ FLAPS = (
     row("first reading is not asked", counting(link_downed=3), expect={"mlx5_0/1": "skip"}),
     row("counts nothing", IB, expect={"mlx5_0/1": "skip"}),
     row(
+        "none in the last day of its own history",
+        replace(IB, downs_s_ago=(90000.0,)),
+        expect={"mlx5_0/1": "pass"},
+    ),
+    row(
+        "one in the last day of its own history",
+        replace(IB, downs_s_ago=(3600.0, 90000.0)),
+        expect={"mlx5_0/1": "warn"},
+        says="1 down",
+    ),
+    row(
+        "six in the last day of its own history",
+        replace(IB, downs_s_ago=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)),
+        expect={"mlx5_0/1": "fail"},
+    ),
+    row(
         "once a day",
         counting(link_downed=4),
         seconds=86400.0,

@@ -1,0 +1,314 @@
+"""The network ports of Ascend NPUs by hccn_tool: Ascend HDK guide; its printf formats are in
+Huawei's open driver source.  `-i` is the physical number; 950 and later put `-g` before it.
+
+The NPU's own clock dates its link's history, and ages in it are told against that clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Any
+
+from clusterctl.model import (
+    Address,
+    Applies,
+    Fact,
+    Kind,
+    Neighbour,
+    Optic,
+    Port,
+    Probe,
+    Question,
+    Trouble,
+    Version,
+)
+from clusterctl.probes.ascend_sections import Section, failure, pairs, sections
+from clusterctl.probes.hccn_tool_optic import optic
+from clusterctl.spelling import Unreadable, count, visible
+
+FILE = "/etc/hccn.conf"
+CONFIGURED = re.compile(r"\s*address_([0-9]{1,3})\s*=\s*(\S+)\s*")
+STATES = {"up": "active", "down": "down"}
+# Ascend HDK guide, hccn_tool -net_health -g: None: no address to watch is set, or not tried yet
+REACH = {
+    "success": "ok",
+    "socket failed": "socket failed",
+    "receive timeout": "receive timeout",
+    "unreachable": "unreachable",
+    "time exceeded": "time exceeded",
+    "fault": "fault",
+    "thread error": "thread error",
+    "init": None,
+    "detect ip set": None,
+}
+SPEED = re.compile(r"([0-9]{1,7}) *(G|Gb/s|Gbps|M|Mb/s|Mbps)", re.IGNORECASE)
+OWNER = re.compile(r"\[dev(?:id|ice) (\d{1,3})\]|^dev_id:(\d{1,3}),", re.MULTILINE)
+NOW = re.compile(r"\[dev(?:id|ice) \d+\]\s*current time\s*: (.*)")
+COUNT = re.compile(r"\[dev(?:id|ice) \d+\]\s*link (up|down) count\s*: (.*)")
+RECORD = re.compile(r"\[dev(?:id|ice) \d+\]\s+(\w.*\S)\s{2,}LINK (UP|DOWN)\s*")
+RECORDS = re.compile(r"\[dev(?:id|ice) \d+\]\s*link change records\s*:\s*")
+DATE = re.compile(r"\w{3} +(\w{3}) +(\d{1,2}) +(\d{1,2}):(\d{2}):(\d{2}) +(\d{4})")
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+TLS = re.compile(r"dev_id:\d+, tls switch\[([01])\]")
+UNSET = "no ip was preset"
+STATISTICS = re.compile(r"packet statistics:|(?:mac|roce|nic)_\w+:\d", re.MULTILINE)
+COUNTED = re.compile(r"[0-9]{1,20}")
+MOST_COUNTERS = 256
+
+
+@dataclass(slots=True)
+class Told:
+    """What the outputs say of one NPU's port."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+Reader = Callable[[str, str, Told], Iterator[Fact | Trouble]]
+
+
+def parse(stdout: str) -> Iterator[Fact | Trouble]:
+    """A Port an NPU that was asked for its link or counters; `npu` where nothing says which."""
+    found, troubles = sections(stdout)
+    yield from troubles
+    configured = {
+        match[1]: spelled(match[2])
+        for section in found
+        for match in map(CONFIGURED.fullmatch, section.text.split("\n"))
+        if match and FILE in section.arguments
+    }
+    mine = [one for one in found if one.tool in {"hccn_tool", ""} and (one.tool or reads(one))]
+    if not mine and not troubles:
+        asked = any(FILE in section.arguments for section in found)
+        why = "no /dev/davinci: is the driver loaded?" if asked else "nothing of hccn_tool's in it"
+        yield Trouble(Kind.MISSING if asked else Kind.UNREADABLE, why)
+    ports: dict[str, Told] = {}
+    for section in mine:
+        owner = section.after("-i") or next(("".join(m) for m in OWNER.findall(section.text)), "")
+        npu = f"npu{owner}"
+        told = ports.setdefault(npu, Told())
+        for item in read(section, npu, told):
+            if isinstance(item, Address) and FILE in stdout:
+                yield Address(npu, item.actual, configured.get(owner, ""), FILE)
+            else:
+                yield item
+    for npu, told in ports.items():
+        if told.values or told.counters:
+            state = told.values.pop("state", "unknown")
+            yield Port(
+                f"{npu}/1",
+                npu,
+                state,
+                "ethernet",
+                driver="hccn",
+                counters=told.counters,
+                **told.values,
+            )
+
+
+def reads(section: Section) -> bool:
+    return shape(section) is not None
+
+
+def shape(section: Section) -> Reader | None:
+    """How to read it, told by what it looks like."""
+    return next((how for looks, how in SHAPES if looks.search(section.text)), None)
+
+
+def read(section: Section, npu: str, told: Told) -> Iterator[Fact | Trouble]:
+    how = shape(section)
+    if how is None:
+        yield from failure(section, npu)
+        return
+    if section.status not in {"", "0"} and how is not address:
+        command = visible(section.command, 60)
+        yield Trouble(Kind.EXIT, f"{command}: exit {visible(section.status, 9)}", npu)
+    try:
+        yield from how(section.text, npu, told)
+    except Unreadable as error:
+        yield Trouble(Kind.UNREADABLE, visible(str(error), 160), npu)
+
+
+def link(text: str, _npu: str, told: Told) -> Iterator[Trouble]:
+    for label, value in pairs(text):
+        if label == "link status":
+            if value.lower() not in STATES:
+                raise Unreadable(f"link status: {value}")
+            told.values["state"] = STATES[value.lower()]
+    yield from ()
+
+
+def net_health(text: str, npu: str, told: Told) -> Iterator[Trouble]:
+    for label, value in pairs(text):
+        if label != "net health status":
+            continue
+        word = value.lower()
+        if word not in REACH:  # Unknown, too
+            yield Trouble(Kind.UNREADABLE, visible(f"net health status: {value}", 80), npu)
+        elif told.values.get("reach", "ok") in {"ok", None}:  # of two, the worse
+            told.values["reach"] = REACH[word] or told.values.get("reach")
+
+
+def link_stat(text: str, npu: str, told: Told) -> Iterator[Trouble]:
+    now: datetime | None = None
+    listed = False
+    downs: list[float] = []
+    for line in text.split("\n"):
+        if match := NOW.fullmatch(line):
+            now = moment(match[1])
+        elif match := COUNT.fullmatch(line):
+            told.counters[f"link_{match[1]}_count"] = count(match[2])
+        elif RECORDS.fullmatch(line):
+            listed = True
+        elif match := RECORD.fullmatch(line):
+            then = moment(match[1])
+            if match[2] == "DOWN" and now:
+                downs.append(max((now - then).total_seconds(), 0.0))
+        elif line.strip():
+            yield Trouble(Kind.UNREADABLE, visible(f"link_stat: {line.strip()}", 120), npu)
+    if listed and now:
+        told.values["downs_s_ago"] = tuple(sorted(downs))
+    else:
+        yield Trouble(Kind.CUT, "the history of its link is not whole", npu)
+
+
+def moment(text: str) -> datetime:
+    """Not strptime: it wants the controller's own names of the months."""
+    match = DATE.fullmatch(text.strip())
+    if not match or match[1] not in MONTHS:
+        raise Unreadable(f"not a date: {text.strip()!r}")
+    day, hour, minute, second, year = (int(match[index]) for index in (2, 3, 4, 5, 6))
+    try:
+        return datetime(year, MONTHS.index(match[1]) + 1, day, hour, minute, second)  # noqa: DTZ001
+    except ValueError:
+        raise Unreadable(f"not a date: {text.strip()!r}") from None
+
+
+def statistics(text: str, npu: str, told: Told) -> Iterator[Trouble]:
+    bad: list[str] = []
+    for line in text.split("\n"):
+        name, _, value = line.strip().partition(":")
+        if re.fullmatch(r"\w{3,60}", name) and COUNTED.fullmatch(value):
+            if len(told.counters) < MOST_COUNTERS:
+                told.counters[name] = int(value)
+        elif line.strip() not in {"", "...", "packet statistics:"}:
+            bad.append(line.strip())
+    if bad:
+        yield Trouble(Kind.UNREADABLE, visible(f"{len(bad)} no counters: {bad[0]}", 120), npu)
+
+
+def light(text: str, npu: str, _told: Told) -> Iterator[Fact | Trouble]:
+    yield from optic(text, npu, f"{npu}/1")
+
+
+def speed(text: str, _npu: str, told: Told) -> Iterator[Trouble]:
+    for label, value in pairs(text):
+        if label == "speed":
+            match = SPEED.fullmatch(value)
+            if not match:
+                raise Unreadable(f"speed: {value}")
+            unit = 1.0 if match[2][0] in "gG" else 1000.0
+            told.values["rate_gbit_s"] = int(match[1]) / unit
+    yield from ()
+
+
+def duplex(text: str, _npu: str, told: Told) -> Iterator[Trouble]:
+    for label, value in pairs(text):
+        if label == "duplex" and value.lower() in {"full", "half"}:
+            told.values["duplex"] = value.lower()
+        elif label == "duplex":
+            raise Unreadable(f"duplex: {value}")
+    yield from ()
+
+
+def fec(text: str, npu: str, _told: Told) -> Iterator[Version]:
+    for label, value in pairs(text):
+        if label == "fec mode" and value:
+            yield Version(f"rdma/{npu}/fec", visible(value, 60))
+
+
+def tls(text: str, npu: str, _told: Told) -> Iterator[Version]:
+    """HCCL's handshake fails between NPUs of which only one has it on."""
+    if match := TLS.search(text):
+        yield Version(f"rdma/{npu}/tls", {"0": "off", "1": "on"}[match[1]])
+
+
+def address(text: str, npu: str, _told: Told) -> Iterator[Address]:
+    if UNSET in text:
+        yield Address(npu, "", "")
+    for label, value in pairs(text):
+        if label == "ipaddr":
+            yield Address(npu, spelled(value), "")
+
+
+def spelled(text: str) -> str:
+    """One spelling of an address; what is none stays as it is, to be shown."""
+    try:
+        return str(ip_address(text.strip().strip("\"'")))
+    except ValueError:
+        return visible(text, 60)
+
+
+def lldp(text: str, npu: str, _told: Told) -> Iterator[Fact]:
+    """TLV by TLV: a title, then what it holds."""
+    name = re.search(r"System Name TLV\s*\n\s*(\S[^\n]*)", text)
+    port = re.search(r"Port ID TLV\s*\n(?:[^\n]*\n)?\s*Ifname:\s*(\S+)", text)
+    if name or port:
+        system, far = name[1].strip() if name else "", port[1] if port else ""
+        yield Neighbour(f"{npu}/1", visible(system, 100), visible(far, 100))
+
+
+SHAPES: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
+    (re.compile(pattern, re.MULTILINE), how)
+    for pattern, how in (
+        (r"^\s*net health status *:", net_health),
+        (r"^\s*link status *:", link),
+        (r"^\[dev(?:id|ice) \d+\] *(?:current time|link (?:up|down) count|link change)", link_stat),
+        (r"^\s*optical info:|^\s*(?:[TR]x Power\d?|present) +:", light),
+        (STATISTICS.pattern, statistics),
+        (r"^\s*[Ss]peed *:", speed),
+        (r"^\s*[Dd]uplex *:", duplex),
+        (r"^\s*fec mode *:", fec),
+        (r"^dev_id:\d+, tls switch", tls),
+        (rf"^\s*ipaddr:|{UNSET}", address),
+        (r"Port ID TLV|System Name TLV", lldp),
+    )
+)
+
+# What matters most is asked of every NPU before the rest is: a call that hangs costs 8 s.
+COMMAND = f"""
+PATH="$PATH:/usr/local/Ascend/driver/tools"
+command -v hccn_tool >/dev/null || {{ echo 'hccn_tool: not found' >&2; exit 127; }}
+export LC_ALL=C; n=0
+run() {{ n=$((n+1)); echo "== run $*"; timeout -k 2 8 "$@" 2>&1; printf '\\n== exit %s\\n' $?; }}
+if [ -r {FILE} ]; then run cat {FILE}; fi
+npus=$(for d in /dev/davinci[0-9]*; do [ -e "$d" ] && echo "${{d#/dev/davinci}}"; done | sort -n)
+for what in link net_health stat link_stat optical speed duplex ip fec tls lldp; do
+  for npu in $npus; do run hccn_tool -i "$npu" -$what -g; done
+done
+echo "== end $n"
+"""
+PROBES = (
+    Probe(
+        Question(
+            "hccn_tool",
+            command=("sh", "-c", COMMAND),
+            without_python=("sh", "-c", COMMAND),
+            timeout_s=40.0,
+            cap_bytes=2 << 20,
+            group="ascend",
+        ),
+        parse,
+        yields=(Port, Optic, Neighbour, Address, Version),
+        about="network ports of Ascend NPUs, their modules, counters and addresses, from hccn_tool",
+        applies=Applies(
+            pci_vendors=("19e5",),
+            kinds=("accelerator",),
+            why_not="no Huawei accelerator on the PCI bus",
+        ),
+    ),
+)
