@@ -168,7 +168,7 @@ class Accelerator:
     pcie_replays: int | None = None
     fabric_state: str | None = None  # completed, in_progress, not_started, …; lower case
     fabric_status: str | None = None  # success or the tool's error word
-    recovery_action: str | None = None  # none, reset, reboot, drain, …
+    recovery_action: str | None = None  # none, reset, reboot, drain, rma, …
     persistence: bool | None = None
     mig: bool | None = None
     error_codes: tuple[str, ...] | None = None  # the vendor's own fault codes, active now
@@ -320,6 +320,7 @@ class PcieDevice:
     aer_corrected: int | None = None
     aer_nonfatal: int | None = None
     aer_fatal: int | None = None
+    asked: bool = True  # False: nobody here knows how to ask this vendor's cards
 
 
 @dataclass(frozen=True, slots=True)

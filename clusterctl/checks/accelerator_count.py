@@ -29,6 +29,7 @@ class Seat:
     """The accelerators of one node: `undriven` and `unshown` sit on the bus and nobody shows them.
 
     `unshown`: of a vendor that shows other cards here.  `mute`: no card of that vendor is shown.
+    `strangers`: not shown, and no probe asks cards of that vendor.
     """
 
     shown: int
@@ -57,21 +58,22 @@ def seat(evidence: Evidence) -> Seat:
         for card in facts_of(evidence, PcieDevice)
         if card.kind == "accelerator" and card.driver not in PASSED_THROUGH
     ]
-    known = [card for card in cards if card.vendor]
+    # A tool that shows one card of a vendor shows them all, whether or not we know its PCI id.
+    told = {card.vendor_id for card in cards if slot(card.part) in slots}
+    known = [card for card in cards if card.vendor_id in told or (card.vendor and card.asked)]
     hidden = [card for card in known if slot(card.part) not in slots]
     driven = [card for card in hidden if card.driver]
+    mine = [card for card in driven if card.vendor in vendors or card.vendor_id in told]
     return Seat(
         shown=len(shown),
         on_bus=len(known),
         undriven=tuple(card.part for card in hidden if not card.driver),
         # Tools that give no bus address can only be counted against.
         unshown=tuple(
-            card.part
-            for card in driven
-            if card.vendor in vendors and (all(c.pci for c in shown) or len(shown) < len(known))
+            card.part for card in mine if all(c.pci for c in shown) or len(shown) < len(known)
         ),
-        mute=tuple(card for card in driven if card.vendor not in vendors),
-        strangers=tuple(card for card in cards if not card.vendor and slot(card.part) not in slots),
+        mute=tuple(card for card in driven if card not in mine),
+        strangers=tuple(card for card in cards if card not in known),
     )
 
 
@@ -139,12 +141,13 @@ def bare(evidence: Evidence, beside: int | None) -> Verdict:
 
 def strangers(evidence: Evidence, seen: Seat) -> Iterator[Verdict]:
     for card in seen.strangers:
-        name = f"{card.vendor_id}:{card.device_id}"
+        ids = f"{card.vendor_id}:{card.device_id}"
+        name = f"{ids} ({card.vendor})" if card.vendor else ids
         yield unknown(
             evidence,
             card.part,
             f"a {name} is in this slot and nothing here can ask it",
-            actual=name,
+            actual=ids,
             remedy="ask the card's own tool by hand; a probe for this vendor is missing",
         )
 

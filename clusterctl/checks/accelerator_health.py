@@ -13,6 +13,7 @@ RECOVERIES = (
     ("reboot", Severity.REBOOT_NODE, "drain the node and reboot it"),
     ("reset", Severity.RESET_DEVICE, "drain the node and reset the device"),
     ("drain", Severity.ISOLATE, "drain the node; the device wants its traffic moved away"),
+    ("rma", Severity.RETURN, "drain the node and return the card"),
 )
 
 

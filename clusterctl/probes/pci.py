@@ -29,20 +29,38 @@ VENDORS = {
     "1e36": "enflame",  # efsmi -q of an S60 says "Vendor ID : 1e36"
     "1d22": "kunlunxin",  # Baidu; device 3684 is "Kunlun AI Accelerator"
     "1da3": "habana",
+    "1e9f": "lynxi",
+    "1d95": "graphcore",
+    "1de0": "groq",
+    "1e60": "hailo",
+    "1ed2": "furiosa",
+    "0731": "jingjia",
     # These: github.com/gpustack/runtime, gpustack_runtime/detector/<vendor>.py, which
     # points at https://pcisig.com/membership/member-companies
     "cabc": "cambricon",
     "1e3e": "iluvatar",
     "9999": "metax",
-    "1ded": "thead",
-    # Biren and Tecorigin: no source found, so theirs appear without a vendor.
+    "1ded": "thead",  # and pci.ids: Alibaba
+    # github.com/BirenTechnology/k8s-device-plugin: BirenVendorID
+    "1ee0": "biren",
+    # Tecorigin: no source found, so its cards have no vendor here; teco_smi shows whose they are.
 }
+# Known by name, and no probe asks their cards.
+UNASKED = frozenset({"8086", "1da3", "1e9f", "1d95", "1de0", "1e60", "1ed2", "0731"})
 
 # https://pci-ids.ucw.cz/read/PD: 3D controller, co-processor, processing accelerator
 ACCELERATORS = frozenset({"0302", "0b40", "1200"})
-# VGA and other display controllers: only of vendors above, for a BMC's VGA chip is one too.
+# VGA and other display controllers: a card with a monitor's plug may be an accelerator's as well.
 # MI100 (1002:738c), C500 (9999:4001) and Intel's Flex and Max are "Display controller" 0380.
 DISPLAYS = frozenset({"0300", "0380"})
+# Graphics of BMCs, virtual machines and chipsets, as pci.ids names them.
+MONITORS = frozenset(
+    {
+        *("1a03", "102b", "1050", "126f", "18ca", "1013", "5333", "1039"),  # ASPEED, Matrox, …
+        *("1234", "1b36", "1af4", "15ad", "80ee", "1414", "1ab8", "1d0f"),  # QEMU, VMware, …
+        *("0014", "1d17", "1db7", "1106"),  # Loongson, Zhaoxin, Phytium, VIA
+    }
+)
 NICS = frozenset({"0200", "0207"})
 DRIVES = frozenset({"0108"})
 
@@ -52,6 +70,7 @@ NO_ACCELERATOR = re.compile(
     "|8086:0300:.*"  # a CPU's own graphics
     "|19e5:.*:a[12]..|19e5:0300:.*"  # Kunpeng's ZIP, SEC and SDI engines; iBMC's VGA (Hi171x)
     "|1002:0300:(515e|5969|4752)"  # ES1000 and Rage XL: BMC graphics of older servers
+    "|0014:0302:7a.5"  # graphics within Loongson's bridges: 7a15 "Vivante GPU"
 )
 
 # Speeds as the kernel's pci_speed_string() writes them: "16.0 GT/s PCIe", "16 GT/s" before 5.7
@@ -130,6 +149,7 @@ def function(part: str, found: Mapping[str, str]) -> Iterator[Fact | Trouble]:
         device_id,
         class_id,
         vendor=VENDORS.get(vendor_id, "") if kind == "accelerator" else "",
+        asked=vendor_id not in UNASKED,
         driver=found.get("driver@", ""),
         **values,
     )
@@ -142,7 +162,7 @@ def kind_of(vendor_id: str, device_id: str, class_id: str) -> str:
         return "nvme"
     if NO_ACCELERATOR.fullmatch(f"{vendor_id}:{class_id}:{device_id}"):
         return "other"
-    if class_id in ACCELERATORS or (class_id in DISPLAYS and vendor_id in VENDORS):
+    if class_id in ACCELERATORS or (class_id in DISPLAYS and vendor_id not in MONITORS):
         return "accelerator"
     return "other"
 

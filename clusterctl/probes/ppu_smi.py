@@ -1,0 +1,45 @@
+"""T-Head (Alibaba) PPUs by ppu-smi: SAIL PPU-SMI manual, sections 3.2 and 3.2.1.
+
+No output of a real machine was at hand but the manual's.  libhgml.so, which has NVML's calls
+under the prefix hgml, is not asked: ppu-smi stands on it and its queries are documented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from clusterctl.model import Accelerator, Applies, Fact, Probe, Trouble, Version
+from clusterctl.probes.csv_answers import cards
+from clusterctl.probes.transcript import asking, nothing, told
+
+QUERY = "--query-ppu={} --format=csv"
+CALLS = (
+    QUERY.format("index,name,uuid,serial,pci.bus_id,driver_version,memory.total,memory.used"),
+    QUERY.format("index,temperature.ppu,power.draw,power.limit,utilization.ppu"),
+    QUERY.format("index,ecc.errors.corrected.volatile.total,ecc.errors.uncorrected.volatile.total"),
+)
+
+
+def parse(stdout: str) -> Iterator[Fact | Trouble]:
+    said, troubles = told(stdout)
+    yield from troubles
+    found = list(cards(said, "ppu", "thead"))
+    yield from found
+    if not found and not troubles:
+        yield nothing("ppu-smi", said)
+
+
+PROBES = (
+    Probe(
+        asking("ppu_smi", ("ppu-smi",), CALLS, places=("/usr/local/PPU_SDK/ppu-smi/bin",)),
+        parse,
+        yields=(Accelerator, Version),
+        about="T-Head PPUs, from ppu-smi",
+        applies=Applies(
+            pci_vendors=("1ded",),
+            kinds=("accelerator",),
+            why_not="no T-Head accelerator on the PCI bus",
+        ),
+        proven="documentation",
+    ),
+)
