@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clusterctl.catalog import all_probes
 from clusterctl.model import PcieDevice, Trouble
 from clusterctl.probes import pci
 
@@ -18,6 +19,7 @@ WITH_BUS = pytest.mark.skipif(
     not DEVICES.is_dir() or not any(DEVICES.iterdir()), reason="this machine has no PCI functions"
 )
 (PROBE,) = pci.PROBES
+NICS = ("15b3",)  # probes apply to these too, and they are no accelerators
 
 
 def run(*command: str) -> str:
@@ -84,3 +86,34 @@ def test_a_function_without_a_link_of_its_own_reports_no_width(width):
     )
     (card,) = PROBE.parse(text)
     assert card == replace(card, width=None, width_max=None)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "class_id", "device", "kind"),
+    [
+        ("1ee0", "1200", "0011", "accelerator"),  # Biren
+        ("ffee", "0302", "0001", "accelerator"),  # a vendor nobody knows, in every class of cards
+        ("ffee", "0b40", "0001", "accelerator"),
+        ("ffee", "1200", "0001", "accelerator"),
+        ("ffee", "0300", "0001", "accelerator"),
+        ("ffee", "0380", "0001", "accelerator"),
+        ("ffee", "0c03", "0001", "other"),
+        ("10de", "0300", "2204", "accelerator"),
+        ("1a03", "0300", "2000", "other"),  # ASPEED's VGA in nearly every BMC
+        ("102b", "0300", "0536", "other"),  # Matrox G200
+        ("19e5", "0300", "1711", "other"),  # Huawei iBMC
+        ("0014", "0300", "7a36", "other"),  # display of a Loongson bridge
+        ("0014", "0302", "7a15", "other"),  # and its Vivante GPU
+        ("1234", "0300", "1111", "other"),  # QEMU
+        ("8086", "0b40", "4940", "other"),  # QuickAssist
+    ],
+)
+def test_what_may_be_an_accelerator_is_one(vendor, class_id, device, kind):
+    assert pci.kind_of(vendor, device, class_id) == kind
+
+
+def test_every_vendor_has_a_probe_or_is_said_to_have_none():
+    """Otherwise a card of that vendor would be called silent, or unknown, for the wrong reason."""
+    asked = {vendor for probe in all_probes().values() for vendor in probe.applies.pci_vendors}
+    assert {*pci.VENDORS} - {*NICS} == {*pci.UNASKED, *(asked - {*NICS})}
+    assert not pci.UNASKED & asked

@@ -90,6 +90,27 @@ COUNT = (
         says="1ee0:0011",
     ),
     row(
+        "a vendor known by name whose cards nothing asks is unknown too, driver or none",
+        replace(CARD, vendor="intel", vendor_id="8086", device_id="0bd5", driver="", asked=False),
+        expect={"accelerators": "skip", "0000:1b:00.0": "unknown"},
+        says="8086:0bd5 (intel)",
+    ),
+    row(
+        "a card whose vendor has no known id is missed once its tool shows another",
+        replace(GPU, vendor="tecorigin", pci="0000:10:00.0"),
+        replace(CARD, part="0000:10:00.0", vendor="", vendor_id="1234", driver="sdaa"),
+        replace(CARD, part="0000:11:00.0", vendor="", vendor_id="1234", driver="sdaa"),
+        expect={"accelerators": "fail"},
+        says="0000:11:00.0",
+    ),
+    row(
+        "two devices of one card, of a vendor without a known id, are all there",
+        replace(GPU, vendor="tecorigin", pci="0000:10:00.0"),
+        replace(GPU, part="sdaa1", vendor="tecorigin", pci="0000:10:00.0"),
+        replace(CARD, part="0000:10:00.0", vendor="", vendor_id="1234", driver="sdaa"),
+        expect={"accelerators": "pass"},
+    ),
+    row(
         "the inventory expects more than even the bus has",
         *EIGHT[:7],
         *EIGHT_CARDS[:7],
