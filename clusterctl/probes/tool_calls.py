@@ -41,13 +41,15 @@ def calls(stdout: str) -> tuple[list[Call], list[Trouble]]:
     """The calls of our own answer; of a tool's bare output, that one.  Colours are taken out.
 
     A call that did not end well is a trouble, but for what this version or card does not have.
+    A line without its end was cut, and is left out.
     """
     text = plain(stdout).replace("\r\n", "\n")
     if BEGIN not in text:
         return [Call("", text)], []
     found: list[Call] = []
     told = -1
-    for line in text.partition(BEGIN)[2].split("\n"):
+    *lines, rest = text.partition(BEGIN)[2].split("\n")
+    for line in lines if MARK.match(rest) is None else [*lines, rest]:
         mark = MARK.fullmatch(line)
         if not mark:
             if found and not found[-1].ending:
@@ -72,5 +74,5 @@ def complaint(call: Call) -> Trouble | None:
         return None
     last = (call.text.strip().split("\n") or [""])[-1]
     words = call.said if " " in call.said or call.ending != "exit" else f"{call.said}: {last}"
-    shown = visible(f"{call.words}: {call.ending} {words}", 200)
+    shown = visible(f"{visible(call.words, 60)}: {call.ending} {words}", 200)
     return Trouble(KINDS.get(call.ending, Kind.EXIT), shown)
