@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import accelerator_rows
 import burn_rows
+import code_rows
 import collective_rows
 import counter_rows
 import digest_rows
@@ -43,6 +44,7 @@ from clusterctl.probes.kernel_lines_host import HOST_LINES
 MODULES = (
     accelerator_rows,
     burn_rows,
+    code_rows,
     collective_rows,
     counter_rows,
     digest_rows,

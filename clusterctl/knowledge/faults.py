@@ -1,0 +1,43 @@
+"""What a device's own fault code asks of a person, whoever made the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clusterctl.knowledge import ascend
+from clusterctl.model import Severity, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    code: str
+    status: Status
+    severity: Severity
+    what: str
+    first: str
+    then: str
+    source: str
+
+
+def fault(vendor: str, code: str) -> Fault:
+    """A code of a vendor of whose codes nobody has a table is to be looked up."""
+    if vendor == "huawei":
+        known = ascend.meaning(code)
+        return Fault(
+            known.code,
+            known.status,
+            known.severity,
+            known.what.en,
+            known.first.en,
+            known.then.en,
+            known.source,
+        )
+    return Fault(
+        code,
+        Status.WARN,
+        Severity.OBSERVE,
+        "not in our table",
+        f"look this code up in the guides of {vendor or 'its maker'}",
+        "",
+        "the device's own word",
+    )
