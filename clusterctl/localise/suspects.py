@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 NAMED = 0.9  # posterior, of the component and those that traffic cannot tell from it
 LEAST = 0.98  # a part that surely stays under this is worth a name; equal parts differ by less
-LEVEL_BELOW = 3.0  # spreads by which the slowest of a healthy path's parts lies low, simulated
+LEVEL_BELOW = 0.56  # spreads by which the slower of two equal parts lies low on average
 SURE = 1.28  # sigmas: nine in ten
 MENTIONED = 0.05
 SUREST = 0.9995  # no model of noise is right to more than that
@@ -252,7 +252,7 @@ def estimate(
     own = float(np.median(np.abs(residual - middle))) / 0.6745 if len(residual) > 3 else 0.0
     sigma = max(float(np.median(model.judged.noise.sigma[at])), own)
     # Parts differ a little in health, too, and the level is that of their slowest.
-    level = max(0.003, sigma / 3, 2 * model.judged.spread)
+    level = max(0.002, model.judged.spread)
     return middle, float(np.sqrt(1.57 * sigma**2 / len(residual) + level**2))
 
 

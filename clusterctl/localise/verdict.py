@@ -37,10 +37,12 @@ TAIL_UNKNOWN = 0.6  # ... in a group too small to say what its level is
 TAIL_WEIGHT = 200.0  # rows that this guess is worth
 SPREAD_BEFORE = 0.003  # of ln rate: what parts differ by, before looking
 SPREAD_FIRST = 0.007  # ... until the faults are known: what a fabric of equal parts shows
-SPREAD_WEIGHT = 10.0  # parts that this guess is worth
-FIFTH = 0.8416  # the lower fifth of a Gaussian lies so many sigma down
+SPREAD_WEIGHT = 200.0  # pairs of tests that this guess is worth
+SPREAD_LEAST = 0.0005
+CLIPPED = 4.0  # sigmas: what lies further out is no difference in health
+CUT_OFF = 0.02  # share of NICs left out at either end
+SHOWS = 0.29  # of one NIC's variance, in the covariance of two tests that also cross another each
 SPREAD_MOST = 0.03
-HIDDEN_SIDE = 1.7  # parts differ more than the slowest of each path shows
 SAID_SLOW = 0.03  # how far a rail or a class of nodes must lag to be mentioned
 
 
@@ -114,17 +116,48 @@ def baseline(x: Floats, rows: Measured, stratum: Ints) -> tuple[Floats, list[Pop
         levels[at] += healthy_level(x[fine] - levels[fine], repeats)
     said = list(slow_rails(rail_lag, levels, rows))
     number = np.unique(rows.round, return_inverse=True)[1].ravel().astype(np.int64)
-    nodes = nodes_in(rows, np.arange(len(x)))
-    for _, at in groups(stratum * (number.max(initial=0) + 1) + number, x):
+    rails = len(rail_lag)
+    for code in (stratum * (number.max(initial=0) + 1) + number, stratum * rails + rows.rail):
+        shifted(levels, x, rows, code, repeats)
+    said += slow_across(levels - rail_lag[rows.rail], rows, stratum)
+    return levels, said
+
+
+def shifted(levels: Floats, x: Floats, rows: Measured, code: Ints, repeats: float) -> None:
+    """Moves the level of those groups that as a whole lie elsewhere by more than chance."""
+    most = nodes_in(rows, np.arange(len(x)))
+    for _, at in groups(code, x):
         left = (x - levels)[at]
         left = left[np.isfinite(left)]
-        if len(left) < 2 * FEW or nodes_in(rows, at) < nodes / 2:  # a round of retests is no sample
+        if len(left) < 2 * FEW or nodes_in(rows, at) < most / 2:  # retests are no sample
             continue
         shift = healthy_level(left, repeats)
         chance = max(upper_sigma(left - shift), FINEST) / np.sqrt(len(left))
         if abs(shift) > 4 * chance:
             levels[at] += shift
-    return levels, said
+
+
+def slow_across(levels: Floats, rows: Measured, stratum: Ints) -> Iterator[Population]:
+    """Rails whose paths over the spines lag behind the other rails', more than within a leaf."""
+    cross = stratum % 2 == 1
+    rails = np.unique(rows.rail[cross])
+    middle = {
+        rail: float(np.median(levels[cross & (rows.rail == rail)])) for rail in rails.tolist()
+    }
+    if len(middle) < 3:
+        return
+    rest = float(np.median(list(middle.values())))
+    for rail, level in middle.items():
+        if level - rest < np.log1p(-SAID_SLOW):
+            here, there = (float(np.exp(value)) for value in (level, rest))
+            yield Population(
+                f"rail {rail} cross",
+                here,
+                there,
+                f"all paths of rail {rail} over the spines run at {here / there:.0%} of the other "
+                "rails': compare its uplinks' speed, number and load sharing",
+                "the other rails of this run",
+            )
 
 
 def nodes_in(rows: Measured, at: Ints) -> int:
@@ -314,35 +347,34 @@ def without(judged: Judged, paths: Paths, explained: NDArray[np.bool_]) -> Judge
 def spread_of_parts(residual: Floats, sigma: Floats, crossed: NDArray[np.int32]) -> float:
     """By how much healthy components differ, as one sigma of ln rate.
 
-    From the lower middle of what hosts and NICs show: their upper side is hidden, because a path is
-    as slow as its slowest component.
+    What two tests across one NIC have in common is the NIC, so their covariance is its variance,
+    as far as the slower of two NICs shows it.
     """
-    typical = float(np.median(sigma)) if len(sigma) else FINEST
-    found: float
-    found, weight = SPREAD_BEFORE**2 * SPREAD_WEIGHT, SPREAD_WEIGHT
-    slots = {"host": (0, 1), "tx": (2,), "rx": (3,)}
-    for of_kind in slots.values():
-        code = np.concatenate([crossed[slot] for slot in of_kind])
-        medians, count = middles(np.tile(residual, len(of_kind)), code)
-        medians, count = medians[count >= 3], count[count >= 3]
-        if len(medians) < 8:
+    clipped = np.clip(residual, -CLIPPED * sigma, CLIPPED * sigma)
+    near = crossed[4]
+    far = np.where(crossed[5] >= 0, crossed[5], near)
+    shown, pairs = SPREAD_BEFORE**2 * SHOWS * SPREAD_WEIGHT, SPREAD_WEIGHT
+    for slot, leaf in ((2, near), (3, far)):  # the NIC that sends, the one that receives
+        if not len(residual):
             continue
-        apart = (np.median(medians) - np.quantile(medians, 0.2)) / FIFTH
-        own = 1.57 * typical**2 / float(np.median(count))
-        # Noisy medians say little of the spread below their noise.
-        trust = len(medians) / (1 + own / max(apart**2 - own, SPREAD_BEFORE**2))
-        found += trust * max(apart**2 - own, 0.0)
-        weight += trust
-    return min(float(HIDDEN_SIDE * np.sqrt(found / weight)), SPREAD_MOST)
+        values = clipped - means(clipped, leaf)  # what a whole leaf lacks is no NIC's
+        code = np.unique(crossed[slot], return_inverse=True)[1].ravel()
+        count = np.bincount(code)
+        common = np.bincount(code, values) ** 2 - np.bincount(code, values**2)
+        own = (count * (count - 1)).astype(float)
+        each = common / np.maximum(own, 1)
+        low, high = np.quantile(each[own > 0], (CUT_OFF, 1 - CUT_OFF)) if own.any() else (0, 0)
+        kept = (own > 0) & (each >= low) & (each <= high)  # the odd one is a fault, not the spread
+        shown += float(common[kept].sum())
+        pairs += float(own[kept].sum())
+    return min(float(np.sqrt(max(shown / pairs, SPREAD_LEAST**2 * SHOWS) / SHOWS)), SPREAD_MOST)
 
 
-def middles(values: Floats, code: NDArray[np.int32]) -> tuple[Floats, Ints]:
-    """The median of each code's values, and how many there are."""
-    order = np.lexsort((values, code))
-    _, first, count = np.unique(code[order], return_index=True, return_counts=True)
-    ordered = values[order]
-    middle: Floats = (ordered[first + count // 2] + ordered[first + (count - 1) // 2]) / 2
-    return middle, count
+def means(values: Floats, code: NDArray[np.int32]) -> Floats:
+    """The mean of each row's like."""
+    number = np.unique(code, return_inverse=True)[1].ravel()
+    found: Floats = (np.bincount(number, values) / np.bincount(number))[number]
+    return found
 
 
 def mirrored_cut(z: Floats) -> float:
