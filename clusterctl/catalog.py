@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from clusterctl import checks, probes, trials
-from clusterctl.model import Check, Probe, Trial
+from clusterctl.model import Check, Parse, Probe, Trial
 
 T = TypeVar("T")
 
@@ -31,6 +31,26 @@ def fabric_probes() -> dict[str, Probe]:
     """What only `clusterctl fabric` asks: no playbook's `all` holds these."""
     found = [probe for module in modules(probes) for probe in getattr(module, "FABRIC", ())]
     return by_name([(probe.name, probe) for probe in found])
+
+
+@cache
+def named_probes() -> dict[str, Probe]:
+    """What a playbook asks only where it names it: heavy on firmware, or told by another probe."""
+    found = [probe for module in modules(probes) for probe in getattr(module, "BY_NAME", ())]
+    return by_name([(probe.name, probe) for probe in found])
+
+
+@cache
+def readers() -> dict[str, Parse]:
+    """Every text that `clusterctl read` reads, by probe or by the tool that printed it."""
+    asked = {**all_probes(), **fabric_probes(), **named_probes()}
+    texts = [
+        named
+        for package in (probes, trials)
+        for module in modules(package)
+        for named in getattr(module, "READS", {}).items()
+    ]
+    return by_name([*((name, probe.parse) for name, probe in asked.items()), *texts])
 
 
 @cache

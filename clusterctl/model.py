@@ -202,6 +202,36 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What a daemon that watches the node says of a part of it.
+
+    `state`: healthy, warning, failure, internal_error; unwatched: nobody asked it to look.
+    """
+
+    part: str  # gpu3, nvswitch0, node
+    by: str  # dcgm
+    state: str
+    about: str = ""  # memory system, nvlink system, …
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Nodes whose accelerators share memory over one fabric, as this node's daemon sees them.
+
+    `state`: up, degraded, down, … in the daemon's words; `members`: address -> state of each.
+    `configured`: how many nodes its file names.
+    """
+
+    part: str  # imex
+    state: str
+    members: Mapping[str, str] = field(default_factory=dict, hash=False)
+    configured: int | None = None
+    versions: tuple[str, ...] = ()
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceProcess:
     """A process that holds an accelerator."""
 
@@ -327,7 +357,8 @@ class PcieDevice:
 class KernelEvent:
     """One line of the kernel log that means something.
 
-    `kind`: xid, sxid, nvrm, mce, edac, aer, nvme, mlx5, oom, link, disk, hung, amdgpu.
+    `kind`: xid, sxid, fabricmanager, nvrm, mce, edac, aer, nvme, mlx5, oom, link, disk, hung,
+    amdgpu.
     `code`: the XID number, or our short word: corrected, nonfatal, fatal, ue, ce, down, up, …
     `part`: PCI address, port or drive as the line spells it; empty where it names none.
     `count`: 1 and the lines like it, just before it, that the node left out of a flood.
@@ -634,6 +665,16 @@ class FabricCounters:
 
 
 @dataclass(frozen=True, slots=True)
+class Stages:
+    """How many warnings and errors a fabric's own checker found, by its stages."""
+
+    part: str  # fabric
+    tool: str
+    warned: Mapping[str, int] = field(default_factory=dict, hash=False)
+    failed: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Neighbour:
     """What a port hears of the switch it is plugged into (LLDP).  `part`: our port, eth0."""
 
@@ -654,10 +695,99 @@ class Address:
     file: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """One reading of a board's sensor, and what the board itself thinks of it.
+
+    `kind`: temperature, inlet, coolant_in, coolant_out, power, voltage, current, humidity,
+    redundancy, discrete, other.  `unit`: c, w, v, a, percent, feet, lpm; empty: it has no number.
+    `health` is the board's own word: ok, warning, critical.  Thresholds are the board's own too.
+    """
+
+    part: str  # as the board calls it: Inlet Temp
+    kind: str
+    value: float | None = None
+    unit: str = ""
+    health: str | None = None
+    words: tuple[str, ...] = ()  # states that a discrete sensor asserts
+    low_critical: float | None = None
+    high_warning: float | None = None
+    high_critical: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Psu:
+    """One power supply.  `power_w`: where the tool does not say of which side."""
+
+    part: str  # psu1, by the board's own number
+    present: bool | None = None
+    health: str | None = None  # ok, warning, critical
+    words: tuple[str, ...] = ()  # Presence detected, Power Supply AC lost, …
+    input_w: float | None = None
+    output_w: float | None = None
+    power_w: float | None = None
+    capacity_w: float | None = None
+    input_v: float | None = None
+    temp_c: float | None = None
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """One fan, by its tachometer or the share of full speed that the board tells."""
+
+    part: str  # as the board calls it
+    rpm: float | None = None
+    percent: float | None = None
+    health: str | None = None  # ok, warning, critical
+    words: tuple[str, ...] = ()
+    present: bool | None = None
+    low_critical_rpm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SelEvent:
+    """One record of the BMC's event log.  `source`: which tool numbers the records so.
+
+    `at`: by the BMC's own clock, which may be wrong; None: logged before the clock was set.
+    """
+
+    part: str  # the sensor
+    record: str
+    event: str
+    asserted: bool | None = None
+    sensor_type: str = ""
+    detail: str = ""
+    severity: str = ""  # the BMC's own word, lower case: ok, warning, critical
+    at: datetime | None = None
+    seconds_ago: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chassis:
+    """What the BMC says of the machine as a whole, running or not."""
+
+    part: str  # bmc
+    power: str | None = None  # on, off, and what Redfish calls poweringon, poweringoff, paused
+    health: str | None = None  # ok, warning, critical
+    faults: tuple[str, ...] = ()  # main power fault, overload, drive fault, …
+    boot: str | None = None  # how far the start got: osrunning, pciresourceconfigstarted, …
+    last_power_event: str = ""  # ac-failed, fault, command, …
+    watchdog: str | None = None  # what it last did, in the BMC's word
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""  # of the BMC
+
+
 Fact = (
     Accelerator
     | Link
     | Partition
+    | Diagnosis
+    | Domain
     | DeviceProcess
     | Port
     | Optic
@@ -685,8 +815,14 @@ Fact = (
     | Collective
     | FabricLink
     | FabricCounters
+    | Stages
     | Neighbour
     | Address
+    | Sensor
+    | Psu
+    | Fan
+    | SelEvent
+    | Chassis
 )
 
 

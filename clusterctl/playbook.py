@@ -149,8 +149,10 @@ def listed(origin: str, key: str, given: Mapping[str, Any]) -> list[Any]:
 
 
 def chosen(where: str, given: object, known: Mapping[str, Probe]) -> tuple[Probe, ...]:
-    """`known`: what "all" means; by name there are those of `clusterctl fabric` too."""
-    every = {**known, **catalog.fabric_probes()}
+    """`known`: what "all" means, which may stand in a list beside those asked only by name."""
+    every = {**known, **catalog.fabric_probes(), **catalog.named_probes()}
+    if isinstance(given, list) and "all" in given:
+        given = [*known, *(name for name in given if name != "all")]
     return tuple(every[name] for name in names(where, given, known if given == "all" else every))
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from kin import alive, ended, generation, gone, wait_for
 
-from clusterctl.catalog import all_checks, all_probes, all_trials
+from clusterctl.catalog import all_checks, all_probes, all_trials, named_probes
 from clusterctl.playbook import shipped
 
 ROOT = Path(__file__).parent.parent
@@ -257,7 +257,7 @@ def test_a_closed_stream_changes_no_verdict(closed, home):
 @pytest.mark.parametrize(
     ("what", "names"),
     [
-        ("probes", all_probes()),
+        ("probes", {**all_probes(), **named_probes()}),
         ("checks", all_checks()),
         ("trials", all_trials()),
         ("playbooks", shipped()),

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from clusterctl.model import Fact, Kind, Optic, Port, Probe, Question, Trouble, Version
+from clusterctl.probes import ethtool_text
 from clusterctl.probes.ethtool_module import optic
 from clusterctl.spelling import Unreadable, count, number, pci_address, reported, visible, whole
 from clusterctl.sysfs import rows
@@ -82,10 +83,17 @@ class Told:
     module: list[tuple[str, str]] = field(default_factory=list)
     modes: str = ""
     failures: list[tuple[str, str, str]] = field(default_factory=list)  # option, exit, words
+    pasted: bool = False  # a text of the tool, which says no flags
 
 
 def parse(stdout: str) -> Iterator[Fact | Trouble]:
-    """Of a cut answer the last device is left out: what it did not get to say is unknown."""
+    """Of a cut answer the last device is left out: what it did not get to say is unknown.
+
+    The tool's own texts are read too, each about one device.
+    """
+    if ethtool_text.pasted(stdout):
+        yield from pasted(stdout)
+        return
     devices: dict[str, Told] = {}
     troubles: list[Trouble] = []
     for row in rows(stdout):
@@ -107,6 +115,25 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     yield from troubles
     for name, told in devices.items():
         yield from device(visible(name, 40), told)
+
+
+def pasted(stdout: str) -> Iterator[Fact | Trouble]:
+    """A state that the text does not tell is unknown; a last line without an end is left out."""
+    whole, end, rest = stdout.rpartition("\n")
+    if rest.strip():
+        yield Trouble(Kind.CUT, f"the text ends within a line: {visible(rest, 80)!r}")
+    name, found = ethtool_text.told(whole + end)
+    part, told = visible(name, 40), Told(pasted=True)
+    for row in found:
+        sort_in(told, row)
+    yield from failures(part, told)
+    if told.module:
+        yield from optic(part, told.module)
+    elif found:
+        told.sys.setdefault("operstate", "unknown")
+        yield from described(part, told)
+    else:
+        yield Trouble(Kind.UNREADABLE, "nothing of a port in it", part)
 
 
 def sort_in(told: Told, row: tuple[str, ...]) -> bool:
@@ -140,6 +167,12 @@ def stray(row: tuple[str, ...]) -> Trouble:
 
 def device(name: str, told: Told) -> Iterator[Fact | Trouble]:
     yield from failures(name, told)
+    yield from described(name, told)
+    if told.module:
+        yield from optic(name, told.module)
+
+
+def described(name: str, told: Told) -> Iterator[Fact | Trouble]:
     counters: dict[str, int] = {}
     for key, text in wanted_counters(told):
         try:
@@ -154,8 +187,6 @@ def device(name: str, told: Told) -> Iterator[Fact | Trouble]:
         yield found
         if found.firmware:
             yield Version(f"firmware/{name}", found.firmware)
-    if told.module:
-        yield from optic(name, told.module)
 
 
 def failures(name: str, told: Told) -> Iterator[Trouble]:
@@ -195,7 +226,7 @@ def driver_of(told: Told) -> str | None:
 def port(name: str, told: Told, counters: Mapping[str, int]) -> Port:
     """Raises Unreadable where the state, the rate or the flags are garbled."""
     flags = told.sys.get("flags", "")
-    if not re.fullmatch("0x[0-9a-f]{1,8}", flags):
+    if not re.fullmatch("0x[0-9a-f]{1,8}", flags) and not told.pasted:
         raise Unreadable(f"not flags: {visible(flags, 40)!r}")
     speed = whole(told.sys.get("speed", "-"))
     if speed is not None and speed < 0 and speed not in NO_SPEED:
@@ -215,7 +246,7 @@ def port(name: str, told: Told, counters: Mapping[str, int]) -> Port:
         firmware=visible(firmware, 80) if firmware and reported(firmware) else None,
         pci=pci(told.sys.get("pci") or told.info.get("bus-info", "")),
         mtu_bytes=count(told.sys["mtu"]) if "mtu" in told.sys else None,
-        enabled=bool(int(flags, 16) & 1),
+        enabled=None if told.pasted else bool(int(flags, 16) & 1),
         counters=counters,
     )
 

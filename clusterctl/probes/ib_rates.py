@@ -18,6 +18,18 @@ SPEEDS = {
     "NDR": 106.25,
     "XDR": 212.5,
 }
+# Gbit/s of one lane as the kernel counts them: 400 of 4X NDR (drivers/infiniband/core/sysfs.c)
+NOMINAL = {
+    "SDR": 2.5,
+    "DDR": 5.0,
+    "QDR": 10.0,
+    "FDR10": 10.0,
+    "FDR": 14.0,
+    "EDR": 25.0,
+    "HDR": 50.0,
+    "NDR": 100.0,
+    "XDR": 200.0,
+}
 WIDTH = re.compile(r"([0-9]{1,2})[xX]")
 NAME_LIMIT = 80
 KINDS = {"S": "switch", "H": "ca", "R": "router", "SW": "switch", "CA": "ca", "RT": "router"}

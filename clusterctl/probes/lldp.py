@@ -104,3 +104,4 @@ FABRIC = (
         optional=True,
     ),
 )
+READS = {"lldpctl": parse}  # the tool's own name

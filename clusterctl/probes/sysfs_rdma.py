@@ -17,6 +17,8 @@ from clusterctl.sysfs import contents, files
 END = "/proc/sys/kernel/ostype"
 
 # issm* and umad* are the devices' management doors, not ports (NVIDIA/NVSentinel#1663)
+ROOT = "/sys/class/infiniband"
+LISTED = re.compile(r"(?m)^([a-z]\w*/(?:ports/[0-9]+/|device/)?[\w/]+): ?(.*)\n")
 PORT = re.compile(r"/sys/class/infiniband/(?!issm|umad)([^/]+)/ports/([0-9]+)/(.+)")
 DEVICE = re.compile(r"/sys/class/infiniband/(?!issm|umad)([^/]+)/([^/]+@?|device/.+)")
 COUNTER = re.compile(r"(?:hw_)?counters/(.+)")
@@ -42,7 +44,13 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     """A port without a readable state is a trouble; a bad counter costs that counter.
 
     `guid` is the node's, spelled as ibstat does; counters of both folders keep their names.
+    A listing as `grep -r . *` makes it in that folder, "mlx5_0/ports/1/state: 4: ACTIVE", is read
+    as far as it goes.
     """
+    if "/sys/" not in stdout and (listed := LISTED.findall(stdout)):
+        if rest := stdout.rpartition("\n")[2].strip():
+            yield Trouble(Kind.CUT, f"the listing ends within a line: {visible(rest, 80)!r}")
+        stdout = "".join(f"{ROOT}/{path}\t{text}\n" for path, text in listed) + f"{END}\t-\n"
     texts, refusals = contents(stdout)
     if END not in texts or any(trouble.kind is Kind.CUT for trouble in refusals):
         # Every port is in pieces all over the answer, so that none of them can be believed.
@@ -204,3 +212,4 @@ PROBES = (
         about="RDMA ports: state, rate, lanes, error counters; firmware of their devices",
     ),
 )
+READS = {"sys_class_infiniband": parse}  # as people list the folder

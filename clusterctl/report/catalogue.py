@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from rich.table import Table
 
 from clusterctl import catalog, playbook
-from clusterctl.model import Fact, Question
+from clusterctl.model import Fact, Probe, Question
 from clusterctl.report.tables import cell, table
 
 Row = dict[str, object]
@@ -32,17 +32,22 @@ def kinds(types: Sequence[type[Fact]]) -> str:
 
 
 def probes() -> list[Row]:
+    swept = catalog.all_probes()
     return [
         {
             "name": name,
             "about": probe.about,
             "asks": asks(probe.question),
             "yields": kinds(probe.yields),
-            "applies": probe.applies.why_not.replace("no ", "needs a ", 1) or "everywhere",
+            "applies": where(probe) + ("" if name in swept else ", asked by name only"),
             "proven": probe.proven,
         }
-        for name, probe in catalog.all_probes().items()
+        for name, probe in {**swept, **catalog.named_probes()}.items()
     ]
+
+
+def where(probe: Probe) -> str:
+    return probe.applies.why_not.replace("no ", "needs a ", 1) or "everywhere"
 
 
 def asks(question: Question) -> str:
