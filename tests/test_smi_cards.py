@@ -437,6 +437,7 @@ SICK = ("accelerator_health", UNHEALTHY, Severity.ISOLATE)
         ("mx_smi", "one_lost_one_with_errors", "gpu0", LOST),
         ("mx_smi", "one_lost_one_with_errors", "gpu1", SICK),
         ("ixsmi", "one_with_errors_one_narrow", "gpu0", LOST),
+        ("ixsmi", "one_with_errors_one_narrow", "gpu0", SICK),
         ("ixsmi", "one_with_errors_one_narrow", "gpu1", NARROW),
     ],
 )
@@ -522,13 +523,51 @@ def test_the_question_says_that_there_is_no_such_tool(probe):
     assert "not found" in ran.stderr
 
 
-def ask(python: str, probe: str, path: str) -> subprocess.CompletedProcess[str]:
+LIBRARY = r"""
+#include <stdio.h>
+int nvmlInit_v2(void) { return 0; }
+int nvmlDeviceGetCount_v2(unsigned *count) { *count = 3; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
+    *device = (void *)(0x100000000UL + index);
+    return index == 2 ? 999 : 0;
+}
+int nvmlDeviceGetUUID(void *device, char *uuid, unsigned size) {
+    return snprintf(uuid, size, "GPU-5a5a0000-0000-4000-8000-%012lx", (unsigned long)device) < 0;
+}
+int ixmlDeviceGetHealth(void *device, unsigned long long *health) {
+    *health = (unsigned long)device == 0x100000001UL ? 0x60 : 0;
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no C compiler for the stub library")
+@pytest.mark.parametrize("python", PYTHONS, ids=lambda path: Path(path).name)
+def test_the_library_is_asked_for_the_health_that_ixsmi_does_not_show(python, tmp_path):
+    """Its handles are wider than an int, and this version counts no errors."""
+    (tmp_path / "ixml.c").write_text(LIBRARY)
+    made = ["gcc", "-shared", "-fPIC", "-o", f"{tmp_path}/libixml.so", f"{tmp_path}/ixml.c"]
+    subprocess.run(made, check=True)
+    stub = tmp_path / "ixsmi"
+    stub.write_text("#!/bin/sh\necho 'invalid option'; exit 2\n")
+    stub.chmod(0o755)
+
+    ran = ask(python, "ixsmi", f"{tmp_path}:/usr/bin:/bin", LD_LIBRARY_PATH=str(tmp_path))
+    found = list(ixsmi.parse(ran.stdout))
+
+    cards = [(item.part, item.health) for item in found if isinstance(item, Accelerator)]
+    assert cards == [("gpu0", "ok"), ("gpu1", "memory, pcie")]
+    [lost] = [item for item in found if isinstance(item, Trouble)]
+    assert (lost.kind, lost.part) == (Kind.EXIT, "gpu2")
+
+
+def ask(python: str, probe: str, path: str, **more: str) -> subprocess.CompletedProcess[str]:
     question = all_probes()[probe].question
     return subprocess.run(
         [python, str(REMOTE / f"{question.script}.py"), *question.command],
         capture_output=True,
         text=True,
-        env={"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **more},
         check=False,
         timeout=30,
     )

@@ -23,7 +23,6 @@ from clusterctl.model import (
 )
 from clusterctl.probes.labelled import blocks
 from clusterctl.probes.smi_cards import (
-    Cells,
     Readers,
     card,
     complaints,
@@ -38,6 +37,7 @@ from clusterctl.probes.smi_cards import (
     tabled,
     words,
 )
+from clusterctl.probes.smi_tables import Cells
 from clusterctl.spelling import Unreadable, pci_address, visible
 
 BANNER = re.compile(r"CNMON v\S+\s+Driver +(v?[0-9][\w.+-]*)")

@@ -1,6 +1,7 @@
 """Iluvatar GPUs by ixsmi (CoreX SDK guide, ixsmi; versions 3.2 to 4.4).
 
-Known outputs: the table, `--query-gpu=… --format=csv`, `-L`; `-q` as nvidia-smi prints it.
+Known outputs: the table, `--query-gpu=… --format=csv`, `-L`; `-q` as nvidia-smi prints it.  What
+libixml.so adds, as `remote/ask_ixsmi.py` spells it, is from documentation only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from clusterctl.model import (
 )
 from clusterctl.probes.labelled import blocks
 from clusterctl.probes.smi_cards import (
-    Cells,
     Readers,
     card,
     complaints,
@@ -36,6 +36,7 @@ from clusterctl.probes.smi_cards import (
     unshown,
     words,
 )
+from clusterctl.probes.smi_tables import Cells
 from clusterctl.spelling import Unreadable, pci_address, visible
 
 DRIVER = re.compile(r"Driver Version *: *([0-9][\w.+-]*)")
@@ -43,6 +44,13 @@ ATTACHED = re.compile(r"^Attached GPUs\s*: *(.*?)\s*$", re.MULTILINE)
 CARD = re.compile(r"GPU (?P<pci>[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7])")
 LISTED = re.compile(r"GPU (\d{1,3}): (\S.*?) \(UUID: (GPU-[0-9a-f-]{36})\)\s*")
 HEAD = re.compile(r"^(?:[\w.]+(?: \[[\w%/]+\])?, ?)+[\w.]+(?: \[[\w%/]+\])?\s*$", re.MULTILINE)
+
+ASKED_OF_LIBRARY = re.compile(
+    r"gpu (?P<index>\d{1,3}) (?P<uuid>\S+) health (?P<health>\d{1,20}|none|error -?\d+)"
+    r" ecc (?:(?P<single>\d{1,10}) (?P<double>\d{1,10})|(?P<ecc>none|error -?\d+))"
+)
+# IXML_HEALTH_… of ixml.h; 0: well
+HEALTH = {0x1: "syshub", 0x2: "mc", 0x10: "ecc", 0x20: "memory", 0x40: "pcie"}
 
 
 def parse(stdout: str) -> Iterator[Fact | Trouble]:
@@ -56,6 +64,9 @@ def read(text: str) -> Iterator[Fact | Trouble]:
         if version := DRIVER.search(text):
             yield Version("driver/iluvatar", version[1])
         yield from tabled(text, "Bus-Id", "gpu", "gpu", TABLE)
+    elif text.startswith("gpu "):
+        yield from from_library(text)
+        return
     elif head := HEAD.search(text):
         yield from queried(head[0], text[head.end() :])
         return
@@ -225,6 +236,45 @@ ASKED: Readers = {
     "ecc_corrected_aggregate": errors(CORRECTED, "Aggregate"),
     "ecc_uncorrected_aggregate": errors(UNCORRECTED, "Aggregate"),
 }
+
+
+# --------------------------------------------------------------------------- libixml.so
+
+
+def from_library(text: str) -> Iterator[Fact | Trouble]:
+    for line in text.strip("\n").split("\n"):
+        named = re.match(r"gpu (\d{1,3}) ", line)
+        part = f"gpu{int(named[1])}" if named else ""
+        if found := ASKED_OF_LIBRARY.fullmatch(line):
+            yield from answered(part, found)
+        else:
+            kind = Kind.EXIT if " error " in line else Kind.UNREADABLE
+            yield Trouble(kind, f"libixml: {visible(line, 100)}", part)
+
+
+def answered(part: str, found: re.Match[str]) -> Iterator[Fact | Trouble]:
+    """A call that failed is a trouble; one that an older library does not have is none."""
+    for name, said in (("health", found["health"]), ("ecc", found["ecc"])):
+        if said and said.startswith("error"):
+            yield Trouble(Kind.EXIT, f"libixml: {name}: {said}", part)
+    uuid = found["uuid"] if found["uuid"].startswith("GPU-") else ""
+    health = failing(int(found["health"])) if found["health"].isdecimal() else None
+    single, double = (int(found[name]) if found[name] else None for name in ("single", "double"))
+    if health or uuid or double is not None:
+        yield Accelerator(
+            part,
+            index=int(found["index"]),
+            uuid=uuid,
+            health=health,
+            ecc_corrected_volatile=single,
+            ecc_uncorrected_volatile=double,
+        )
+
+
+def failing(bits: int) -> str:
+    known = [word for bit, word in HEALTH.items() if bits & bit]
+    rest = bits & ~sum(HEALTH)
+    return ", ".join([*known, *([f"{rest:#x}"] if rest else [])]) or "ok"
 
 
 PROBES = (

@@ -22,7 +22,6 @@ from clusterctl.model import (
 )
 from clusterctl.probes.labelled import blocks
 from clusterctl.probes.smi_cards import (
-    Cells,
     Readers,
     card,
     complaints,
@@ -37,6 +36,7 @@ from clusterctl.probes.smi_cards import (
     unshown,
     words,
 )
+from clusterctl.probes.smi_tables import Cells
 from clusterctl.spelling import Unreadable, pci_address, visible
 
 DRIVER = re.compile(r"Driver Version *: *([0-9][\w.+-]*)")

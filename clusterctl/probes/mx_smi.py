@@ -23,7 +23,6 @@ from clusterctl.model import (
 )
 from clusterctl.probes.labelled import blocks
 from clusterctl.probes.smi_cards import (
-    Cells,
     Readers,
     card,
     complaints,
@@ -36,6 +35,7 @@ from clusterctl.probes.smi_cards import (
     unshown,
     words,
 )
+from clusterctl.probes.smi_tables import Cells
 from clusterctl.spelling import Unreadable, pci_address, visible
 
 ATTACHED = re.compile(r"^Attached GPUs\s*: *(.*?)\s*$", re.MULTILINE)
