@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clusterctl.knowledge import amd
 from clusterctl.model import KernelEvent, Severity, Status
 
 RAS = "Linux admin-guide/RAS"
@@ -12,6 +13,7 @@ MLX5 = "NVSentinel ADR 045-048: mlx5 lines that are fatal, and noise"
 NVME = "Linux drivers/nvme/host/pci.c"
 LOCKUP = "Linux admin-guide/lockup-watchdogs"
 DRIVER = "the driver's own source"
+FABRIC = "NVIDIA fabric manager guide, fabricmanager.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,11 @@ MEANINGS: dict[tuple[str, str], Meaning] = {
         REBOOT,
         "Linux admin-guide/bug-hunting",
     ),
+    ("fabricmanager", "member_gpu"): notice(
+        "the fabric manager does not know a GPU that a job wants in a multicast team",
+        "reset this node's GPUs together and restart the fabric manager when no job runs",
+        "scitix/sichek: failed to find the member GPU handle",
+    ),
     ("nvrm", "init_failed"): NOT_STARTED,
     ("nvrm", "no_gpu"): NOT_STARTED,
     ("nvrm", "fell_off_bus"): fault(
@@ -165,22 +172,6 @@ MEANINGS: dict[tuple[str, str], Meaning] = {
         "finish the update: reload the driver or reboot; rebuild old containers",
         DRIVER,
     ),
-    ("amdgpu", "bad_pages"): notice(
-        "the device retired memory pages",
-        "watch it; return the card when its pages reach the vendor's threshold",
-        DRIVER,
-    ),
-    ("amdgpu", "uncorrected"): fault(
-        Severity.RESET_DEVICE, "the device lost data", "drain the node and reset the device", DRIVER
-    ),
-    ("amdgpu", "poison"): Meaning(
-        Status.WARN,
-        Severity.RESTART_JOB,
-        "a job used data that was lost",
-        "restart the job; return the card if it happens again",
-        DRIVER,
-    ),
-    ("amdgpu", "init_failed"): NOT_STARTED,
 }
 
 # What any other line of a kind means.
@@ -203,6 +194,11 @@ OTHERWISE: dict[str, Meaning] = {
     "disk": notice(
         "errors reading or writing a drive", "read its SMART log; replace it if they go on", NVME
     ),
+    "fabricmanager": notice(
+        "the fabric manager reports an error",
+        "read /var/log/fabricmanager.log around this line; see fabric_manager for its version",
+        FABRIC,
+    ),
     "hung": notice(
         "something waits without end, mostly for storage",
         "read the stack in the log; look at the file system it waits for",
@@ -224,4 +220,6 @@ def about_hardware(event: KernelEvent) -> bool:
 
 def meaning(event: KernelEvent) -> Meaning:
     exact = MEANINGS.get((event.kind, event.code.lower()))
+    if event.kind == "amdgpu" and (known := amd.lines().get(event.code.lower())):
+        exact = Meaning(known.status, known.severity, known.what.en, known.first.en, known.source)
     return exact or OTHERWISE.get(event.kind, STRANGE)

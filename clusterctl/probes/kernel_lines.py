@@ -14,7 +14,6 @@ SCRAPER = "amd/node-scraper, unit tests"
 BDF = r"(?P<pci>[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])"
 XID_BDF = r"(?:PCI:)?(?P<pci>[0-9a-fA-F:.]{5,20})"  # one real line says 0000:10:1c
 MLX5 = rf"mlx5_core ?{BDF}?.*?"
-AMDGPU = rf"amdgpu(?: {BDF})?: (?:amdgpu: )?.*?"
 LINK = r"(?:NIC )?[Ll]ink (?:is )?(?P<code>[Dd]own|[Uu]p)\b"
 
 
@@ -251,63 +250,5 @@ DEVICE_LINES = (
         "mlx5_core 0000:65:00.0 ens15np0: NETDEV WATCHDOG: CPU: 3: transmit queue 0 timed out 5000 "
         "ms",
         "net/sched/sch_generic.c since 6.4",
-    ),
-    Pattern(
-        "amdgpu",
-        "poison",
-        ("poison is consumed",),
-        rf"{AMDGPU}poison is consumed by client",
-        "amdgpu 0000:68:00.0: {14}poison is consumed by client 12, kick off gpu reset flow",
-        SCRAPER,
-    ),
-    Pattern(
-        "amdgpu",
-        "bad_pages",
-        ("Saved bad pages",),
-        rf"{AMDGPU}Saved bad pages \d+ reaches threshold value",
-        "amdgpu 0000:08:00.0: amdgpu: Saved bad pages 176 reaches threshold value 128",
-        SCRAPER,
-    ),
-    Pattern(
-        "amdgpu",
-        "hardware_error",
-        ("Accelerator Check Architecture",),
-        rf"{AMDGPU}Accelerator Check Architecture events logged",
-        "amdgpu 0000:48:00.0: {1}[Hardware Error]: Accelerator Check Architecture events logged",
-        SCRAPER,
-    ),
-    Pattern(
-        "amdgpu",
-        "uncorrected",
-        ("uncorrectable hardware errors",),
-        rf"{AMDGPU}\d+ uncorrectable hardware errors detected in",
-        "amdgpu 0000:c1:00.0: amdgpu: socket: 4, die: 0 1 uncorrectable hardware errors detected "
-        "in total in gfx block",
-        SCRAPER,
-    ),
-    Pattern(
-        "amdgpu",
-        "corrected",
-        (" correctable hardware errors",),
-        rf"{AMDGPU}\d+ correctable hardware errors detected in",
-        "amdgpu 0000:c1:00.0: amdgpu: socket: 4, die: 0 1 correctable hardware errors detected in "
-        "total in gfx block, no user action is needed.",
-        SCRAPER,
-    ),
-    Pattern(
-        "amdgpu",
-        "init_failed",
-        ("Fatal error during GPU init",),
-        rf"{AMDGPU}Fatal error during GPU init",
-        "amdgpu: Fatal error during GPU init",
-        SCRAPER,
-    ),
-    Pattern(
-        "amdgpu",
-        "reset",
-        ("GPU reset begin",),
-        rf"{AMDGPU}GPU reset begin",
-        "amdgpu 0000:c1:00.0: amdgpu: GPU reset begin!",
-        "drivers/gpu/drm/amd/amdgpu/amdgpu_device.c",
     ),
 )

@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 
 from clusterctl.model import Boot, Fact, KernelEvent, Kind, LogWindow, Probe, Question, Trouble
 from clusterctl.probes.kernel_lines import DEVICE_LINES
+from clusterctl.probes.kernel_lines_amd import AMD_LINES
 from clusterctl.probes.kernel_lines_host import HOST_LINES
 from clusterctl.spelling import Unreadable, count, number, pci_address, visible
 from clusterctl.sysfs import rows
 
-PATTERNS = DEVICE_LINES + HOST_LINES
+PATTERNS = DEVICE_LINES + AMD_LINES + HOST_LINES
 
 WINDOW_S = 86400  # a nightly sweep sees each line once
 KEEP = 100  # of a flood of like lines, the first so many and the last so many
