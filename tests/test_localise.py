@@ -59,6 +59,34 @@ def test_one_slow_part_is_named_first_with_its_rate(component, rate):
     assert first.advice
 
 
+def test_where_one_test_in_three_fails_no_spine_is_to_blame():
+    rows = measured(fabric(), {"nic-tx:n0020/1": 0.5})
+    lost = np.random.default_rng(5).random(len(rows.src)) < 0.3
+    rows = replace(
+        rows,
+        status=np.where(lost, FAILED, rows.status),
+        gbit_s=np.where(lost, np.nan, rows.gbit_s),
+    )
+    assert set(named(locate(fabric(), rows))) <= {"nic-tx:n0020/1"}
+
+
+def test_rates_without_any_order_accuse_nobody():
+    rows = measured(fabric(), {})
+    rate = np.random.default_rng(6).uniform(1, 400, len(rows.src))
+    found = locate(fabric(), replace(rows, gbit_s=rate))
+    assert not found.suspects
+    assert "scatter" in found.inconclusive[0].why
+
+
+def test_a_rail_whose_uplinks_hide_what_its_nics_have_over_is_not_blamed():
+    weather = replace(HARSH, cross_rate=0.94, rail_rates=(1.0, 0.97, 0.94, 0.91))
+    rows = measured(fabric(), {}, weather)
+    cap = np.where(rows.via >= 0, 0.9 * np.nanmedian(rows.gbit_s), np.inf)
+    jitter = np.exp(np.random.default_rng(7).normal(0, 0.01, len(cap)))
+    clipped = np.minimum(rows.gbit_s, cap) * jitter
+    assert named(locate(fabric(), replace(rows, gbit_s=clipped))) == []
+
+
 def test_several_faults_are_told_apart():
     faults = {
         "host:n0001": 0.8,

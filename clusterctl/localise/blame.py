@@ -65,6 +65,7 @@ SHARED_LEAVES_ROOM = 0.97
 ENDPOINTS = (HOST, TX, RX, LEAF)
 WORTH_A_LOOK = 3.5  # nats on the screen, before the prior
 MOST_CANDIDATES = 1500
+MOST_ROWS = 80_000  # of all candidates together
 ROWS_AT_ONCE = 60_000
 MOST_FAULTS = 60
 SETTLED_THRICE = 40  # more faults than these are not tried again: it takes their square
@@ -207,7 +208,9 @@ def screen(model: Model) -> Ints:
                 total += np.bincount(crossed[there], weight[there], paths.count)
             np.maximum(best, total, out=best)
     found = np.flatnonzero(best > WORTH_A_LOOK)
-    return found[np.argsort(-best[found], kind="stable")][:MOST_CANDIDATES]
+    found = found[np.argsort(-best[found], kind="stable")][:MOST_CANDIDATES]
+    # Where half of everything is broken, all would be candidates, and nothing be clear anyway.
+    return found[np.cumsum(np.diff(model.first)[found]) <= MOST_ROWS]
 
 
 def score(model: Model, state: State, components: Ints, log_prior: Floats) -> Scores:

@@ -25,6 +25,7 @@ Ints = NDArray[np.int64]
 NAMED = 0.9  # posterior, of the component and those that traffic cannot tell from it
 LEAST = 0.98  # a part that surely stays under this is worth a name; equal parts differ by less
 LEVEL_BELOW = 0.56  # spreads by which the slower of two equal parts lies low on average
+HOPELESS = 0.35  # one sigma of ln rate; half the rate would be seen by chance
 SURE = 1.28  # sigmas: nine in ten
 MENTIONED = 0.05
 SUREST = 0.9995  # no model of noise is right to more than that
@@ -71,6 +72,10 @@ def locate(
         return Located((), (Inconclusive("*", why),), (), (), *count)
     paths = paths_of(topology, rows)
     judged = judge(rows, paths, floors)
+    scatter = float(np.median(judged.noise.sigma))
+    if scatter > HOPELESS:
+        why = f"rates scatter by {scatter:.0%} where nothing is wrong: test longer, or alone"
+        return Located((), (Inconclusive("*", why),), judged.population, (), *count)
     model = blame.model_of(paths, judged, rows.round, priors or {})
     candidates = blame.screen(model)
     model = blame.relearned(model, blame.greedy(model, candidates))

@@ -30,6 +30,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 TIERS = ("intra", "cross")
+FAILED_DENSITY = 1.1  # of a failed test under a dead part, by unit of ln rate
 FINEST = 0.001  # of ln rate: no test repeats better than that
 FEW = 12  # rows below which a group's own level is not trusted
 ENOUGH_NODES = 6  # below that a slow NIC and a slow rail look alike: the NIC is named
@@ -79,6 +80,7 @@ def judge(rows: Measured, paths: Paths, floors: Sequence[Floor]) -> Judged:
     healthy = residual[~failed] / sigma[~failed]
     hidden = paths.cross & (rows.via < 0)
     habit = habits(residual, sigma, stratum, paths, hidden)
+    habit = np.where(failed, failing(failed, paths) * FAILED_DENSITY, habit)
     noise = Noise(sigma, tail, freedom_of(healthy), habit)
     return Judged(
         residual,
@@ -341,7 +343,26 @@ def without(judged: Judged, paths: Paths, explained: NDArray[np.bool_]) -> Judge
     tail = tails(residual, noise.sigma, judged.stratum, explained)
     left = ~explained & (residual > FAILED_LOG)
     spread = spread_of_parts(residual[left], noise.sigma[left], paths.crossed[:, left])
-    return replace(judged, noise=replace(noise, tail=tail), spread=spread)
+    failed = residual <= FAILED_LOG
+    habit = np.where(failed, failing(failed & ~explained, paths) * FAILED_DENSITY, noise.habit)
+    return replace(judged, noise=replace(noise, tail=tail, habit=habit), spread=spread)
+
+
+def failing(failed: NDArray[np.bool_], paths: Paths) -> float:
+    """The share of tests that fail anyway: where one in three does, a failure accuses nobody.
+
+    The tenth of the hosts where most fail is left out, so that a dead one does not count as habit.
+    """
+    if not failed.any():
+        return 0.0
+    src, dst = paths.crossed[0], np.where(paths.crossed[1] >= 0, paths.crossed[1], paths.crossed[0])
+    count = np.bincount(src, minlength=paths.count) + np.bincount(dst, minlength=paths.count)
+    lost = np.bincount(src[failed], minlength=paths.count).astype(float)
+    lost += np.bincount(dst[failed], minlength=paths.count)
+    hosts = np.flatnonzero(count)
+    worst = hosts[np.argsort(-lost[hosts] / count[hosts], kind="stable")][: -(-len(hosts) // 10)]
+    kept = ~np.isin(src, worst) & ~np.isin(dst, worst)
+    return float(failed[kept].mean()) if kept.any() else 0.0
 
 
 def spread_of_parts(residual: Floats, sigma: Floats, crossed: NDArray[np.int32]) -> float:
