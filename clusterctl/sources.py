@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from functools import cached_property
 from itertools import chain
 
 from clusterctl.model import WHOLE_NODE, Fact, Observation, Probe, Trouble
+
+NO_CARD = re.compile(r"no (.+) accelerator on the PCI bus")  # as the probes of vendors say it
 
 
 @dataclass(frozen=True)  # no slots: what was sorted once is kept
@@ -51,7 +54,15 @@ class Seen:
         """Why facts of this kind do not apply here, if nothing else was said; else empty."""
         feeding = self.feeding(kind)
         reasons = [seen.skip for seen in feeding]
-        return "; ".join(dict.fromkeys(reasons)) if reasons and all(reasons) else ""
+        return "; ".join(merged(reasons)) if reasons and all(reasons) else ""
+
+
+def merged(reasons: Iterable[str]) -> list[str]:
+    """Each reason once, and the vendors whose cards are not there in one: they are a dozen."""
+    said = list(dict.fromkeys(reasons))
+    makers = [found[1] for reason in said if (found := NO_CARD.fullmatch(reason))]
+    others = [reason for reason in said if not NO_CARD.fullmatch(reason)]
+    return [*others, f"no {', '.join(makers)} accelerator on the PCI bus"] if makers else others
 
 
 def believe(observations: Sequence[Observation], probes: Mapping[str, Probe]) -> Seen:

@@ -13,7 +13,8 @@ from vendor_nodes import BY_NAME, VENDORS, Vendor, pci_listing
 
 from clusterctl import playbook
 from clusterctl.catalog import all_probes
-from clusterctl.model import Finding, Kind, Node, Status
+from clusterctl.model import Finding, Kind, Node, Status, Verdict
+from clusterctl.report.folding import reasons
 from clusterctl.report.tables import findings_table
 from clusterctl.run import World, sweep
 
@@ -150,3 +151,20 @@ def test_rubbish_is_unknown_and_says_so(vendor):
     trouble = next(one for one in found.observations if one.probe == vendor.probe).troubles
     assert trouble
     assert trouble[0].kind in {Kind.UNREADABLE, Kind.CUT, Kind.EXIT}
+
+
+def test_a_dozen_absent_vendors_are_one_reason_and_others_keep_theirs():
+    def skip(part: str, why: str) -> Finding:
+        return Finding("observed", Verdict("n1", part, Status.SKIP, why=why))
+
+    found = reasons(
+        [
+            skip("efsmi", "no Enflame accelerator on the PCI bus"),
+            skip("cnmon", "no Cambricon accelerator on the PCI bus"),
+            skip("clock", "clock is not installed"),
+        ]
+    )
+    assert {(one.why, one.checks) for one in found} == {
+        ("no Enflame, Cambricon accelerator on the PCI bus", "cnmon, efsmi"),
+        ("clock is not installed", "clock"),
+    }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from clusterctl.inventory.ranges import fold
 from clusterctl.model import Finding, Severity, Status, Verdict
+from clusterctl.sources import NO_CARD, merged
 
 URGENT_FIRST = tuple(reversed(Severity))
 NUMBERED = re.compile(r"([a-z][a-z0-9]*_|[a-z_]+)(\d{1,4})((?:/\d+)?)")  # gpu3, mlx5_4/1
@@ -75,10 +76,23 @@ def reasons(findings: Iterable[Finding]) -> list[Reason]:
             nodes, checks = skipped.setdefault(one.verdict.why, (set(), set()))
             nodes.add(one.verdict.node)
             checks.add(one.check if one.check != "observed" else one.verdict.part)
-    return [
+    alike: defaultdict[frozenset[str], dict[str, set[str]]] = defaultdict(dict)
+    for why, (nodes, checks) in skipped.items():
+        alike[frozenset(nodes)][why] = checks
+    found = [
         Reason(why, tuple(sorted(nodes)), fold_parts(sorted(checks)))
-        for why, (nodes, checks) in sorted(skipped.items(), key=lambda item: -len(item[1][0]))
+        for nodes, whys in alike.items()
+        for why, checks in together(whys)
     ]
+    return sorted(found, key=lambda one: -len(one.nodes))
+
+
+def together(whys: Mapping[str, set[str]]) -> Iterator[tuple[str, set[str]]]:
+    """Reasons of the same nodes, with those of a dozen absent vendors as one."""
+    for why in merged(whys):
+        same = [checks for reason, checks in whys.items() if why in merged([reason])]
+        parts = same or [checks for reason, checks in whys.items() if NO_CARD.fullmatch(reason)]
+        yield why, set().union(*parts)
 
 
 def key(one: Finding) -> tuple[str, ...]:
