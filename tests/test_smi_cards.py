@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from scripted import NOON, Scripted, answers, said
+from test_no_silent_pass import BREAKS
 
 from clusterctl.catalog import all_checks, all_probes
 from clusterctl.model import (
@@ -32,6 +33,7 @@ from clusterctl.model import (
 )
 from clusterctl.probes import cnmon, ixsmi, mthreads_gmi, mx_smi
 from clusterctl.probes.smi_cards import halves, quantity, size
+from clusterctl.report.accounts import account
 from clusterctl.report.tables import findings_table
 from clusterctl.run import World, sweep
 from clusterctl.spelling import Unreadable
@@ -473,6 +475,19 @@ def test_a_tool_that_is_missing_beside_its_card_is_unknown_and_elsewhere_skipped
     skips = [f.verdict.why for f in elsewhere.findings if f.verdict.part == probe]
     assert len(skips) == 1
     assert skips[0].endswith("accelerator on the PCI bus")
+
+
+@pytest.mark.parametrize("how", BREAKS)
+@pytest.mark.parametrize("probe", CARDS)
+def test_no_broken_answer_beside_a_card_ends_in_a_pass(probe, how):
+    answer = said(probe, own(probe, "healthy_one_busy"))
+    became = BREAKS[how](answer)
+    if isinstance(became, Trouble):
+        became = None  # the conversation broke before it
+
+    run = swept(probe, *([became] if became else []))
+
+    assert account(run).nodes["n1"] in {Status.UNKNOWN, Status.FAIL}
 
 
 @pytest.mark.parametrize("probe", CARDS)
