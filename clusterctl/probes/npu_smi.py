@@ -19,7 +19,7 @@ from clusterctl.model import (
     Version,
 )
 from clusterctl.probes.ascend_sections import Section, failure, pairs, sections
-from clusterctl.probes.npu_smi_cells import FIELDS, LABELS
+from clusterctl.probes.npu_smi_cells import FIELDS, LABELS, texts_of
 from clusterctl.probes.npu_smi_table import HEAD, MAP, Place, Told, chip_map, table
 from clusterctl.spelling import Unreadable, reported, visible
 
@@ -156,11 +156,9 @@ def labelled(section: Section, told: Told) -> Iterator[Fact | Trouble]:
         part = told.part(place)
         values: dict[str, Any] = {}
         for name, (labels, take) in FIELDS.items():
-            texts = [block[label] for label in labels if label in block]
-            if not texts:
-                continue
             try:
-                values[name] = take(texts)
+                if texts := texts_of(labels, block):
+                    values[name] = take(texts)
             except Unreadable as error:
                 yield Trouble(Kind.UNREADABLE, visible(f"{labels[0]}: {error}", 160), part)
         if values:

@@ -6,7 +6,7 @@ Labels: Ascend HDK npu-smi command reference and Ascend/mind-cluster's log colle
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from clusterctl.spelling import Unreadable, count, number, pci_address, reported, whole
 
@@ -72,6 +72,21 @@ def address(texts: Texts) -> str:
 
 def memories(*counted: str) -> tuple[str, ...]:
     return tuple(f"{kind} {name}" for kind in ("hbm", "ddr") for name in counted)
+
+
+def texts_of(labels: Sequence[str], block: Mapping[str, str]) -> list[str]:
+    """What stands at these labels; none where none of them is there.
+
+    Of a memory of which other errors are told, these must be: half a sum would look healthier.
+    """
+    told = {label.split()[0] for label in block if " bit " in label}
+    wanted = [label for label in labels if " bit " not in label or label.split()[0] in told]
+    found = [block[label] for label in wanted if label in block]
+    missing = [label for label in wanted if label not in block and " bit " in label]
+    needed = any(label.endswith("bit error count") for label in missing)
+    if missing and (needed or (found and " next " not in labels[0])):
+        raise Unreadable(f"no {missing[0]}")
+    return found
 
 
 # Accelerator's fields: the labels that tell them, and how.

@@ -91,7 +91,7 @@ def chips(heads: Sequence[Sequence[str]], rows: Sequence[str], told: Told) -> It
 def chip(heads: Sequence[Sequence[str]], rows: Sequence[str], told: Told) -> Iterator[Trouble]:
     upper, lower = cells(rows[0]), cells(rows[1])
     try:
-        if len(heads) != 2 or len(upper) != 3 or len(lower) != 3:
+        if [len(row) for row in (*heads, upper, lower)] != [3, 3, 3, 3]:
             raise Unreadable("not two lines of three cells")
         npu, _, model = upper[0].partition(" ")
         own = dict(zip(heads[1][0].split(), lower[0].split(), strict=True))
