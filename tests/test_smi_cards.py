@@ -529,6 +529,42 @@ def test_the_question_runs_the_tool_that_is_there(probe, python, tmp_path):
 
 
 @pytest.mark.parametrize("probe", CARDS)
+def test_a_node_without_python_is_asked_for_the_table(probe, tmp_path):
+    stub = tmp_path / TOOLS[probe]
+    stub.write_text("#!/bin/sh\n[ $LC_ALL = C ] && echo $#\n")
+    stub.chmod(0o755)
+    command = all_probes()[probe].question.without_python
+
+    here, nowhere = (
+        subprocess.run(command, capture_output=True, text=True, env={"PATH": path}, check=False)
+        for path in (f"{tmp_path}:/usr/bin:/bin", "/usr/bin:/bin")
+    )
+
+    assert here.stdout == "0\n"
+    assert nowhere.returncode == 127
+
+
+@pytest.mark.parametrize("probe", CARDS)
+def test_a_table_without_cards_is_no_healthy_node(probe):
+    table = re.split("^== .*\n", own(probe, "healthy_one_busy"), flags=re.MULTILINE)[2]
+    lines = table.split("\n")
+    end = next(at for at, line in enumerate(lines) if "rocess" in line) - 1
+    start = next(at for at, line in enumerate(lines) if "us-" in line or "PCIe" in line) + 3
+    bare = "\n".join(lines[:start] + lines[end:])
+
+    assert [item for item in all_probes()[probe].parse(bare) if isinstance(item, Trouble)]
+
+
+def test_two_cards_between_two_borders_are_two_cards():
+    text = own("mx_smi", "healthy_one_busy")
+    border = "+------------------+-----------------+---------------------+----------------------+\n"
+
+    together = list(mx_smi.parse(text.replace(border, "", 1)))
+
+    assert together == list(mx_smi.parse(text))
+
+
+@pytest.mark.parametrize("probe", CARDS)
 def test_the_question_says_that_there_is_no_such_tool(probe):
     ran = ask(sys.executable, probe, "/usr/bin:/bin")
 

@@ -24,6 +24,7 @@ from clusterctl.model import (
 from clusterctl.probes.labelled import blocks
 from clusterctl.probes.smi_cards import (
     Readers,
+    bare,
     card,
     complaints,
     counted,
@@ -283,7 +284,7 @@ PROBES = (
             script="ask_cnmon",
             modules=("tool_calls",),
             timeout_s=45.0,
-            without_python=("cnmon",),
+            without_python=bare("/usr/local/neuware/bin", "cnmon"),
         ),
         parse,
         yields=(Accelerator, Link, DeviceProcess, Version),

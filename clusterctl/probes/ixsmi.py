@@ -24,6 +24,7 @@ from clusterctl.model import (
 from clusterctl.probes.labelled import blocks
 from clusterctl.probes.smi_cards import (
     Readers,
+    bare,
     card,
     complaints,
     counted,
@@ -285,7 +286,7 @@ PROBES = (
             script="ask_ixsmi",
             modules=("tool_calls",),
             timeout_s=45.0,
-            without_python=("ixsmi",),
+            without_python=bare("/usr/local/corex/bin", "ixsmi"),
         ),
         parse,
         yields=(Accelerator, DeviceProcess, Version),

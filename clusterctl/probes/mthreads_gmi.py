@@ -23,6 +23,7 @@ from clusterctl.model import (
 from clusterctl.probes.labelled import blocks
 from clusterctl.probes.smi_cards import (
     Readers,
+    bare,
     card,
     complaints,
     counted,
@@ -213,7 +214,7 @@ PROBES = (
             script="ask_mthreads_gmi",
             modules=("tool_calls",),
             timeout_s=35.0,
-            without_python=("mthreads-gmi",),
+            without_python=bare("/usr/local/musa/bin", "mthreads-gmi"),
         ),
         parse,
         yields=(Accelerator, DeviceProcess, Version),

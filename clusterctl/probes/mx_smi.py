@@ -24,6 +24,7 @@ from clusterctl.model import (
 from clusterctl.probes.labelled import blocks
 from clusterctl.probes.smi_cards import (
     Readers,
+    bare,
     card,
     complaints,
     counted,
@@ -239,7 +240,9 @@ PROBES = (
             script="ask_mx_smi",
             modules=("tool_calls",),
             timeout_s=45.0,
-            without_python=("mx-smi",),
+            without_python=bare(
+                "/opt/mxdriver/bin:/opt/maca/bin:/opt/hpcc/bin", "mx-smi", "ht-smi"
+            ),
         ),
         parse,
         yields=(Accelerator, Link, DeviceProcess, Version),

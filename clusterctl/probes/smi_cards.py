@@ -43,6 +43,12 @@ PROCESS = re.compile(
 NO_PROCESS = re.compile("no (?:running )?process(?:es)? found", re.IGNORECASE)
 
 
+def bare(places: str, *tools: str) -> tuple[str, ...]:
+    """What a node without Python is asked: the table of the first of these tools that is there."""
+    found = " || ".join(f"command -v {tool}" for tool in tools)
+    return ("sh", "-c", f"PATH=$PATH:{places}; tool=$({found}) || exit 127; LC_ALL=C exec $tool")
+
+
 def parsed(stdout: str, read: Read, vendor: str) -> Iterator[Item]:
     """All that one answer says; its calls are read each by itself, and their cards put together."""
     told, troubles = calls(stdout)
@@ -113,6 +119,8 @@ def tabled(text: str, header: str, label: str, prefix: str, readers: Readers) ->
         yield from card(f"{prefix}{index}", index, row, readers)
     if not found.ended:
         yield Trouble(Kind.CUT, "the table ends early")
+    elif not found.rows:
+        yield Trouble(Kind.UNREADABLE, "the table shows no card below its header")
     yield from processes(found.processes, prefix)
 
 

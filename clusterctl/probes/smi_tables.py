@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clusterctl.model import Kind, Trouble
@@ -42,7 +42,7 @@ def table(text: str, header: str) -> Table:
             ended = BORDER.fullmatch(last) is not None or last == "End of Log"
             below = tuple(line for lines in groups[at + 1 : at + 2] for line in lines)
             return Table(tuple(rows), below, bool(below) and ended)
-        rows.append(record(heads, group, edged=edged))
+        rows += records(heads, group, edged=edged)
     return Table(tuple(rows))
 
 
@@ -66,15 +66,27 @@ def split(line: str, *, edged: bool) -> list[str]:
     return [cell.strip() for cell in words[1:-1].split("|")] if whole else []
 
 
-def record(heads: Sequence[Sequence[str]], group: Sequence[str], *, edged: bool) -> Cells | Trouble:
+def records(
+    heads: Sequence[Sequence[str]], group: Sequence[str], *, edged: bool
+) -> Iterator[Cells | Trouble]:
+    """Between two borders stands one card, or as many as a board holds."""
     lines = [split(line, edged=edged) for line in group]
-    if [len(cells) for cells in lines] != [len(cells) for cells in heads]:
-        shown = visible(" / ".join(line.strip() for line in group), 120)
-        number = re.match(r"[|\s]*(\d{1,3})\s", group[0])
+    columns = [len(cells) for cells in heads]
+    for at in range(0, len(lines), len(heads)):
+        rows = lines[at : at + len(heads)]
+        if [len(cells) for cells in rows] == columns:
+            yield record(heads, rows)
+            continue
+        shown = visible(" / ".join(line.strip() for line in group[at:]), 120)
+        number = re.match(r"[|\s]*(\d{1,3})\s", group[at])
         why = f"not the rows of one card: {shown}"
-        return Trouble(Kind.UNREADABLE, why, number[1] if number else "")
+        yield Trouble(Kind.UNREADABLE, why, number[1] if number else "")
+        return  # which rows belong together, nobody knows from here on
+
+
+def record(heads: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> Cells:
     found: dict[str, str] = {}
-    for head, cells in zip(heads, lines, strict=True):
+    for head, cells in zip(heads, rows, strict=True):
         for labels, cell in zip(head, cells, strict=True):
             found |= labelled(re.split(r"\s{2,}", labels.lower()), cell)
     return found
