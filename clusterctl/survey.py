@@ -26,6 +26,7 @@ from clusterctl.probes.ibnetdiscover import question
 from clusterctl.run import World, look, together
 
 WALKS = ("ibnetdiscover", "iblinkinfo", "ibqueryerrors")
+JUDGED = ("drift", "stale_addresses", "rail_settings")
 MOST_FAILURES = 3  # nodes that could not walk, one after the other, until it is given up
 MOST_SUBNETS = 16
 
@@ -44,7 +45,7 @@ def playbook() -> Playbook:
     """What every node is asked.  The walks are put to a few of them, see `walk`."""
     fabric = catalog.fabric_probes()
     of_nodes = [probe for name, probe in fabric.items() if name not in WALKS]
-    checks = [catalog.all_checks()[name] for name in ("drift", "stale_addresses")]
+    checks = [catalog.all_checks()[name] for name in JUDGED]
     return Playbook(
         "fabric",
         about="what hangs where, and the settings that must agree",

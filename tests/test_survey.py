@@ -146,7 +146,11 @@ def test_no_probe_of_the_playbook_walks():
     names = {probe.name for probe in playbook().probes}
     assert names >= {"sysfs_rdma", "lldp", "rdma_settings", "roce_qos", "hccn"}
     assert not names & {"ibnetdiscover", "iblinkinfo", "ibqueryerrors"}
-    assert {check.name for check in playbook().checks} == {"drift", "stale_addresses"}
+    assert {check.name for check in playbook().checks} == {
+        "drift",
+        "stale_addresses",
+        "rail_settings",
+    }
     assert all(check.name in catalog.all_checks() for check in playbook().checks)
 
 

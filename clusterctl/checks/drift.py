@@ -14,7 +14,7 @@ PART = "versions"
 PEERS = "what most nodes of this kind run"
 NOT_THERE = "not there"
 # Told by a device: where the device is missing, the checks that count devices say so.
-OF_A_DEVICE = ("vbios/", "inforom/", "firmware/", "board/", "rdma/")
+OF_A_DEVICE = ("vbios/", "inforom/", "firmware/", "board/", "rdma/", "pcie/", "nic/", "fec/")
 # What is a node's own and no difference: disk and network identities.
 OWN = re.compile(
     r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"

@@ -26,6 +26,8 @@ COUNTERS = {
     "link_downed": 1,
     "link_down_events_phy": 1,
     "carrier_down_count": 1,
+    "link_down_events": 1,  # bnxt_en
+    "number_of_link_down_events": 1,  # AMD nicctl
     "carrier_changes": 2,
     "link_up_count": 1,  # Huawei hccn_tool: link_stat
 }

@@ -69,6 +69,26 @@ COUNTERS = {
     "packet_seq_err": notice("sequence_rise", RISE, "packets were lost on the way", PATH),
     "out_of_sequence": notice("sequence_rise", RISE, "packets were lost or overtaken", PATH),
     "implied_nak_seq_err": notice("sequence_rise", RISE, "packets were lost on the way", PATH),
+    # ethtool -S of bnxt_en, ice, i40e, hinic and ionic
+    "rx_fcs_err_frames": notice("error_rise", RISE, "the cable or module garbles frames"),
+    "rx_fec_uncorrectable_blocks": notice("error_rise", RISE, "error correction gave up on blocks"),
+    "rx_pcs_symbol_err": notice("symbol_error_per_h", HOUR, "the cable or module garbles bits"),
+    "rx_stat_discard": notice("discards_rise", RISE, "arriving packets are thrown away", JAM),
+    "rx_crc_errors.nic": notice("error_rise", RISE, "the cable or module garbles frames"),
+    "illegal_bytes.nic": notice("error_rise", RISE, "the cable or module garbles bytes"),
+    "rx_dropped.nic": notice("discards_rise", RISE, "arriving packets are thrown away", JAM),
+    "port.rx_crc_errors": notice("error_rise", RISE, "the cable or module garbles frames"),
+    "port.rx_dropped": notice("discards_rise", RISE, "arriving packets are thrown away", JAM),
+    "mac_rx_sym_err_pkt_num": notice("symbol_error_per_h", HOUR, "the cable garbles bits"),
+    "frames_rx_bad_fcs": notice("error_rise", RISE, "the cable or module garbles frames"),
+    "rsfec_uncorrectable_word": notice("error_rise", RISE, "error correction gave up on words"),
+    "frames_rx_dropped": notice("discards_rise", RISE, "arriving packets are thrown away", JAM),
+    # hw_counters of ionic and bnxt_re: what packet_seq_err and its kin are with mlx5
+    "req_rx_pkt_seq_err": notice("sequence_rise", RISE, "packets were lost on the way", PATH),
+    "seq_err_naks_rcvd": notice("sequence_rise", RISE, "packets were lost on the way", PATH),
+    "tx_rdma_ack_timeout": notice(
+        "local_ack_timeout_err_per_s", SECOND, "answers from a peer do not arrive", PATH
+    ),
     # Huawei hccn_tool -stat
     "mac_rx_fcs_err_pkt_num": notice("error_rise", RISE, "the cable or module garbles frames"),
     "mac_rx_bad_pkt_num": notice("error_rise", RISE, "the cable or module garbles frames"),

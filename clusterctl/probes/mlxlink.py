@@ -114,6 +114,8 @@ def of_port(part: str, told: Told, *, bare: bool) -> Iterator[Fact | Trouble]:
         yield Trouble(Kind.UNREADABLE, str(error), part)
     if not (working or module):
         yield Trouble(Kind.UNREADABLE, "nothing of a port in what mlxlink said", part)
+    if fec := one(working, "FEC"):
+        yield Version(f"fec/{part}", visible(fec, 60))
     if firmware and bare:
         yield Version(f"firmware/{part}", firmware)
     if reported(one(module, "Identifier") or "-"):

@@ -16,6 +16,7 @@ import host_rows
 import link_rows
 import log_rows
 import network_rows
+import nic_rows
 import pcie_rows
 import pytest
 import storage_rows
@@ -53,6 +54,7 @@ MODULES = (
     link_rows,
     log_rows,
     network_rows,
+    nic_rows,
     pcie_rows,
     storage_rows,
     xid_rows,
