@@ -120,7 +120,8 @@ class Accelerator:
     """One device, whoever made it.
 
     `throttle` holds the reasons active now, in our words: idle, sw_power_cap, hw_slowdown,
-    sw_thermal, hw_thermal, hw_power_brake, sync_boost, clocks_setting, display.
+    sw_thermal, hw_thermal, hw_power_brake, sync_boost, clocks_setting, display; unspecified
+    where the tool only says that there is one.
     `health` is the vendor's own word in lower case, "ok" where it means healthy.
     `ecc_*_volatile` count since the driver was loaded, `ecc_*_aggregate` over the card's life.
     """

@@ -34,7 +34,13 @@ FAULTS = {
         "look at cooling, power supplies and power cables",
     ),
 }
-SOFT = {"sw_thermal": ("the driver lowers clocks to stay cool", "look at cooling of this device")}
+SOFT = {
+    "sw_thermal": ("the driver lowers clocks to stay cool", "look at cooling of this device"),
+    "unspecified": (
+        "the driver says that it is held back and not by what",
+        "look at temperature and power cap of this device",
+    ),
+}
 
 
 def judge(nodes: Sequence[Evidence]) -> Iterator[Verdict]:
