@@ -544,6 +544,10 @@ def test_a_node_without_python_is_asked_for_the_table(probe, tmp_path):
     assert nowhere.returncode == 127
 
 
+def troubles_in(probe: str, text: str) -> list[Trouble]:
+    return [item for item in all_probes()[probe].parse(text) if isinstance(item, Trouble)]
+
+
 @pytest.mark.parametrize("probe", CARDS)
 def test_a_table_without_cards_is_no_healthy_node(probe):
     table = re.split("^== .*\n", own(probe, "healthy_one_busy"), flags=re.MULTILINE)[2]
@@ -552,7 +556,8 @@ def test_a_table_without_cards_is_no_healthy_node(probe):
     start = next(at for at, line in enumerate(lines) if "us-" in line or "PCIe" in line) + 3
     bare = "\n".join(lines[:start] + lines[end:])
 
-    assert [item for item in all_probes()[probe].parse(bare) if isinstance(item, Trouble)]
+    assert troubles_in(probe, bare)
+    assert troubles_in(probe, "\n".join(lines[: start - 4]) + "\n")  # its banner alone
 
 
 def test_two_cards_between_two_borders_are_two_cards():

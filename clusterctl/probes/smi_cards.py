@@ -74,12 +74,16 @@ def heard(call: Call, read: Read) -> Iterator[Item]:
         yield Trouble(Kind.CUT, f"ends within a line: {visible(rest, 80)}")
     found = list(read(text))
     yield from found
-    if found or trouble or (rest.strip() and not text.strip()):
-        return
+    told = any(not isinstance(item, Version) for item in found)
+    if not told and not trouble and (text.strip() or not rest.strip()):
+        yield unread(call, text)
+
+
+def unread(call: Call, text: str) -> Trouble:
     name = f"{visible(call.words, 60)}: " if call.framed else ""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     said = next((line for line in lines if FAILED.search(line)), lines[0] if lines else "")
-    yield Trouble(kind_of(text), f"{name}{visible(said, 120) or 'nothing was said'}")
+    return Trouble(kind_of(text), f"{name}{visible(said, 120) or 'nothing was said'}")
 
 
 def kind_of(text: str) -> Kind:
