@@ -131,8 +131,12 @@ def absent(evidence: Evidence, fact: Fact, field: str) -> Verdict:
 
 
 def model_of(fact: Fact) -> str:
-    """What tells one make from another: `model`, else `driver` (ports), else nothing."""
-    return str(getattr(fact, "model", None) or getattr(fact, "driver", None) or "")
+    """What tells one make from another: `model`, else `driver` (ports), else nothing.
+
+    An accelerator in MIG mode reports less than it would as a whole: it is another make.
+    """
+    make = str(getattr(fact, "model", None) or getattr(fact, "driver", None) or "")
+    return f"{make} in MIG mode" if getattr(fact, "mig", None) is True else make
 
 
 def part_of(fact: Fact) -> str:

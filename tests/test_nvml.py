@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from nvml_nodes import COMPILER, GpuNode, build_library
 
-from clusterctl.model import Accelerator, DeviceProcess, Kind, Version
+from clusterctl.model import Accelerator, DeviceProcess, Kind, Partition, Trouble, Version
 from clusterctl.probes import nvml
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="no C compiler for the stub library")
@@ -137,6 +137,10 @@ FAULTS = {
         {"fabric_state": "in_progress", "fabric_status": None},
     ),
     "no fabric": ("fabric_state = none", {"fabric_state": None, "fabric_status": None}),
+    "of a rack": (
+        "fabric_cluster = 00aa2b009e8b4c0f8d1e000000000501\ngpu.3.fabric_clique = 32766",
+        {"fabric_cluster": "00aa2b00-9e8b-4c0f-8d1e-000000000501", "fabric_clique": 32766},
+    ),
     "wants a reset": ("recovery_action = 1", {"recovery_action": "reset"}),
     "wants to be drained": ("recovery_action = 4", {"recovery_action": "drain_and_reset"}),
     "MIG": ("mig = 1", {"mig": True}),
@@ -337,4 +341,40 @@ def test_what_the_script_asks_is_what_the_parser_reads(node):
 
     line = next(line for line in node.nvml().stdout.split("\n") if line.startswith('{"v"'))
     told = json.loads(line)
-    assert {*told["v"], *told["none"]} - {"link_count"} == set(nvml.FIELDS)
+    asked = {*told["v"], *told["none"]}
+    assert asked - {"link_count", "partitions"} == set(nvml.FIELDS)
+
+
+MIG_LINE = """{"nvml":{"devices":1,"driver":"590.48.01"}}
+{"gpu":0,"v":{"partitions":%s},"none":%s,"e":%s}
+{"end":{"devices":1,"seen":1}}
+"""
+
+
+def mig(partitions: str, errors: str = "{}"):
+    import json
+
+    absent = json.dumps(sorted(nvml.FIELDS))
+    found = list(nvml.parse(MIG_LINE % (partitions, absent, errors)))
+    return [item for item in found if isinstance(item, Partition | Trouble)]
+
+
+def test_mig_devices_are_parts_of_their_gpu():
+    assert mig('[[0,"MIG-aa",42412802048,27262976,2],[3,"MIG-bb",10468982784,9437184,null]]') == [
+        Partition("gpu0/mig0", "gpu0", "MIG-aa", "", 42412802048, 27262976, 2),
+        Partition("gpu0/mig3", "gpu0", "MIG-bb", "", 10468982784, 9437184),
+    ]
+
+
+@pytest.mark.parametrize(
+    "partitions", ['[[0,"MIG-aa",1,1]]', "[7]", '[[-1,"MIG-aa",1,1,0]]', '[[0,"MIG-aa",1,1,-1]]']
+)
+def test_a_garbled_mig_device_is_trouble_of_its_gpu(partitions):
+    (trouble,) = mig(partitions)
+    assert (trouble.kind, trouble.part) == (Kind.UNREADABLE, "gpu0")
+
+
+def test_mig_devices_that_cannot_be_asked_are_trouble():
+    assert mig("[]", '{"partitions":"Unknown"}') == [
+        Trouble(Kind.EXIT, "NVML: Unknown (MIG devices)", "gpu0")
+    ]

@@ -43,7 +43,11 @@ def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
 
 
 def by_accelerator(evidence: Evidence) -> dict[str, list[Link]]:
-    groups: dict[str, list[Link]] = {c.part: [] for c in facts_of(evidence, Accelerator)}
+    # In MIG mode a card tells nothing of its links: neither a fault nor a vote.
+    divided = {c.part for c in facts_of(evidence, Accelerator) if c.mig}
+    groups: dict[str, list[Link]] = {
+        c.part: [] for c in facts_of(evidence, Accelerator) if c.part not in divided
+    }
     for link in facts_of(evidence, Link):
         groups.setdefault(link.accelerator, []).append(link)
     return groups if any(groups.values()) else {}
@@ -66,6 +70,9 @@ def counted(evidence: Evidence, links: Links, usual: int | None) -> Iterator[Ver
             yield alone(evidence, part, group)
     if floor is not None and not links:
         for card in facts_of(evidence, Accelerator):
+            if card.mig:
+                yield skipping(evidence, card.part, "in MIG mode: links are not told")
+                continue
             yield unknown(
                 evidence,
                 card.part,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from clusterctl.counters import NoRise, rise
-from clusterctl.model import Accelerator, Check, Evidence, Limit, Severity, Verdict
+from clusterctl.model import Accelerator, Check, Evidence, Limit, Partition, Severity, Verdict
 from clusterctl.verdicts import (
     absent,
     before,
@@ -29,6 +29,7 @@ def judge(nodes: Sequence[Evidence]) -> Iterator[Verdict]:
             if card.ecc_on is False:
                 yield off(evidence, card)
                 continue
+            yield from in_partitions(evidence, card)
             then = earlier.get(card.part)
             same_card = then if then and then.uuid == card.uuid else None
             yield from settled(
@@ -52,22 +53,22 @@ def off(evidence: Evidence, card: Accelerator) -> Verdict:
     )
 
 
+def in_partitions(evidence: Evidence, card: Accelerator) -> Iterator[Verdict]:
+    """What only a part of a divided card counts: an error there hit one tenant's job."""
+    most = threshold(evidence, "uncorrected")
+    for seen in facts_of(evidence, Partition):
+        count = seen.ecc_uncorrected_volatile
+        if seen.accelerator == card.part and count is not None and count > most:
+            yield lost(evidence, seen.part, count)
+
+
 def uncorrected(evidence: Evidence, card: Accelerator) -> Verdict:
     count = card.ecc_uncorrected_volatile
     if count is None:
         return absent(evidence, card, "ecc_uncorrected_volatile")
     limit, source = threshold(evidence, "uncorrected"), source_of(evidence, "uncorrected")
     if count > limit:
-        return failing(
-            evidence,
-            card.part,
-            expected=f"≤ {limit:g} uncorrected",
-            actual=str(count),
-            why="data in device memory was lost since the driver was loaded",
-            remedy=RESET,
-            severity=Severity.RESET_DEVICE,
-            source=source,
-        )
+        return lost(evidence, card.part, count)
     return passing(
         evidence,
         card.part,
@@ -75,6 +76,19 @@ def uncorrected(evidence: Evidence, card: Accelerator) -> Verdict:
         expected=f"≤ {limit:g}",
         source=source,
         yardstick="floor",
+    )
+
+
+def lost(evidence: Evidence, part: str, count: int) -> Verdict:
+    return failing(
+        evidence,
+        part,
+        expected=f"≤ {threshold(evidence, 'uncorrected'):g} uncorrected",
+        actual=str(count),
+        why="data in device memory was lost since the driver was loaded",
+        remedy=RESET,
+        severity=Severity.RESET_DEVICE,
+        source=source_of(evidence, "uncorrected"),
     )
 
 
@@ -130,6 +144,7 @@ CHECKS = (
         name="ecc",
         asks="Did device memory lose data or correct far more than usual?",
         wants=(Accelerator,),
+        uses=(Partition,),
         judge=judge,
         limits={
             "uncorrected": Limit(0, "gcm check_nvidia_smi: ECC uncorrected 0"),

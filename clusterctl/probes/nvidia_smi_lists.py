@@ -105,9 +105,8 @@ def listing(text: str) -> Iterator[Fact | Trouble]:
             part = f"{card}/mig{int(found[2])}"
             yield Partition(part, card, uuid=found[3], profile=found[1])
         elif line.strip():
-            yield Trouble(
-                Kind.UNREADABLE, f"not a line of -L: {visible(line.strip(), 160)!r}", card
-            )
+            said, part = visible(line.strip(), 160), card if line[0].isspace() else ""
+            yield Trouble(Kind.UNREADABLE, f"not a line of -L: {said!r}", part)
 
 
 def version(text: str) -> Iterator[Fact | Trouble]:

@@ -221,7 +221,12 @@ COLUMNS = {
         )
     },
 }
-OTHERS = frozenset({"timestamp", "driver_version", "index", "count", "pid", "gpu_uuid", "gpu_name"})
+OTHERS = frozenset(
+    {
+        *("timestamp", "driver_version", "index", "count", "pid", PROCESSES, "used_gpu_memory"),
+        *("gpu_uuid", "gpu_name", "gpu_bus_id", "gpu_serial", "retired_pages.address", RETIRED),
+    }
+)
 BARE_UNITS = {"temperature/gpu_temp": "C", "temperature/memory_temp": "C"}
 BARE_UNITS["temperature/gpu_temp_tlimit"] = "C"
 

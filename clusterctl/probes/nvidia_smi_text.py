@@ -209,11 +209,8 @@ def gpu(
 
 def tree(told: Sequence[Row]) -> ET.Element:
     found = element(dict(filter(None, map(placed, told))))
-    rows_of(found, "mig_devices", "mig_device", [r for r in told if r[0].startswith("mig device/")])
-    held = [
-        (label.rpartition("/")[2], value) for label, value in told if label.startswith("processes/")
-    ]
-    rows_of(found, "processes", "process_info", held)
+    rows_of(found, "mig_devices", "mig_device", under("mig device/", told))
+    rows_of(found, "processes", "process_info", under("processes/", told))
     return found
 
 

@@ -17,12 +17,13 @@ from clusterctl.model import (
     Fact,
     Kind,
     Link,
+    Partition,
     Probe,
     Question,
     Trouble,
     Version,
 )
-from clusterctl.probes.nvml_values import FIELDS, LINK_FIELDS, bounded, count
+from clusterctl.probes.nvml_values import FIELDS, LINK_FIELDS, bounded, count, partitions
 from clusterctl.spelling import Unreadable, visible
 
 DEVICES_AT_MOST = 256
@@ -116,6 +117,7 @@ def gpu(index: int, said: Mapping[str, Any]) -> Iterator[Fact | Trouble]:
             yield Version(f"{name}/{part}", values[name])
     for pid, name, used in values["processes"] or ():
         yield DeviceProcess(part, pid, name, used)
+    yield from partitions(part, said)
     for told in values["links"] or ():
         yield from link(part, told)
 
@@ -157,7 +159,7 @@ def kind_of(error: object) -> Kind:
 def accelerator(part: str, index: int, v: Mapping[str, Any]) -> Accelerator:
     total, used = v["memory_bytes"] or (None, None)
     remapped = v["remapped"] or (None, None, None, None)
-    state, status = v["fabric"] or (None, None)
+    state, status, cluster, clique = v["fabric"] or (None, None, None, None)
     return Accelerator(
         part,
         "nvidia",
@@ -204,6 +206,8 @@ def accelerator(part: str, index: int, v: Mapping[str, Any]) -> Accelerator:
         recovery_action=recovery(v),
         persistence=v["persistence"],
         mig=v["mig"],
+        fabric_cluster=cluster,
+        fabric_clique=clique,
     )
 
 
@@ -280,7 +284,7 @@ PROBES = (
     Probe(
         Question("nvml", script="ask_nvml", modules=("nvml_gpus", "pynvml"), timeout_s=30.0),
         parse,
-        yields=(Accelerator, Link, DeviceProcess, Version),
+        yields=(Accelerator, Link, Partition, DeviceProcess, Version),
         about="NVIDIA GPUs, NVLinks and the processes on them, from the driver's library",
         subject="nvidia",
         rank=0,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from clusterctl.model import Kind, Partition, Trouble
 from clusterctl.spelling import Unreadable, pci_address, visible
 
 ALL_ONES = frozenset({2**32 - 1, 2**64 - 1})  # NVML_VALUE_NOT_AVAILABLE, or nobody at the address
@@ -79,17 +81,63 @@ def throttle(value: object) -> tuple[str, ...]:
     return (*names, f"reason_0x{unknown:x}") if unknown else tuple(names)
 
 
-def fabric(value: object) -> tuple[str | None, str | None]:
-    """State and status; the status counts only once the state is completed (nvml.h)."""
-    if not isinstance(value, list) or len(value) != 3:
+def fabric(value: object) -> tuple[str | None, str | None, str | None, int | None]:
+    """State, status, cluster, clique; the status counts once the state is completed (nvml.h).
+
+    A cluster of zeros is this node's own fabric: no domain of several nodes, and no clique.
+    """
+    if not isinstance(value, list) or len(value) not in (3, 5):
         raise Unreadable(f"not state, status, mask: {visible(repr(value), 40)}")
     state, status, mask = bounded(value[0], 15), text(value[1]), count(value[2])
+    domain, clique = joined(value[3:])
     word = FABRIC_STATES.get(state, f"state_{state}") if state else None
     if word != "completed":
-        return word, None
+        return word, None, domain, clique
     ills = [name for shift, name in FABRIC_TROUBLES.items() if mask >> shift & 3 == 1]
     ills += ["incorrect_configuration"] if mask >> 8 & 15 > 1 else []
-    return word, ",".join(ills) if ills and status == "Success" else status.lower()
+    told = ",".join(ills) if ills and status == "Success" else status.lower()
+    return word, told, domain, clique
+
+
+def joined(value: list[object]) -> tuple[str | None, int | None]:
+    """The cluster as nvidia-smi spells it, and the clique within it."""
+    if not value:
+        return None, None
+    digits = text(value[0])
+    if not re.fullmatch("[0-9a-f]{32}", digits):
+        raise Unreadable(f"not a cluster: {visible(digits, 40)!r}")
+    if not digits.strip("0"):
+        return None, None
+    spans = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
+    return "-".join(digits[at:end] for at, end in spans), bounded(value[1], 2**32 - 1)
+
+
+def partitions(part: str, said: Mapping[str, Any]) -> Iterator[Partition | Trouble]:
+    """MIG devices.  Drivers, bindings and answers that know none say nothing of them."""
+    values, errors = said.get("v"), said.get("e")
+    error = errors.get("partitions") if isinstance(errors, dict) else None
+    if error is not None:
+        yield Trouble(Kind.EXIT, f"NVML: {visible(str(error), 80)} (MIG devices)", part)
+    told = values.get("partitions") if isinstance(values, dict) else None
+    for item in told if isinstance(told, list) else ():
+        try:
+            yield partition(part, item)
+        except Unreadable as why:
+            yield Trouble(Kind.UNREADABLE, f"MIG device: {visible(str(why), 120)}", part)
+
+
+def partition(part: str, item: object) -> Partition:
+    if not isinstance(item, list) or len(item) != 5:
+        raise Unreadable(f"not index, uuid, total, used, errors: {visible(repr(item), 60)}")
+    index, uuid, total, used, wrong = item
+    return Partition(
+        f"{part}/mig{bounded(index, 255)}",
+        part,
+        uuid=text(uuid),
+        memory_total_bytes=count(total),
+        memory_used_bytes=count(used),
+        ecc_uncorrected_volatile=None if wrong is None else count(wrong),
+    )
 
 
 def processes(value: object) -> list[tuple[int, str, int | None]]:

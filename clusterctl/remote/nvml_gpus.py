@@ -1,5 +1,6 @@
 """Everything that is asked of NVML, GPU by GPU.  ask_nvml.py says what the lines mean."""
 
+import binascii
 import ctypes
 import json
 import sys
@@ -90,19 +91,26 @@ def memory(gpu):
     return [seen.total, seen.used]
 
 
+def cluster(seen):
+    """16 bytes as hexadecimal; as text some bindings end them at the first zero."""
+    at = ctypes.addressof(seen) + type(seen).clusterUuid.offset
+    return binascii.hexlify(ctypes.string_at(at, 16)).decode("ascii")
+
+
 def fabric(gpu):
-    """State, status and health mask of the newest structure that both sides know."""
+    """State, status, health mask, cluster and clique of the newest structure both sides know."""
     for name in ("c_nvmlGpuFabricInfo_v3_t", "c_nvmlGpuFabricInfo_v2_t"):
         try:
             seen = getattr(pynvml, name)()
             pynvml.nvmlDeviceGetGpuFabricInfoV(gpu, ctypes.byref(seen))
-            return [seen.state, code_word(seen.status), seen.healthMask]
+            mask = seen.healthMask
+            return [seen.state, code_word(seen.status), mask, cluster(seen), seen.cliqueId]
         except (AttributeError, pynvml.NVMLError) as error:
             if word(error) not in NOT_REPORTED:
                 raise
     seen = pynvml.c_nvmlGpuFabricInfo_t()
     pynvml.nvmlDeviceGetGpuFabricInfo(gpu, ctypes.byref(seen))
-    return [seen.state, code_word(seen.status), 0]
+    return [seen.state, code_word(seen.status), 0, cluster(seen), seen.cliqueId]
 
 
 def first_of(*attempts):
@@ -123,6 +131,33 @@ def running(gpu, kind):
         lambda: getattr(pynvml, stem + "_v2")(gpu),
         lambda: getattr(pynvml, stem)(gpu),
     )
+
+
+def partitions(gpu):
+    """[index, UUID, total and used bytes, uncorrected errors or None] of every MIG device."""
+    found = []
+    if not pynvml.nvmlDeviceGetMigMode(gpu)[0]:
+        return found
+    for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(gpu)):
+        try:
+            device = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, index)
+        except pynvml.NVMLError as error:
+            if word(error) != "NotFound":  # a slot that nobody has filled
+                raise
+            continue
+        uuid = plain(pynvml.nvmlDeviceGetUUID(device))
+        found.append([index, uuid, *memory(device), sram_errors(device)])
+    return found
+
+
+def sram_errors(device):
+    """All that a MIG device counts: uncorrected 1, volatile 0, SRAM 7."""
+    try:
+        return pynvml.nvmlDeviceGetMemoryErrorCounter(device, 1, 0, 7)
+    except (AttributeError, pynvml.NVMLError) as error:
+        if word(error) not in NOT_REPORTED:
+            raise
+        return None
 
 
 def process_name(pid):
@@ -195,6 +230,7 @@ SHAPED = {
     "fabric": fabric,
     "mig": lambda gpu: pynvml.nvmlDeviceGetMigMode(gpu)[0],
     "processes": processes,
+    "partitions": partitions,
 }
 
 

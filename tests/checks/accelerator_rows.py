@@ -7,6 +7,8 @@ from dataclasses import replace
 from rows import row
 from sample_cards import GPU, gpu, silent
 
+from clusterctl.model import Partition
+
 CLEAN = replace(
     GPU,
     ecc_on=True,
@@ -17,6 +19,19 @@ CLEAN = replace(
 
 ECC = (
     row("clean", CLEAN, expect={"gpu0": "pass"}),
+    row(
+        "an error that only one instance counts",
+        replace(CLEAN, mig=True, ecc_uncorrected_volatile=None),
+        Partition("gpu0/mig0", "gpu0", ecc_uncorrected_volatile=0),
+        Partition("gpu0/mig1", "gpu0", ecc_uncorrected_volatile=1),
+        expect={"gpu0/mig1": "fail"},
+    ),
+    row(
+        "in MIG mode a GPU is not compared with whole ones",
+        replace(CLEAN, mig=True, ecc_uncorrected_volatile=None),
+        expect={"gpu0": "pass"},
+        reported=silent("ecc_uncorrected_volatile"),
+    ),
     row("one uncorrected", replace(CLEAN, ecc_uncorrected_volatile=1), expect={"gpu0": "fail"}),
     row(
         "very many corrected",

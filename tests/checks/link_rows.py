@@ -20,6 +20,12 @@ UP = ("up",) * 4
 LINKS = (
     row("all up on all", *(x for i in range(8) for x in (gpu(i), *links(i, UP))), expect={}),
     row(
+        "a card in MIG mode tells no links and is no fault",
+        *(x for i in range(7) for x in (gpu(i), *links(i, UP))),
+        gpu(7, mig=True),
+        expect={},
+    ),
+    row(
         "one down among peers",
         *(
             x

@@ -25,12 +25,13 @@ class Row:
     reported: frozenset[tuple[str, str, str]] = frozenset()
     says: str = ""
     sku: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def evidence(self, declared: Mapping[str, Limit]) -> list[Evidence]:
         over = {name: Limit(value, "this row") for name, value in self.limits.items()}
         return [
             Evidence(
-                Node(name, labels={"sku": self.sku} if self.sku else {}),
+                Node(name, labels={**self.labels, **({"sku": self.sku} if self.sku else {})}),
                 tuple(facts),
                 limits={**declared, **over},
                 earlier=tuple(self.earlier),

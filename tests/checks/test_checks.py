@@ -11,6 +11,7 @@ import code_rows
 import collective_rows
 import counter_rows
 import digest_rows
+import domain_rows
 import fabric_rows
 import host_rows
 import link_rows
@@ -49,6 +50,7 @@ MODULES = (
     collective_rows,
     counter_rows,
     digest_rows,
+    domain_rows,
     fabric_rows,
     host_rows,
     link_rows,

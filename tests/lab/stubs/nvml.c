@@ -22,6 +22,7 @@
      gpu.3.link5.crc_flit_errors = 12
      gpu.3.processes = 4242:python3:1024;17:Xorg:12        pid:name:MiB
      gpu.3.fabric_state = completed   not_started, in_progress, none;  fabric_status = 0
+     gpu.3.fabric_cluster = 5a5a…     32 hexadecimal digits; fabric_clique = 32766
      gpu.3.recovery_action = 1        NVML's number
 
    All other keys, named as the fields of Accelerator, with their defaults: DEFAULTS below, an idle
@@ -84,6 +85,7 @@ static const char *const DEFAULTS[][2] = {
     {"remap_pending", "0"}, {"remap_failed", "0"}, {"pcie_gen", "5"}, {"pcie_gen_max", "5"},
     {"pcie_width", "16"}, {"pcie_width_max", "16"}, {"pcie_replays", "0"},
     {"fabric_state", "completed"}, {"fabric_status", "0"}, {"fabric_health", "0"},
+    {"fabric_cluster", "00000000000000000000000000000000"}, {"fabric_clique", "0"},
     {"recovery_action", "0"}, {"persistence", "1"}, {"mig", "0"}, {"links", "18"},
     {"links_down", ""}, {"link_mbyte_s", "26562"}, {"processes", ""}, {"hang", ""},
     {"hang_ignores_term", "0"}, {"lost", "0"}, {"dead", "0"},
@@ -470,15 +472,22 @@ static int fabric(device_t d, unsigned *state, unsigned *status, unsigned *healt
   error = whole(d, "fabric_status", 1, status);
   return error ? error : whole(d, "fabric_health", 1, health);
 }
+static int domain(device_t d, unsigned char cluster[16], unsigned *clique) {
+  const char *text;
+  int error = told(d, "fabric_cluster", &text);
+  for (int at = 0; !error && at < 16; at++)
+    if (sscanf(text + 2 * at, "%2hhx", cluster + at) != 1) return UNKNOWN;
+  return error ? error : whole(d, "fabric_clique", 1, clique);
+}
 int nvmlDeviceGetGpuFabricInfo(device_t d, fabric_t *out) {
   unsigned health;
-  out->clique = 0;
-  return fabric(d, &out->state, &out->status, &health);
+  int error = domain(d, out->cluster, &out->clique);
+  return error ? error : fabric(d, &out->state, &out->status, &health);
 }
 int nvmlDeviceGetGpuFabricInfoV(device_t d, fabric_v2_t *out) {
   if (out->version >> 24 > 2) return 25; /* as driver 550: this structure is newer than it is */
-  out->clique = 0;
-  return fabric(d, &out->state, &out->status, &out->health);
+  int error = domain(d, out->cluster, &out->clique);
+  return error ? error : fabric(d, &out->state, &out->status, &out->health);
 }
 
 /* ------------------------------------------------------------------ field values */
