@@ -154,7 +154,8 @@ def place_stubs(layer: Path, gpus: int) -> None:
         folder(layer / "usr/lib", 0o755)
         place(layer, f"{STATE}/cuda.conf", CUDA)
         libraries = {
-            "nvml.c": "libnvidia-ml.so.1", "cuda.c": "libcuda.so.1", "clock.c": "liblabclock.so"
+            "nvml.c": "libnvidia-ml.so.1", "cuda.c": "libcuda.so.1", "clock.c": "liblabclock.so",
+            "arch.c": "liblabarch.so",
         }  # fmt: skip
         for source, name in libraries.items():
             library = layer / "usr/lib" / name
