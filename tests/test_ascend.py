@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from itertools import groupby
 from pathlib import Path
@@ -413,16 +414,68 @@ def stub(folder: Path, tool: str, text: str) -> None:
     script.chmod(0o755)
 
 
-def ask(probe: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    question = all_probes()[probe].question
+def ask(
+    probe: str, folder: Path, path: str = os.environ["PATH"]
+) -> subprocess.CompletedProcess[str]:
+    """Of a machine whose /dev and PCI bus are in the folder."""
+    shell, option, command = all_probes()[probe].question.without_python
+    for root in ("/dev/davinci", BUS):
+        command = command.replace(root, f"{folder}{root}")
     return subprocess.run(
-        question.without_python,
+        [shell, option, command],
         capture_output=True,
         text=True,
         check=False,
-        env={"PATH": f"{folder}:{os.environ['PATH']}"},
+        env={"PATH": f"{folder}:{path}"},
         timeout=60,
     )
+
+
+def machine(folder: Path, device: str, npus: int) -> None:
+    (folder / "dev").mkdir()
+    for number in range(npus):
+        (folder / f"dev/davinci{number}").touch()
+    (folder / "dev/davinci_manager").touch()
+    card = folder / BUS.lstrip("/") / "0000:9d:00.0"
+    card.mkdir(parents=True)
+    for name, text in {"vendor": "0x19e5", "class": "0x120000", "device": device}.items():
+        (card / name).write_text(f"{text}\n")
+
+
+def test_the_question_brings_back_what_hccn_tool_says(tmp_path):
+    text = (OWN / "hccn_tool/healthy.txt").read_text()
+    stub(tmp_path, "hccn_tool", text)
+    machine(tmp_path, "0xd803", 2)
+    facts, troubles = read("hccn_tool", ask("hccn_tool", tmp_path).stdout)
+    assert not troubles
+    whole = [fact for fact in read("hccn_tool", text)[0] if not isinstance(fact, Address)]
+    assert [fact for fact in facts if not isinstance(fact, Address)] == whole
+
+
+def test_inference_cards_have_no_ports_to_ask_for(tmp_path):
+    stub(tmp_path, "hccn_tool", (OWN / "hccn_tool/healthy.txt").read_text())
+    machine(tmp_path, "0xd500", 2)
+    assert read("hccn_tool", ask("hccn_tool", tmp_path).stdout) == ([], [])
+
+
+def test_cards_without_device_files_are_a_trouble(tmp_path):
+    stub(tmp_path, "hccn_tool", (OWN / "hccn_tool/healthy.txt").read_text())
+    machine(tmp_path, "0xd803", 0)
+    facts, (trouble,) = read("hccn_tool", ask("hccn_tool", tmp_path).stdout)
+    assert not facts
+    assert trouble == Trouble(Kind.MISSING, "no /dev/davinci0: is the driver loaded?")
+
+
+def test_a_node_without_timeout_is_asked_all_the_same(tmp_path):
+    text = (OWN / "npu_smi/healthy.txt").read_text()
+    stub(tmp_path, "npu-smi", text)
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    for tool in ("sh", "cat", "tr", "sort", "date"):
+        (bare / tool).symlink_to(shutil.which(tool) or tool)
+    facts, troubles = read("npu_smi", ask("npu_smi", tmp_path, str(bare)).stdout)
+    assert not troubles
+    assert len(facts) == len(read("npu_smi", text)[0])
 
 
 def test_the_question_brings_back_what_npu_smi_says(tmp_path):
@@ -435,7 +488,7 @@ def test_the_question_brings_back_what_npu_smi_says(tmp_path):
     assert set(map(repr, facts)) == set(map(repr, read("npu_smi", text)[0]))
 
 
-@pytest.mark.parametrize("probe", ["npu_smi", "hinicadm"])
+@pytest.mark.parametrize("probe", ["npu_smi", "hccn_tool", "hinicadm"])
 def test_a_tool_that_is_not_installed_is_missing(probe, tmp_path):
     answer = ask(probe, tmp_path)
     assert answer.returncode == 127

@@ -26,6 +26,21 @@ EXTRAS = frozenset({"common", "memory", "board", "topo", "-fec", "-tls", "-lldp"
 GONE = re.compile("invalid (?:card|chip|device)", re.IGNORECASE)
 SHOWN = 160
 
+# The driver's installer sets these for logins only.  A call that hangs costs `wait` seconds; a node
+# too bare to have timeout is asked without it.
+TOOLS = """
+PATH="$PATH:/usr/local/bin:/usr/local/sbin:/usr/local/Ascend/driver/tools"
+LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/Ascend/driver/lib64/driver"
+LD_LIBRARY_PATH="$LD_LIBRARY_PATH:/usr/local/Ascend/driver/lib64/common"
+export PATH LD_LIBRARY_PATH LC_ALL=C COLUMNS=200
+command -v timeout >/dev/null || timeout() { shift 3; "$@"; }
+n=0
+run() {
+  n=$((n+1)); echo "== run $*"
+  timeout -k 2 $wait "$@" </dev/null 2>&1; printf '\\n== exit %s\\n' $?
+}
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Section:

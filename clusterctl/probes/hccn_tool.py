@@ -26,7 +26,7 @@ from clusterctl.model import (
     Trouble,
     Version,
 )
-from clusterctl.probes.ascend_sections import Section, failure, pairs, sections
+from clusterctl.probes.ascend_sections import END, TOOLS, Section, failure, pairs, sections
 from clusterctl.probes.hccn_tool_optic import optic
 from clusterctl.spelling import Unreadable, count, visible
 
@@ -82,9 +82,11 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
         if match and FILE in section.arguments
     }
     mine = [one for one in found if one.tool in {"hccn_tool", ""} and (one.tool or reads(one))]
+    if any(section.text.strip() == NO_PORTS for section in found):
+        return
     if not mine and not troubles:
-        asked = any(FILE in section.arguments for section in found)
-        why = "no /dev/davinci: is the driver loaded?" if asked else "nothing of hccn_tool's in it"
+        asked = END in stdout
+        why = "no /dev/davinci0: is the driver loaded?" if asked else "nothing of hccn_tool's in it"
         yield Trouble(Kind.MISSING if asked else Kind.UNREADABLE, why)
     ports: dict[str, Told] = {}
     for section in mine:
@@ -279,12 +281,21 @@ SHAPES: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
     )
 )
 
-# What matters most is asked of every NPU before the rest is: a call that hangs costs 8 s.
-COMMAND = f"""
-PATH="$PATH:/usr/local/Ascend/driver/tools"
+# What matters most is asked of every NPU before the rest is.  Those of 310 and 310P (d100, d107,
+# d500: Ascend's own log collector) have no port; a… are engines of the Kunpeng processor.
+NO_PORTS = "no NPU here has a port"
+COMMAND = (
+    TOOLS
+    + f"""
+wait=8
 command -v hccn_tool >/dev/null || {{ echo 'hccn_tool: not found' >&2; exit 127; }}
-export LC_ALL=C; n=0
-run() {{ n=$((n+1)); echo "== run $*"; timeout -k 2 8 "$@" 2>&1; printf '\\n== exit %s\\n' $?; }}
+some= ports=
+for d in /sys/bus/pci/devices/*; do
+  {{ read -r v <"$d/vendor" && read -r c <"$d/class" && read -r i <"$d/device"; }} 2>/dev/null
+  case "$v.$c" in 0x19e5.0x1200*) ;; *) continue ;; esac
+  case "$i" in 0xa*) ;; 0xd1*|0xd5*) some=y ;; *) ports=y ;; esac
+done
+if [ "$some.$ports" = y. ]; then run echo '{NO_PORTS}'; echo "== end $n"; exit; fi
 if [ -r {FILE} ]; then run cat {FILE}; fi
 npus=$(for d in /dev/davinci[0-9]*; do [ -e "$d" ] && echo "${{d#/dev/davinci}}"; done | sort -n)
 for what in link net_health stat link_stat optical speed duplex ip fec tls lldp; do
@@ -292,6 +303,7 @@ for what in link net_health stat link_stat optical speed duplex ip fec tls lldp;
 done
 echo "== end $n"
 """
+)
 PROBES = (
     Probe(
         Question(

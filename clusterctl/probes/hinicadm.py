@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clusterctl.model import Applies, Fact, Kind, Optic, Probe, Question, Trouble, Version
-from clusterctl.probes.ascend_sections import Section, failure, sections
+from clusterctl.probes.ascend_sections import TOOLS, Section, failure, sections
 from clusterctl.spelling import Unreadable, number, pci_address, visible
 
 CARDS = re.compile(r"Card num *: *(\S+)\s*")
@@ -121,14 +121,18 @@ def values(pattern: re.Pattern[str], lines: Sequence[str]) -> Mapping[int, float
     return dict(sorted(found.items()))
 
 
-COMMAND = """
-export LC_ALL=C; n=0; tools=
-for t in hinicadm3 hinicadm5 hinicadm; do command -v $t >/dev/null && tools="$tools $t"; done
+COMMAND = (
+    TOOLS
+    + """
+wait=8 tools=
+for t in hinicadm3 hinicadm5 hinicadm; do
+  if command -v $t >/dev/null; then tools="$tools $t"; fi
+done
 [ -n "$tools" ] || { echo 'hinicadm3: not found' >&2; exit 127; }
-run() { n=$((n+1)); echo "== run $*"; timeout -k 2 8 "$@" 2>&1; printf '\\n== exit %s\\n' $?; }
 for t in $tools; do run $t info; done
 echo "== end $n"
 """
+)
 PROBES = (
     Probe(
         Question(
