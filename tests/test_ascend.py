@@ -616,6 +616,12 @@ def test_a_garbled_node_does_not_pass():
     assert ("observed", "npu_smi") in found(run, Status.UNKNOWN)
 
 
+def test_what_could_not_be_read_is_no_fault_beside_healthy_peers():
+    run = swept(case("garbled"), case("healthy"), case("healthy"), case("healthy"))
+    assert not found(run, Status.FAIL)
+    assert account(run).nodes["n000"] is Status.UNKNOWN
+
+
 @pytest.mark.parametrize("what", [127, 1, "", "Segmentation fault\n"])
 def test_a_node_with_npus_and_a_tool_that_fails_is_unknown(what):
     run = swept({"npu_smi": what, "hccn_tool": case("healthy")["hccn_tool"]})

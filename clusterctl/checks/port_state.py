@@ -62,7 +62,7 @@ def state(evidence: Evidence, port: Port, usual: str | None) -> Verdict:
     if port.state == "active":
         yardstick = "peers" if usual else ""
         return passing(evidence, port.part, "active", expected="active", yardstick=yardstick)
-    if usual == "active":
+    if usual == "active" and port.state != "unknown":
         return failing(
             evidence,
             port.part,

@@ -37,6 +37,11 @@ STATE = (
     Row(
         "init where peers are up", all_but("n2", replace(IB, state="init")), {"n2 mlx5_0/1": "fail"}
     ),
+    Row(
+        "a port that does not say, where peers are up",
+        all_but("n2", replace(IB, state="unknown")),
+        {"n2 mlx5_0/1": "unknown"},
+    ),
     Row("down on all peers is not in use", dict.fromkeys(NAMES, (DOWN,)), {"n1 mlx5_0/1": "skip"}),
     Row("up where all peers are down is fine", all_but("n2", IB, DOWN), {"n2 mlx5_0/1": "pass"}),
     Row(
