@@ -127,7 +127,7 @@ def each(value: object) -> list[Any]:
 
 def firmware(part: str, tree: Tree) -> Iterator[Fact | Trouble]:
     try:
-        vbios = word("vbios/version", "vbios/part_number")(tree)
+        vbios = word("vbios/version", "ifwi/version", "vbios/part_number", "ifwi/part_number")(tree)
     except Unreadable as error:
         yield Trouble(Kind.UNREADABLE, visible(f"{error} (vbios)", 120), part)
     else:
@@ -190,7 +190,7 @@ PROBES = (
         Question(
             "amd_smi",
             command=(str(CALL_S), str(ALL_S)),
-            script="ask_amd_smi",
+            script="ask_amd_smi",  # the tool is a Python program itself
             modules=("tool_calls",),
             timeout_s=ALL_S + 10.0,
             cap_bytes=8 << 20,  # 30 kB a GPU of `metric`, and a node may have 64 partitions

@@ -18,6 +18,13 @@ from clusterctl.spelling import visible
 CALL_S, ALL_S = 15, 35
 AMD = re.compile(r"ROCm System Management|Advanced Micro Devices")
 NOT_HYGON = "this is what AMD's rocm-smi prints; rocm_smi reads it"
+# For nodes without Python: the table alone, in the same frame.
+POSIX = (
+    'for p in "$(command -v hy-smi)" /opt/hyhal/bin/hy-smi /usr/local/hyhal/bin/hy-smi; do '
+    '[ -x "$p" ] || continue; echo "== clusterctl calls 1"; echo "== call hy-smi"; '
+    'LC_ALL=C "$p" </dev/null; echo "== exit $?"; echo "== end 1"; exit 0; done; '
+    "echo 'hy-smi: not found in PATH and /opt/hyhal/bin' >&2; exit 127"
+)
 NO_DEVICE = re.compile(r"No device available[^\n]*")
 
 
@@ -71,6 +78,7 @@ PROBES = (
             command=(str(CALL_S), str(ALL_S)),
             script="ask_hy_smi",
             modules=("tool_calls",),
+            without_python=("sh", "-c", POSIX),
             timeout_s=ALL_S + 10.0,
             brief=True,
         ),

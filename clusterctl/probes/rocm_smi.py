@@ -116,7 +116,7 @@ PROBES = (
         Question(
             "rocm_smi",
             command=(str(CALL_S), str(ALL_S)),
-            script="ask_rocm_smi",
+            script="ask_rocm_smi",  # the tool is a Python program itself
             modules=("tool_calls",),
             timeout_s=ALL_S + 10.0,
             brief=True,
