@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from clusterctl.model import Accelerator, DeviceProcess, Trouble, Version
+from clusterctl.model import Accelerator, DeviceProcess, Kind, Trouble, Version
 from clusterctl.probes import brsmi, csv_answers, efsmi, labelled, ppu_smi, teco_smi, xpu_smi
 from clusterctl.probes.transcript import asking, told
 from clusterctl.spelling import Unreadable
@@ -291,7 +295,7 @@ def ask(question, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_tool_is_asked_all_and_its_failure_is_told(tmp_path):
     tool = tmp_path / "xpu-smi"
-    tool.write_text('#!/bin/sh\necho "asked: $*"\n[ "$1" != -m ] || exit 3\n')
+    tool.write_text('#!/bin/sh\nprintf "asked: $*"\n[ "$1" != -m ] || exit 3\n')
     tool.chmod(0o755)
     done = ask(asking("x", ("xpu_smi", "xpu-smi"), ("-q", "", "-m")), tmp_path)
     said, troubles = told(done.stdout)
@@ -307,3 +311,47 @@ def test_the_first_of_two_names_is_asked_and_no_tool_is_127(tmp_path):
     question = asking("x", ("xpu_smi", "xpu-smi"), ("",))
     assert told(ask(question, tmp_path).stdout)[0] == {"": "xpu_smi\n"}
     assert ask(question, tmp_path / "nowhere").returncode == 127
+
+
+def test_a_call_that_hangs_costs_itself(tmp_path):
+    tool = tmp_path / "efsmi"
+    tool.write_text('#!/bin/sh\n[ -n "$1" ] || exec sleep 60\necho "asked: $*"\n')
+    tool.chmod(0o755)
+    question = asking("x", ("efsmi",), ("-q", "", "-L"))
+    hurried = tuple(
+        word.replace("timeout -k 2 15", "timeout -k 1 0.2") for word in question.command
+    )
+    done = ask(replace(question, command=hurried), tmp_path)
+    said, troubles = told(done.stdout)
+    assert (done.returncode, set(said)) == (0, {"-q", "-L"})
+    assert [trouble.kind for trouble in troubles] == [Kind.TIMEOUT]
+    assert "without arguments" in troubles[0].detail
+
+
+FACES = {"ok": ("OK", "True"), "none": ("False",)}
+
+
+def stands_in(value: object, text: str) -> bool:
+    """Whether a reader finds this value in the text, in one of the ways that tools spell it."""
+    if isinstance(value, str):
+        return any(face in text for face in FACES.get(value, (value,))) or value in text.lower()
+    return bool(re.search(rf"(?<![0-9]){value:g}(?:\.0+)?(?![0-9])", text))
+
+
+FLIPS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 6)), max_size=4)
+
+
+@pytest.mark.parametrize("name", READ_BY_HAND)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(cut=st.floats(0.3, 1), flips=FLIPS)
+def test_no_cut_and_no_flipped_bit_of_a_real_text_makes_up_a_healthy_value(name, cut, flips):
+    data = bytearray(capture(name).encode())
+    data = data[: max(1, int(cut * len(data)))]
+    for place, bit in flips:
+        data[int(place * len(data))] ^= 1 << bit
+    text = data.decode("utf-8", "replace")
+    for card in PROBES[name.partition("/")[0]].parse(text):
+        if isinstance(card, Accelerator):
+            for told in ("health", "temp_c", "power_w", "ecc_uncorrected_volatile", "pcie_width"):
+                value = getattr(card, told)
+                assert value is None or stands_in(value, text), (told, value)

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from clusterctl.model import Kind, Question, Trouble
 from clusterctl.spelling import plain, visible
 
-HEADING, END = "== ", "== end "
+HEADING, END, LATE = "== ", "== end ", "== late"
+SAY = "say() { printf '\\n%s\\n' \"$1\"; }; "  # some tools leave their last line open
+CALL_S = 15  # a tool whose driver hangs, hangs in each of its calls
 
 
 def asking(
@@ -16,25 +18,33 @@ def asking(
     calls: Sequence[str],
     *,
     places: Sequence[str] = (),
-    timeout_s: float = 45.0,
 ) -> Question:
     """Each of `calls` (arguments) of the first of `tools` that is there, on PATH or in `places`.
 
-    Exits 127 where none of them is, else with the last failure.  `places` hold no blanks.
+    Exits 127 where none of them is, else with the last failure.  `places` hold no blanks.  A call
+    that hangs costs itself, where the node has coreutils' timeout.
     """
     here = ":".join(("$PATH", *places))
     search = "".join(f"command -v {tool} >/dev/null && tool={tool}; " for tool in reversed(tools))
     asked = "".join(
-        f"echo '{HEADING}{arguments}'; $tool {arguments} </dev/null || code=$?; "
+        f"say '{HEADING}{arguments}'; $within $tool {arguments} </dev/null; ended $?; "
         for arguments in calls
     )
+    ended = f"ended() {{ case $1 in 0) ;; 124|137) say '{LATE}' ;; *) code=$1 ;; esac; }}; "
     script = (
-        f"PATH={here}; export PATH; tool= code=0; {search}"
+        f"PATH={here}; export PATH; tool= code=0 within=; {SAY}{search}{ended}"
+        f"timeout -k 2 9 true 2>/dev/null && within='timeout -k 2 {CALL_S}'; "
         f"[ -n \"$tool\" ] || {{ echo '{tools[0]}: not found' >&2; exit 127; }}; "
-        f"{asked}echo '{END}{len(calls)}'; exit $code"
+        f"{asked}say '{END}{len(calls)}'; exit $code"
     )
     command = ("sh", "-c", script)
-    return Question(name, command, timeout_s=timeout_s, without_python=command, cap_bytes=4 << 20)
+    return Question(
+        name,
+        command,
+        timeout_s=CALL_S * len(calls) + 5.0,
+        without_python=command,
+        cap_bytes=4 << 20,
+    )
 
 
 def told(stdout: str) -> tuple[dict[str, str], list[Trouble]]:
@@ -43,7 +53,8 @@ def told(stdout: str) -> tuple[dict[str, str], list[Trouble]]:
     A text without headings is what one call printed, whichever: {"": text}.
     """
     text = plain(stdout)
-    troubles = [*cut(text)]
+    cut_short = [*cut(text)]
+    troubles = [*cut_short]
     if not any(line.startswith(HEADING) for line in text.split("\n")):
         return {"": text}, troubles
     said: dict[str, list[str]] = {}
@@ -51,11 +62,14 @@ def told(stdout: str) -> tuple[dict[str, str], list[Trouble]]:
     for line in text.split("\n"):
         if line.startswith(END):
             ended = line.removeprefix(END) == str(called)
+        elif line == LATE:
+            name = f"the call {heading}" if heading else "the call without arguments"
+            troubles.append(Trouble(Kind.TIMEOUT, f"{visible(name, 80)}: no answer in {CALL_S} s"))
         elif line.startswith(HEADING):
             heading, called = line.removeprefix(HEADING), called + 1
         elif line.strip():
             said.setdefault(heading, []).append(line)
-    if not ended and not troubles:
+    if not ended and not cut_short:
         troubles.append(Trouble(Kind.CUT, "the answer has no end mark, or calls are missing"))
     return {name: "".join(f"{line}\n" for line in lines) for name, lines in said.items()}, troubles
 
