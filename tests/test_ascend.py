@@ -333,6 +333,56 @@ def test_a_module_is_judged_by_its_own_limits_too():
     )
 
 
+BORDER = "+--------+--------+--------+----------+-------------+------------+"
+DEV_INFO = f"""{BORDER}
+| UdieID | PortID | Speed  | PortType | Link Status | Media Type |
+{BORDER}
+| 0      | 4      | 200    | ETH      | DOWN        | Electrical |
+| 1      | 9      | 200    | UB       | UP          | Optical    |
+| 1      | x      | 200    | UB       | UP          | Optical    |
+{BORDER}
+"""
+
+
+def test_the_newer_order_of_words_shows_a_table_of_ports():
+    """As Ascend/mind-cluster's device manager reads it."""
+    facts, (trouble,) = read("hccn_tool", f"# hccn_tool -g -dev_info -i 3\n{DEV_INFO}")
+    assert facts == [
+        Port("npu3/0.4", "npu3", "down", "ethernet", rate_gbit_s=200.0, driver="hccn"),
+        Port("npu3/1.9", "npu3", "active", "ub", rate_gbit_s=200.0, driver="hccn"),
+    ]
+    assert (trouble.kind, trouble.part) == (Kind.UNREADABLE, "npu3")
+
+
+def test_a_port_that_is_down_has_no_speed():
+    link, speed = "$ hccn_tool -i 4 -link -g", "$ hccn_tool -i 4 -speed -g"
+    (port,), troubles = read("hccn_tool", f"{link}\nlink status: DOWN\n{speed}\nSpeed: Unknown!\n")
+    assert (port.part, port.state, port.rate_gbit_s, troubles) == ("npu4/1", "down", None, [])
+
+
+def test_a_speed_has_its_unit():
+    (port,), _ = read("hccn_tool", "Speed: 100000 Mb/s\n")
+    assert port.rate_gbit_s == 100.0
+    (port,), _ = read("hccn_tool", "Speed: 200 G\n")
+    assert port.rate_gbit_s == 200.0
+    facts, (trouble,) = read("hccn_tool", "Speed: 200000\n")
+    assert (facts, trouble.kind) == ([], Kind.UNREADABLE)
+
+
+def test_outputs_that_nothing_parts_are_not_taken_for_one():
+    (port,), (trouble,) = read("hccn_tool", "link status: UP\nnet health status: Fault\n")
+    assert "several outputs" in trouble.detail
+    assert port.part == "npu/1"
+
+
+def test_a_history_with_a_line_that_cannot_be_read_is_none():
+    text = (OWN / "hccn_tool/troubled.txt").read_text().replace("LINK DOWN", "LINK D\0WN", 1)
+    facts, troubles = read("hccn_tool", text)
+    (port,) = [fact for fact in facts if isinstance(fact, Port) and fact.part == "npu2/1"]
+    assert port.downs_s_ago is None
+    assert "npu2" in {trouble.part for trouble in troubles}
+
+
 @here("hccn_tool/SPEC_optical_stat_from_driver_source.txt")
 def test_a_list_of_formats_is_no_answer():
     text = capture("hccn_tool/SPEC_optical_stat_from_driver_source.txt").read_text()

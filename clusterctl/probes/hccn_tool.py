@@ -1,7 +1,5 @@
 """The network ports of Ascend NPUs by hccn_tool: Ascend HDK guide; its printf formats are in
 Huawei's open driver source.  `-i` is the physical number; 950 and later put `-g` before it.
-
-The NPU's own clock dates its link's history, and ages in it are told against that clock.
 """
 
 from __future__ import annotations
@@ -9,7 +7,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
@@ -27,8 +24,9 @@ from clusterctl.model import (
     Version,
 )
 from clusterctl.probes.ascend_sections import END, TOOLS, Section, failure, pairs, sections
+from clusterctl.probes.hccn_tool_history import history
 from clusterctl.probes.hccn_tool_optic import optic
-from clusterctl.spelling import Unreadable, count, visible
+from clusterctl.spelling import Unreadable, count, reported, visible
 
 FILE = "/etc/hccn.conf"
 CONFIGURED = re.compile(r"\s*address_([0-9]{1,3})\s*=\s*(\S+)\s*")
@@ -47,12 +45,6 @@ REACH = {
 }
 SPEED = re.compile(r"([0-9]{1,7}) *(G|Gb/s|Gbps|M|Mb/s|Mbps)", re.IGNORECASE)
 OWNER = re.compile(r"\[dev(?:id|ice) (\d{1,3})\]|^dev_id:(\d{1,3}),", re.MULTILINE)
-NOW = re.compile(r"\[dev(?:id|ice) \d+\]\s*current time\s*: (.*)")
-COUNT = re.compile(r"\[dev(?:id|ice) \d+\]\s*link (up|down) count\s*: (.*)")
-RECORD = re.compile(r"\[dev(?:id|ice) \d+\]\s+(\w.*\S)\s{2,}LINK (UP|DOWN)\s*")
-RECORDS = re.compile(r"\[dev(?:id|ice) \d+\]\s*link change records\s*:\s*")
-DATE = re.compile(r"\w{3} +(\w{3}) +(\d{1,2}) +(\d{1,2}):(\d{2}):(\d{2}) +(\d{4})")
-MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 TLS = re.compile(r"dev_id:\d+, tls switch\[([01])\]")
 UNSET = "no ip was preset"
 STATISTICS = re.compile(r"packet statistics:|(?:mac|roce|nic)_\w+:\d", re.MULTILINE)
@@ -113,19 +105,22 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
 
 
 def reads(section: Section) -> bool:
-    return shape(section) is not None
+    return bool(shapes(section))
 
 
-def shape(section: Section) -> Reader | None:
+def shapes(section: Section) -> list[Reader]:
     """How to read it, told by what it looks like."""
-    return next((how for looks, how in SHAPES if looks.search(section.text)), None)
+    return [how for looks, how in SHAPES if looks.search(section.text)]
 
 
 def read(section: Section, npu: str, told: Told) -> Iterator[Fact | Trouble]:
-    how = shape(section)
-    if how is None:
+    found = shapes(section)
+    if not found:
         yield from failure(section, npu)
         return
+    how, *others = found
+    if others:
+        yield Trouble(Kind.UNREADABLE, "several outputs and no command between them", npu)
     if section.status not in {"", "0"} and how is not address:
         command = visible(section.command, 60)
         yield Trouble(Kind.EXIT, f"{command}: exit {visible(section.status, 9)}", npu)
@@ -156,38 +151,31 @@ def net_health(text: str, npu: str, told: Told) -> Iterator[Trouble]:
 
 
 def link_stat(text: str, npu: str, told: Told) -> Iterator[Trouble]:
-    now: datetime | None = None
-    listed = False
-    downs: list[float] = []
-    for line in text.split("\n"):
-        if match := NOW.fullmatch(line):
-            now = moment(match[1])
-        elif match := COUNT.fullmatch(line):
-            told.counters[f"link_{match[1]}_count"] = count(match[2])
-        elif RECORDS.fullmatch(line):
-            listed = True
-        elif match := RECORD.fullmatch(line):
-            then = moment(match[1])
-            if match[2] == "DOWN" and now:
-                downs.append(max((now - then).total_seconds(), 0.0))
-        elif line.strip():
-            yield Trouble(Kind.UNREADABLE, visible(f"link_stat: {line.strip()}", 120), npu)
-    if listed and now:
-        told.values["downs_s_ago"] = tuple(sorted(downs))
+    counters, downs, odd = history(text)
+    told.counters |= counters
+    if downs is not None:
+        told.values["downs_s_ago"] = downs
+    elif odd:  # which may have been the one that says it went down
+        yield Trouble(Kind.UNREADABLE, visible(f"link_stat: {odd}", 120), npu)
     else:
         yield Trouble(Kind.CUT, "the history of its link is not whole", npu)
 
 
-def moment(text: str) -> datetime:
-    """Not strptime: it wants the controller's own names of the months."""
-    match = DATE.fullmatch(text.strip())
-    if not match or match[1] not in MONTHS:
-        raise Unreadable(f"not a date: {text.strip()!r}")
-    day, hour, minute, second, year = (int(match[index]) for index in (2, 3, 4, 5, 6))
-    try:
-        return datetime(year, MONTHS.index(match[1]) + 1, day, hour, minute, second)  # noqa: DTZ001
-    except ValueError:
-        raise Unreadable(f"not a date: {text.strip()!r}") from None
+def dev_info(text: str, npu: str, _told: Told) -> Iterator[Port | Trouble]:
+    """950 and later: a table of an NPU's ports, Ethernet and UB, by die and number."""
+    for line in text.split("\n"):
+        row = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if not line.strip().startswith("|") or row[0] == "UdieID":
+            continue
+        try:
+            die, port, speed, kind, state, _ = row
+            name = f"{npu}/{count(die)}.{count(port)}"
+            rate = float(count(speed)) if reported(speed) else None
+            state, layer = STATES[state.lower()], {"ETH": "ethernet", "UB": "ub"}[kind]
+        except (ValueError, KeyError):
+            yield Trouble(Kind.UNREADABLE, visible(f"dev_info: {line.strip()}", 120), npu)
+        else:
+            yield Port(name, npu, state, layer, rate_gbit_s=rate, driver="hccn")
 
 
 def statistics(text: str, npu: str, told: Told) -> Iterator[Trouble]:
@@ -210,6 +198,8 @@ def light(text: str, npu: str, _told: Told) -> Iterator[Fact | Trouble]:
 def speed(text: str, _npu: str, told: Told) -> Iterator[Trouble]:
     for label, value in pairs(text):
         if label == "speed":
+            if value == "Unknown!":  # of a port that is down
+                continue
             match = SPEED.fullmatch(value)
             if not match:
                 raise Unreadable(f"speed: {value}")
@@ -267,6 +257,7 @@ def lldp(text: str, npu: str, _told: Told) -> Iterator[Fact]:
 SHAPES: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
     (re.compile(pattern, re.MULTILINE), how)
     for pattern, how in (
+        (r"\| *UdieID *\| *PortID *\|", dev_info),
         (r"^\s*net health status *:", net_health),
         (r"^\s*link status *:", link),
         (r"^\[dev(?:id|ice) \d+\] *(?:current time|link (?:up|down) count|link change)", link_stat),
@@ -298,6 +289,13 @@ done
 if [ "$some.$ports" = y. ]; then run echo '{NO_PORTS}'; echo "== end $n"; exit; fi
 if [ -r {FILE} ]; then run cat {FILE}; fi
 npus=$(for d in /dev/davinci[0-9]*; do [ -e "$d" ] && echo "${{d#/dev/davinci}}"; done | sort -n)
+old() {{ timeout -k 2 $wait hccn_tool -i $1 -link -g </dev/null >/dev/null 2>&1; }}
+new() {{ timeout -k 2 $wait hccn_tool -g -dev_info -i $1 </dev/null >/dev/null 2>&1; }}
+one=${{npus%%[!0-9]*}}
+if [ -n "$one" ] && ! old "$one" && new "$one"; then
+  for npu in $npus; do run hccn_tool -g -dev_info -i "$npu"; done
+  npus=
+fi
 for what in link net_health stat link_stat optical speed duplex ip fec tls lldp; do
   for npu in $npus; do run hccn_tool -i "$npu" -$what -g; done
 done
