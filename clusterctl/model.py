@@ -156,6 +156,7 @@ class Accelerator:
     ecc_uncorrected_volatile: int | None = None
     ecc_corrected_aggregate: int | None = None
     ecc_uncorrected_aggregate: int | None = None
+    ecc_deferred_volatile: int | None = None  # lost data that nobody has used yet
     retired_pages: int | None = None
     retired_pending: bool | None = None
     remapped_corrected: int | None = None
