@@ -82,7 +82,14 @@ AMD_SMI = {
     ),
     "amd-smi_metric_ecc_block__rocm6.1.2_L971.txt": (
         1,
-        {0: {"ecc_corrected_volatile": 0, "ecc_uncorrected_volatile": 0, "ecc_on": None}},
+        {
+            0: {
+                "ecc_corrected_volatile": 0,
+                "ecc_uncorrected_volatile": 0,
+                "ecc_deferred_volatile": 0,
+                "ecc_on": None,
+            }
+        },
         {},
         [],
     ),

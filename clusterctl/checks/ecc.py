@@ -36,6 +36,7 @@ def judge(nodes: Sequence[Evidence]) -> Iterator[Verdict]:
                 (
                     uncorrected(evidence, card),
                     corrected(evidence, card),
+                    deferred(evidence, card),
                     growth(evidence, card, same_card),
                 )
             )
@@ -110,6 +111,24 @@ def corrected(evidence: Evidence, card: Accelerator) -> Verdict:
     return passing(evidence, card.part, f"{count} corrected", source=source, yardstick="floor")
 
 
+def deferred(evidence: Evidence, card: Accelerator) -> Verdict:
+    count = card.ecc_deferred_volatile
+    if count is None:
+        return absent(evidence, card, "ecc_deferred_volatile")
+    limit, source = threshold(evidence, "deferred"), source_of(evidence, "deferred")
+    if count > limit:
+        return warning(
+            evidence,
+            card.part,
+            expected=f"≤ {limit:g} deferred",
+            actual=str(count),
+            why="data in device memory was lost that nobody has used yet",
+            remedy="let the job end, then reset the device; if it comes back, return the card",
+            source=source,
+        )
+    return passing(evidence, card.part, f"{count} deferred", source=source, yardstick="floor")
+
+
 def growth(evidence: Evidence, card: Accelerator, then: Accelerator | None) -> Verdict:
     """The life-time count survives driver reloads, which hide what happened in the volatile one."""
     now = card.ecc_uncorrected_aggregate
@@ -151,6 +170,7 @@ CHECKS = (
             "corrected": Limit(
                 20_000_000, "azurehpc-health-checks: ECC limit", "count since the driver was loaded"
             ),
+            "deferred": Limit(0, "amd/node-scraper, amdsmi_analyzer.py: a warning", "AMD"),
             "growth": Limit(0, "gcm check_nvidia_smi: ECC uncorrected 0", "between two readings"),
         },
     ),

@@ -112,10 +112,8 @@ def slowdown_temperature(tree: Tree) -> float | None:
 
 def ecc(name: str) -> Callable[[Tree], int | None]:
     """The tool's own total, else the sum over its blocks (`amd-smi metric --ecc-block`)."""
-    bits = {"correctable": "single", "uncorrectable": "double"}[name]
-    total = counter(
-        f"ecc/total_{name}_count", f"{bits}_bit_ecc", f"monitor/{bits}_ecc", f"ecc/{name}"
-    )
+    bits = {"correctable": "single", "uncorrectable": "double"}.get(name, "")
+    total = counter(f"ecc/total_{name}_count", f"{bits}_bit_ecc", f"monitor/{bits}_ecc")
 
     def read(tree: Tree) -> int | None:
         found, blocks = total(tree), tree.get("ecc_blocks")
@@ -234,6 +232,7 @@ FIELDS: Mapping[str, Callable[[Tree], object]] = {
     "ecc_on": ecc_on,
     "ecc_corrected_volatile": ecc("correctable"),
     "ecc_uncorrected_volatile": ecc("uncorrectable"),
+    "ecc_deferred_volatile": ecc("deferred"),
     "retired_pages": pages("retired"),
     "retired_pending": waiting,
     "remap_failed": out_of_spares,
