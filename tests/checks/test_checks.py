@@ -41,6 +41,7 @@ from clusterctl.model import (
     Verdict,
 )
 from clusterctl.probes.kernel_lines import DEVICE_LINES
+from clusterctl.probes.kernel_lines_amd import AMD_LINES
 from clusterctl.probes.kernel_lines_host import HOST_LINES
 
 MODULES = (
@@ -155,7 +156,9 @@ def test_nothing_there_never_passes(check: Check) -> None:
     assert Status.PASS not in {verdict.status for verdict in observed(check)}
 
 
-@pytest.mark.parametrize("pattern", [*DEVICE_LINES, *HOST_LINES], ids=lambda p: p.sample[:50])
+@pytest.mark.parametrize(
+    "pattern", [*DEVICE_LINES, *AMD_LINES, *HOST_LINES], ids=lambda p: p.sample[:50]
+)
 def test_every_kernel_line_the_probe_knows_means_something(pattern) -> None:
     from clusterctl.knowledge.kernel import STRANGE, about_hardware, meaning
     from clusterctl.model import KernelEvent
