@@ -569,6 +569,14 @@ def test_two_cards_between_two_borders_are_two_cards():
     assert together == list(mx_smi.parse(text))
 
 
+def test_a_matrix_without_its_title_is_one_too():
+    matrix = "\n\tGPU0\tGPU1\nGPU0\tX\tMX\nGPU1\tMX\tX\nLegend:\nX    = Self\n"
+
+    parts = [item.part for item in mx_smi.parse(f"Attached GPUs : 2{matrix}")]
+
+    assert parts == ["gpu0/gpu1", "gpu1/gpu0"]
+
+
 @pytest.mark.parametrize("probe", CARDS)
 def test_the_question_says_that_there_is_no_such_tool(probe):
     ran = ask(sys.executable, probe, "/usr/bin:/bin")

@@ -36,6 +36,7 @@ from clusterctl.probes.smi_cards import (
     refuse,
     size,
     tabled,
+    version,
     words,
 )
 from clusterctl.probes.smi_tables import Cells
@@ -70,8 +71,8 @@ def read(text: str) -> Iterator[Fact | Trouble]:
         yield from from_json(text)
         return
     if "Bus-Id" in text:
-        if version := BANNER.search(text):
-            yield Version("driver/cambricon", version[1])
+        if driver := BANNER.search(text):
+            yield Version("driver/cambricon", driver[1])
         yield from tabled(text, "Bus-Id", "card", "mlu", TABLE)
     elif "Product Name" in text:
         for opens, found in blocks(text, CARD):
@@ -126,15 +127,14 @@ TABLE: Readers = {
 def listed(index: int | None, found: Cells) -> Iterator[Fact | Trouble]:
     """A card of `cnmon info`.  Paths are compared without blanks and case, as JSON spells them."""
     said = {spelled(path): text for path, text in found.items()}
-    if version := said.get("driver"):
-        yield Version("driver/cambricon", visible(version, 40))
+    if driver := said.get("driver"):
+        yield Version("driver/cambricon", visible(driver, 40))
     if index is None:
         if "productname" in said:
             yield Trouble(Kind.CUT, "values of a card stand before any line that names one")
         return
     part = f"mlu{index}"
-    if firmware := words(said.get("firmware")):
-        yield Version(f"firmware/{part}", firmware)
+    yield from version("firmware", part, said.get("firmware"))
     yield from card(part, index, said, INFO)
     yield from holders(part, found)
 

@@ -6,7 +6,6 @@ libixml.so adds, as `remote/ask_ixsmi.py` spells it, is from documentation only.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterator
 
@@ -118,10 +117,8 @@ def queried(head: str, text: str) -> Iterator[Fact | Trouble]:
     names = [name.partition(" ")[0] for name in heads]
     units = [name.partition("[")[2].strip("]") for name in heads]
     at = 0
-    for row in csv.reader(text.strip("\n").split("\n"), skipinitialspace=True):
-        if not row:
-            continue
-        cells = [cell.strip() for cell in row]
+    for line in filter(str.strip, text.split("\n")):
+        cells = [cell.strip() for cell in line.split(",")]  # no name of a GPU has a comma in it
         if len(cells) != len(names):
             said = visible(", ".join(cells), 120)
             yield Trouble(Kind.UNREADABLE, f"not a row of {len(names)} values: {said}")

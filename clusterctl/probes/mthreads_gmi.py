@@ -35,6 +35,7 @@ from clusterctl.probes.smi_cards import (
     size,
     tabled,
     unshown,
+    version,
     words,
 )
 from clusterctl.probes.smi_tables import Cells
@@ -58,8 +59,8 @@ def read(text: str) -> Iterator[Fact | Trouble]:
         yield from from_json(text)
         return
     if "Pcie Lane Width" in text:
-        if version := DRIVER.search(text):
-            yield Version("driver/mthreads", version[1])
+        if driver := DRIVER.search(text):
+            yield Version("driver/mthreads", driver[1])
         yield from tabled(text, "Pcie Lane Width", "id", "gpu", TABLE)
     else:
         found = [*listed(text)]
@@ -126,14 +127,16 @@ TABLE: Readers = {
 
 
 def listed(text: str) -> Iterator[Fact | Trouble]:
-    if version := DRIVER.search(text):
-        yield Version("driver/mthreads", version[1])
-    at = 0
-    for opens, found in blocks(text, CARD):
-        if opens is not None:
-            known = {**found, "PCI/Bus ID": found.get("PCI/Bus ID", opens["pci"] or "")}
-            yield from asked(int(opens["index"] or found.get("Index") or at), known)
-            at += 1
+    if driver := DRIVER.search(text):
+        yield Version("driver/mthreads", driver[1])
+    told = [(opens, found) for opens, found in blocks(text, CARD) if opens]
+    for at, (opens, found) in enumerate(told):
+        number = opens["index"] or found.get("Index") or str(at)
+        if not re.fullmatch("[0-9]{1,3}", number):
+            yield Trouble(Kind.UNREADABLE, f"a GPU without its number: {visible(number, 40)}")
+            continue
+        known = {**found, "PCI/Bus ID": found.get("PCI/Bus ID", opens["pci"] or "")}
+        yield from asked(int(number), known)
 
 
 def from_json(text: str) -> Iterator[Fact | Trouble]:
@@ -143,8 +146,8 @@ def from_json(text: str) -> Iterator[Fact | Trouble]:
         yield Trouble(Kind.UNREADABLE, f"not JSON: {visible(str(error), 100)}")
         return
     top = dict(leaves({name: told[name] for name in told if name != "GPU"}))
-    if version := top.get("Driver Version"):
-        yield Version("driver/mthreads", visible(version, 40))
+    if driver := top.get("Driver Version"):
+        yield Version("driver/mthreads", visible(driver, 40))
     found: list[Fact | Trouble] = []
     for item in told["GPU"] if isinstance(told.get("GPU"), list) else ():
         flat = dict(leaves(item))
@@ -161,8 +164,7 @@ def asked(index: int, found: Cells) -> Iterator[Fact | Trouble]:
     part = f"gpu{index}"
     said = {"/".join(name.strip() for name in path.split("/")): found[path] for path in found}
     yield from card(part, index, said, ASKED)
-    if firmware := said.get("MTBios Version", "").strip():
-        yield Version(f"vbios/{part}", visible(firmware, 40))
+    yield from version("vbios", part, said.get("MTBios Version"))
 
 
 def errors(kind: str) -> Callable[[Cells], int | None]:

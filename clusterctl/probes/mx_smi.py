@@ -54,6 +54,7 @@ LISTED = re.compile(
     r"(?:\(UUID: (?P<uuid>GPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\))?"
 )
 HEADED = re.compile(rf"GPU#(?P<index>\d{{1,3}})\s+(?P<model>\S.*?)\s+{ADDRESS}")
+MATRIX = re.compile(r"^[ \t]+GPU\d+\s.*$", re.MULTILINE)  # its head; topo -m has no other
 RELATIONS = frozenset({"X", "SYS", "NODE", "PHB", "PXB", "PIX", "MX", "ETH", "NA"})
 
 
@@ -69,7 +70,7 @@ def read(text: str) -> Iterator[Fact | Trouble]:
     found = [*told(text)]
     yield from found
     attached = ATTACHED.search(text)
-    if attached and "Device link type matrix" not in text:
+    if attached and not MATRIX.search(text):
         yield from unshown(attached[1], found, "gpu")
     yield from complaints(text, "gpu")
 
@@ -80,8 +81,8 @@ def told(text: str) -> Iterator[Fact | Trouble]:
             if version := pattern.search(text):
                 yield Version(part, version[1])
         yield from tabled(text, "Bus-i", "gpu", "gpu", TABLE)
-    elif "Device link type matrix" in text:
-        yield from links(text)
+    elif matrix := MATRIX.search(text):
+        yield from links(text[matrix.start() :])
     elif re.search(r"^GPU#\d+.*Available", text, re.MULTILINE):
         yield from listed(text)
     else:
@@ -183,7 +184,7 @@ def hottest(found: Cells) -> float | None:
 
 
 def errors(which: str) -> Callable[[Cells], int | None]:
-    """SRAM and DRAM together; the tool does not say since when it counts."""
+    """SRAM and DRAM together, since the last reboot; only the count of bad pages outlives that."""
     return lambda found: counted(
         text for path, text in found.items() if path.endswith(f" {which}") and "ECC Errors/" in path
     )
@@ -210,7 +211,7 @@ SHOWN: Readers = {
 
 def links(text: str) -> Iterator[Fact | Trouble]:
     """A MetaXLink for each MX between two GPUs; one that is lost shows beside its peers."""
-    lines = text.partition("Device link type matrix")[2].strip("\n").split("\n")
+    lines = text.split("\n")
     heads = re.split(r"\s(?:Node|NUMA|CPU) ", lines[0])[0].split()
     if not heads or not all(re.fullmatch(r"(?:GPU|NIC)\d{1,3}", head) for head in heads):
         yield Trouble(Kind.UNREADABLE, f"not the head of a matrix: {visible(lines[0], 80)!r}")

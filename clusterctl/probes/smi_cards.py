@@ -21,6 +21,7 @@ Read = Callable[[str], Iterable[Item]]
 Readers = Mapping[str, Callable[[Cells], object]]
 
 CARDS_AT_MOST = 256
+SECTIONS_DEEP = 8  # the tools have three
 # An option that this version of a tool does not have
 REFUSED = re.compile(
     "invalid|unrecogni[sz]ed|not (?:yet )?(?:supported|implemented|a valid)|^usage:|^try "
@@ -38,7 +39,7 @@ SIZES = {"KB": 1 << 10, "KBytes": 1 << 10, "KiB": 1 << 10, "MiB": 1 << 20, "MB":
 PREAMBLE = re.compile(r"\s*$|\s*=+.*=+\s*$|.* : |\S+ +version: |Timestamp ")
 PROCESS = re.compile(
     r"(?P<index>\d{1,3})\s+(?:(?:/|-|N/A)\s+)?(?P<pid>\d{1,10})\s+(?P<name>\S.*?)\s+"
-    r"(?P<used>\d+)\s*(?:MiB)?"
+    r"(?P<used>\d{1,12})\s*(?:MiB)?"
 )
 NO_PROCESS = re.compile("no (?:running )?process(?:es)? found", re.IGNORECASE)
 
@@ -133,7 +134,7 @@ def processes(lines: Sequence[str], prefix: str) -> Iterator[Item]:
         words = line.strip().strip("|").strip()
         if found := PROCESS.fullmatch(words):
             part, used = f"{prefix}{int(found['index'])}", int(found["used"]) << 20
-            yield DeviceProcess(part, int(found["pid"]), found["name"], used)
+            yield DeviceProcess(part, int(found["pid"]), visible(found["name"], 200), used)
         elif re.match(r"\d", words) and not NO_PROCESS.search(words):
             yield Trouble(Kind.UNREADABLE, f"not a process's row: {visible(words, 100)}")
 
@@ -199,14 +200,25 @@ def refuse(text: str) -> NoReturn:
     raise ValueError(f"not a number: {text}")  # NaN compares false with every limit
 
 
-def leaves(found: object, path: str = "") -> Iterator[tuple[str, str]]:
+def leaves(found: object, path: str = "", deep: int = 0) -> Iterator[tuple[str, str]]:
     """(Section/Label, text) of JSON, as `labelled.block` has it of an indented text."""
     match found:
-        case dict():
+        case dict() if deep < SECTIONS_DEEP:
             for name, value in found.items():
-                yield from leaves(value, f"{path}/{name}" if path else str(name))
+                yield from leaves(value, f"{path}/{name}" if path else str(name), deep + 1)
         case str() | int() | float():
             yield path, str(found)
+
+
+def version(name: str, part: str, text: str | None) -> Iterator[Version | Trouble]:
+    """Of a card's firmware, say: the fact's part is firmware/gpu0."""
+    try:
+        said = words(text)
+    except Unreadable as error:
+        yield Trouble(Kind.UNREADABLE, f"{visible(str(error), 100)} ({name})", part)
+    else:
+        if said:
+            yield Version(f"{name}/{part}", said)
 
 
 # --------------------------------------------------------------------------- cards
