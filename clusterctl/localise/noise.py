@@ -33,6 +33,7 @@ class Noise:
     tail: Floats
     freedom: float
     habit: Floats
+    usual: Floats  # sorted residuals of the rows whose flows may meet on a link
 
     def log_healthy(self, residual: Floats) -> Floats:
         return density(residual, self.sigma, self.tail, self.freedom, self.habit)
@@ -40,14 +41,25 @@ class Noise:
     def log_slowed(self, residual: Floats, by: Floats, rows: NDArray[np.intp] | slice) -> Floats:
         """(rows, len(by)): ln density of residuals where something slows to exp(by)."""
         sigma = np.hypot(self.sigma[rows][:, None], SPREAD_OF_FAULT * by[None, :])
-        return density(
-            residual[:, None] - by[None, :], sigma, self.tail[rows][:, None], max(6, self.freedom)
-        )
+        left = residual[:, None] - by[None, :]
+        habit = lower_still(left, sigma, self.habit[rows][:, None])
+        tail = self.tail_under(by[None, :], self.habit[rows][:, None], self.tail[rows][:, None])
+        return density(left, sigma, tail, max(6, self.freedom), habit)
 
     def log_slowed_each(self, residual: Floats, by: Floats, rows: NDArray[np.intp]) -> Floats:
         """(rows,): the same, each row with its own slowdown."""
         sigma = np.hypot(self.sigma[rows], SPREAD_OF_FAULT * by)
-        return density(residual - by, sigma, self.tail[rows], max(6, self.freedom))
+        habit = lower_still(residual - by, sigma, self.habit[rows])
+        tail = self.tail_under(by, self.habit[rows], self.tail[rows])
+        return density(residual - by, sigma, tail, max(6, self.freedom), habit)
+
+    def tail_under(self, by: Floats, habit: Floats, tail: Floats) -> Floats:
+        """The share of flows that meet others so badly that the slowdown itself does not show."""
+        if not len(self.usual):
+            return tail
+        below = np.searchsorted(self.usual, by * (1 + SPREAD_OF_FAULT)) / len(self.usual)
+        found: Floats = np.where(np.isfinite(habit), below, tail)
+        return found
 
 
 def density(
@@ -64,6 +76,14 @@ def density(
     if habit is not None:
         low = np.where(np.isfinite(habit), habit + TAIL_BEFORE * held, low)
     found: Floats = np.log((1 - tail) * core + low + FLATTEST)
+    return found
+
+
+def lower_still(left: Floats, sigma: Floats, habit: Floats) -> Floats | None:
+    """What holds up healthy flows holds up slowed ones too, below the rate they are slowed to."""
+    if not np.isfinite(habit).any():
+        return None
+    found: Floats = np.where(np.isfinite(habit) & (left > -2 * sigma), 0.0, habit)
     return found
 
 

@@ -72,7 +72,10 @@ def locate(
         return Located((), (Inconclusive("*", why),), (), (), *count)
     paths = paths_of(topology, rows)
     judged = judge(rows, paths, floors)
-    scatter = float(np.median(judged.noise.sigma))
+    scatter = min(
+        float(np.median(judged.noise.sigma[judged.stratum == one]))
+        for one in np.unique(judged.stratum)
+    )
     if scatter > HOPELESS:
         why = f"rates scatter by {scatter:.0%} where nothing is wrong: test longer, or alone"
         return Located((), (Inconclusive("*", why),), judged.population, (), *count)

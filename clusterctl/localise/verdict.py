@@ -32,11 +32,12 @@ Ints = NDArray[np.int64]
 TIERS = ("intra", "cross")
 FAILED_DENSITY = 1.1  # of a failed test under a dead part, by unit of ln rate
 FINEST = 0.001  # of ln rate: no test repeats better than that
+ENOUGH = 48  # rows that say by themselves how far they stray
 FEW = 12  # rows below which a group's own level is not trusted
 ENOUGH_NODES = 6  # below that a slow NIC and a slow rail look alike: the NIC is named
 TAIL_UNKNOWN = 0.6  # ... in a group too small to say what its level is
 TAIL_WEIGHT = 200.0  # rows that this guess is worth
-SPREAD_BEFORE = 0.003  # of ln rate: what parts differ by, before looking
+SPREAD_BEFORE = 0.006  # of ln rate: what parts differ by, before looking
 SPREAD_FIRST = 0.007  # ... until the faults are known: what a fabric of equal parts shows
 SPREAD_WEIGHT = 200.0  # pairs of tests that this guess is worth
 SPREAD_LEAST = 0.0005
@@ -80,8 +81,9 @@ def judge(rows: Measured, paths: Paths, floors: Sequence[Floor]) -> Judged:
     healthy = residual[~failed] / sigma[~failed]
     hidden = paths.cross & (rows.via < 0)
     habit = habits(residual, sigma, stratum, paths, hidden)
+    usual = np.sort(residual[np.isfinite(habit)])
     habit = np.where(failed, failing(failed, paths) * FAILED_DENSITY, habit)
-    noise = Noise(sigma, tail, freedom_of(healthy), habit)
+    noise = Noise(sigma, tail, freedom_of(healthy), habit, usual)
     return Judged(
         residual,
         stratum,
@@ -176,18 +178,19 @@ def groups(code: Ints, x: Floats) -> Iterator[tuple[int, Ints]]:
 
 
 def repeatability(x: Floats, rows: Measured, stratum: Ints) -> float:
-    """One sigma that a test strays by within its stratum and rail, whatever else is wrong."""
-    found, weight = [], []
-    for _, at in groups(stratum * (int(rows.rail.max(initial=0)) + 1) + rows.rail, x):
+    """One sigma that a test strays by within its stratum and rail, whatever else is wrong.
+
+    Of the strata that which repeats best counts: in another, hashed flows may meet on links.
+    """
+    rails = int(rows.rail.max(initial=0)) + 1
+    found: dict[int, list[float]] = {}
+    for code, at in groups(stratum * rails + rows.rail, x):
         values = x[at][np.isfinite(x[at])]
         if len(values) >= FEW:
-            found.append(width_of(values))
-            weight.append(len(values))
+            found.setdefault(code // rails, []).append(width_of(values))
     if not found:
         return width_of(x[np.isfinite(x)])
-    order = np.argsort(found)
-    half = np.searchsorted(np.cumsum(np.array(weight)[order]), sum(weight) / 2)
-    return float(np.array(found)[order][half])
+    return min(float(np.median(widths)) for widths in found.values())
 
 
 def rail_offsets(x: Floats, rows: Measured, stratum: Ints, repeats: float) -> Floats:
@@ -295,6 +298,9 @@ def scales(residual: Floats, x: Floats, stratum: Ints, failed: NDArray[np.bool_]
     """One sigma of every row; small strata lean on all rows."""
     finest = max(FINEST, 0.45 * step_of(x[~failed]))
     pooled = max(upper_sigma(residual[~failed]), finest)
+    for _, at in groups(stratum, x):
+        if len(at) >= ENOUGH:  # flows that meet in one stratum say nothing of another
+            pooled = min(pooled, 3 * max(upper_sigma(residual[at][~failed[at]]), finest))
     sigma = np.full(len(residual), pooled)
     for _, at in groups(stratum, x):
         values = residual[at][~failed[at]]
@@ -341,7 +347,7 @@ def without(judged: Judged, paths: Paths, explained: NDArray[np.bool_]) -> Judge
     """Judged anew with the rows that faults explain left out of what passing trouble does."""
     noise, residual = judged.noise, judged.residual
     tail = tails(residual, noise.sigma, judged.stratum, explained)
-    left = ~explained & (residual > FAILED_LOG)
+    left = ~explained & (residual > FAILED_LOG) & ~np.isfinite(noise.habit)
     spread = spread_of_parts(residual[left], noise.sigma[left], paths.crossed[:, left])
     failed = residual <= FAILED_LOG
     habit = np.where(failed, failing(failed & ~explained, paths) * FAILED_DENSITY, noise.habit)

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import baselines
 from score import Claim, Tally, joined
-from world import EASY, HARSH, STRESS, Shape, World, plant
+from world import EASY, HARSH, STRESS, Shape, World, plant, seen_as
 
 from clusterctl.localise.columns import UNKNOWN, Measured
 from clusterctl.localise.schedule import plan
@@ -108,6 +108,7 @@ def cell(name: str, wanted: int, seed: int, *, others: bool) -> None:
         rng = np.random.default_rng([seed, run, sum(name.encode())])
         faults = plant(shape, count, rng, sizes) if sizes else plant(shape, count, rng)
         world = World(shape, noise, mode, faults, rng)
+        faults = tuple(seen_as(fault, mode) for fault in faults)
         topo = world.topology()
         rows = measured(world, topo, rounds, rng)
         began = time.process_time()

@@ -180,6 +180,8 @@ class World:
             case "leaf":
                 leaf, its = fault.at
                 return (rail == its) & ((leaf_from == leaf) | (leaf_to == leaf))
+            case "spine" if self.mode == "sprayed":  # a lane among many for everybody
+                up[:, :, fault.at[0]] *= fault.rate
             case "spine":
                 return cross & (via == fault.at[0])
             case "nic-tx":
@@ -193,6 +195,13 @@ class World:
             case "downlink":
                 down[fault.at] *= fault.rate
         return None
+
+
+def seen_as(fault: Fault, mode: str) -> Fault:
+    """Where no path is known, a link can be named by its group only."""
+    if mode == "pinned" or fault.kind not in {"uplink", "downlink"}:
+        return fault
+    return replace(fault, component=f"{fault.kind}s:{fault.at[0]}/{fault.at[1]}")
 
 
 def fair(paths: NDArray, capacity: NDArray, cap: NDArray) -> NDArray:
