@@ -18,6 +18,7 @@ from clusterctl.verdicts import (
     warning,
 )
 
+NO_ERROR = 1.5e-254  # NVIDIA firmware's way to say it
 CABLE = "clean and reseat the cable at both ends; swap it; then look at the switch port"
 
 
@@ -46,7 +47,8 @@ def ratio(evidence: Evidence, signal: BitErrors) -> Verdict:
     if signal.effective_ber is None:
         return skipping(evidence, signal.part, "bit errors were not told")
     most, source = threshold(evidence, "effective_ber"), source_of(evidence, "effective_ber")
-    actual, expected = f"{signal.effective_ber:.0e}", f"effective ≤ {most:.0e}"
+    actual = f"{signal.effective_ber:.0e}" if signal.effective_ber > NO_ERROR else "no error"
+    expected = f"effective ≤ {most:.0e}"
     if signal.effective_ber <= most:
         return passing(evidence, signal.part, actual, expected=expected, source=source)
     return failing(

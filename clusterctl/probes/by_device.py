@@ -9,6 +9,7 @@ from clusterctl.model import Kind, Trouble
 from clusterctl.spelling import plain, visible
 
 MARK = re.compile(r"== (port|device|missing|failed|exit|timeout|skipped|end)(?: (.*))?")
+MESSAGE = re.compile(r'"message"\s*:\s*"([^"]*)"')  # of JSON that tells of a failure
 ENDINGS = {
     "timeout": (Kind.TIMEOUT, "no answer in time; it was stopped"),
     "skipped": (Kind.TIMEOUT, "no time was left for this device"),
@@ -81,4 +82,6 @@ def complaint(said: Said) -> Trouble | None:
     if not said.ending:
         return Trouble(Kind.CUT, "the answer ends within this device", said.part)
     last = next((line for line in reversed(said.lines) if line.strip()), "it said nothing")
+    if message := MESSAGE.search(said.text):
+        last = message[1]
     return Trouble(Kind.EXIT, f"{said.ending}: {visible(last.strip(), 160)}", said.part)

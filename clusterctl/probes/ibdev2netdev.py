@@ -9,8 +9,8 @@ from clusterctl.model import Fact, Kind, Port, Trouble
 from clusterctl.spelling import plain, visible
 
 ROW = re.compile(
-    r"(?:([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]) )?(\S+)(?: \(.*\))? port ([0-9]{1,3})"
-    r"(?: \(.*\))? ==> (\S+) \((Up|Down)\)"
+    r"(?:([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]) )?(\S+)(?: \(.*?\).*?)? port ([0-9]{1,3})"
+    r"(?: \(\w+\s*\))? ==> (\S+) \((Up|Down)\)"
 )
 
 

@@ -9,7 +9,7 @@ from clusterctl.model import Fact, Kind, Stages, Trouble
 from clusterctl.spelling import plain, visible
 
 HEAD = re.compile(r"-I- Stage\s+Warnings\s+Errors\s+Comment")
-ROW = re.compile(r"-[IEW]- (\S.*?)\s{2,}([0-9]{1,9})\s+([0-9]{1,9})(?:\s{2,}(.*))?")
+ROW = re.compile(r"-[IEW]- (\S.*?)\s+([0-9]{1,9})\s+([0-9]{1,9})(?:\s+(.*))?")
 LAST = "Create IBNetDiscover File"
 
 

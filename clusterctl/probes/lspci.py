@@ -47,6 +47,8 @@ MAKERS = {
     "Mellanox": "15b3",
     "Intel": "8086",
     "Broadcom": "14e4",
+    "ASPEED": "1a03",
+    "Matrox": "102b",
 }
 UNNAMED = "device"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 from clusterctl.model import (
     Applies,
@@ -91,7 +92,7 @@ def of_text(said: Said) -> Told:
     """Raises Unreadable where the tool says only that it failed."""
     told: dict[str, dict[str, Values]] = {}
     section: dict[str, Values] = {}
-    for line, below in zip(said.lines, [*said.lines[1:], ""], strict=True):
+    for line, below in zip_longest(said.lines, said.lines[1:], fillvalue=""):
         if re.fullmatch("-{3,}", below.strip()) and line.strip():
             section = told.setdefault(line.strip(), {})
         elif found := KEY.fullmatch(line.strip()):
