@@ -50,7 +50,9 @@ def readers() -> dict[str, Parse]:
         for module in modules(package)
         for named in getattr(module, "READS", {}).items()
     ]
-    return by_name([*((name, probe.parse) for name, probe in asked.items()), *texts])
+    loads = {trial.name: trial.parse for trial in all_trials().values()}
+    named = by_name([*((name, probe.parse) for name, probe in asked.items()), *texts])
+    return {**loads, **named}
 
 
 @cache

@@ -82,7 +82,7 @@ def kind(part: str) -> str:
         return "h2d"
     if target.startswith("host"):
         return "d2h"
-    return "local" if source == target else "p2p"
+    return "p2p" if target and source != target else "local"
 
 
 def alike(evidence: Evidence, seen: Copy) -> Key:

@@ -217,7 +217,7 @@ def read(text: str) -> Iterator[Fact | Trouble]:
         yield from health(text)
 
 
-READ: dict[str, Reader] = {"dcgmi": read}
+READS: dict[str, Reader] = {"dcgmi": read}
 PROBES = (
     Probe(
         Question(
