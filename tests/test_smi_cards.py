@@ -569,6 +569,28 @@ def test_two_cards_between_two_borders_are_two_cards():
     assert together == list(mx_smi.parse(text))
 
 
+@pytest.mark.parametrize("probe", CARDS)
+def test_a_line_without_end_costs_itself(probe):
+    text = own(probe, "healthy_one_busy")
+    long = "\n0 4242 python3" + " " * 100_000 + "x\n"
+
+    found = list(all_probes()[probe].parse(text.replace("\n", long, 3)))
+
+    assert [item.part[-1] for item in found if isinstance(item, Accelerator)] == ["0", "1"]
+    assert any("longer than" in item.detail for item in found if isinstance(item, Trouble))
+
+
+@pytest.mark.parametrize(
+    ("probe", "case"), [("cnmon", "json_of_info"), ("mthreads_gmi", "healthy_one_busy")]
+)
+def test_json_may_be_one_line(probe, case):
+    text = own(probe, case)
+    text = text[text.index("{") : text.rindex("}") + 1]
+    padded = text.replace("{", "{" + " " * 1000).replace("\n", " ") + "\n"
+
+    assert list(all_probes()[probe].parse(padded)) == list(all_probes()[probe].parse(text + "\n"))
+
+
 def test_a_matrix_without_its_title_is_one_too():
     matrix = "\n\tGPU0\tGPU1\nGPU0\tX\tMX\nGPU1\tMX\tX\nLegend:\nX    = Self\n"
 

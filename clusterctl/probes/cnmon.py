@@ -53,7 +53,7 @@ SPEEDS = {"2.5": 1, "5": 2, "8": 3, "16": 4, "32": 5, "64": 6}  # GT/s
 
 def parse(stdout: str) -> Iterator[Fact | Trouble]:
     """A card's part is mlu0, by its number in cnmon."""
-    items = list(parsed(stdout, read, "cambricon"))
+    items = list(parsed(stdout, read, "cambricon", json=True))
     known = {
         item.part
         for item in items

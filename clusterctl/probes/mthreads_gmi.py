@@ -50,7 +50,7 @@ MEMORY = re.compile(r"([0-9]+ ?[A-Za-z]+) ?\(([0-9]+ ?[A-Za-z]+)\)")
 
 def parse(stdout: str) -> Iterator[Fact | Trouble]:
     """A GPU's part is gpu0, by its number in mthreads-gmi."""
-    return parsed(stdout, read, "moorethreads")
+    return parsed(stdout, read, "moorethreads", json=True)
 
 
 def read(text: str) -> Iterator[Fact | Trouble]:

@@ -21,6 +21,7 @@ Read = Callable[[str], Iterable[Item]]
 Readers = Mapping[str, Callable[[Cells], object]]
 
 CARDS_AT_MOST = 256
+LINE_AT_MOST = 4000  # characters; patterns take the square of a line's length at worst
 SECTIONS_DEEP = 8  # the tools have three
 # An option that this version of a tool does not have
 REFUSED = re.compile(
@@ -50,19 +51,19 @@ def bare(places: str, *tools: str) -> tuple[str, ...]:
     return ("sh", "-c", f"PATH=$PATH:{places}; tool=$({found}) || exit 127; LC_ALL=C exec $tool")
 
 
-def parsed(stdout: str, read: Read, vendor: str) -> Iterator[Item]:
+def parsed(stdout: str, read: Read, vendor: str, *, json: bool = False) -> Iterator[Item]:
     """All that one answer says; its calls are read each by itself, and their cards put together."""
     told, troubles = calls(stdout)
     yield from (trouble for trouble in troubles if trouble.kind is Kind.CUT)
     items: list[Item] = []
     for call in told:
-        items += heard(call, read)
+        items += heard(call, read, json=json)
     if not items and not troubles:
         items.append(Trouble(Kind.UNREADABLE, "the answer says nothing of any card"))
     yield from cards(items, vendor)
 
 
-def heard(call: Call, read: Read) -> Iterator[Item]:
+def heard(call: Call, read: Read, *, json: bool) -> Iterator[Item]:
     """What a call says, and how it failed; a text that says nothing is a trouble, too."""
     text, _, rest = call.text.rpartition("\n")
     if call.framed and not call.ending:  # cut: its last line may be half of one
@@ -73,6 +74,10 @@ def heard(call: Call, read: Read) -> Iterator[Item]:
         yield trouble
     if rest.strip():
         yield Trouble(Kind.CUT, f"ends within a line: {visible(rest, 80)}")
+    long_lines = json and text.lstrip().startswith("{")
+    if not long_lines and max(map(len, text.split("\n"))) > LINE_AT_MOST:
+        text = "\n".join(line for line in text.split("\n") if len(line) <= LINE_AT_MOST)
+        yield Trouble(Kind.UNREADABLE, f"{name_of(call)}a line is longer than any of this tool's")
     found = list(read(text))
     yield from found
     told = any(not isinstance(item, Version) for item in found)
@@ -81,10 +86,13 @@ def heard(call: Call, read: Read) -> Iterator[Item]:
 
 
 def unread(call: Call, text: str) -> Trouble:
-    name = f"{visible(call.words, 60)}: " if call.framed else ""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     said = next((line for line in lines if FAILED.search(line)), lines[0] if lines else "")
-    return Trouble(kind_of(text), f"{name}{visible(said, 120) or 'nothing was said'}")
+    return Trouble(kind_of(text), f"{name_of(call)}{visible(said, 120) or 'nothing was said'}")
+
+
+def name_of(call: Call) -> str:
+    return f"{visible(call.words, 60)}: " if call.framed else ""
 
 
 def kind_of(text: str) -> Kind:
