@@ -27,6 +27,7 @@ from clusterctl.model import (
     Verdict,
 )
 from clusterctl.observe import attempt
+from clusterctl.outage import explained
 from clusterctl.shared import explain_shared
 from clusterctl.sources import Seen, believe, lost
 from clusterctl.verdicts import model_of
@@ -173,14 +174,16 @@ def reachable(node: Node, seen: Sequence[Observation], trouble: Trouble | None) 
     silent = sum(any(one.part == WHOLE_NODE for one in each.troubles) for each in seen)
     if trouble is None:
         return Verdict(node.name, "node", Status.PASS, actual=f"{asked} answers")
+    outage = explained(seen)
+    remedy = LOST_REMEDY.get(trouble.kind, TROUBLE_REMEDY[Kind.BUG])
     return Verdict(
         node.name,
         "node",
         Status.UNKNOWN,
         expected=f"{asked} answers",
         actual=f"{asked - silent} answers",
-        why=str(trouble),
-        remedy=LOST_REMEDY.get(trouble.kind, TROUBLE_REMEDY[Kind.BUG]),
+        why=f"{trouble}; {outage.why}" if outage else str(trouble),
+        remedy=outage.remedy if outage else remedy,
         severity=Severity.OBSERVE,
         source="every node selected must answer",
     )

@@ -222,13 +222,13 @@ class Domain:
     """Nodes whose accelerators share memory over one fabric, as this node's daemon sees them.
 
     `state`: up, degraded, down, … in the daemon's words; `members`: address -> state of each.
-    `configured`: how many nodes its file names.
+    `nodes_named`: how many nodes its file names.
     """
 
     part: str  # imex
     state: str
     members: Mapping[str, str] = field(default_factory=dict, hash=False)
-    configured: int | None = None
+    nodes_named: int | None = None
     versions: tuple[str, ...] = ()
     detail: str = ""
 
@@ -352,7 +352,7 @@ class PcieDevice:
     aer_corrected: int | None = None
     aer_nonfatal: int | None = None
     aer_fatal: int | None = None
-    asked: bool = True  # False: nobody here knows how to ask this vendor's cards
+    askable: bool = True  # False: nobody here knows how to ask this vendor's cards
 
 
 @dataclass(frozen=True, slots=True)
@@ -708,7 +708,7 @@ class Sensor:
 
     part: str  # as the board calls it: Inlet Temp
     kind: str
-    value: float | None = None
+    measured: float | None = None
     unit: str = ""
     health: str | None = None
     words: tuple[str, ...] = ()  # states that a discrete sensor asserts

@@ -30,8 +30,8 @@ FOUND: dict[str, tuple[dict[str, int], int, dict[str, object]]] = {
         0,
         {
             "Fan Fan1 rpm": 5040.0,
-            "Sensor Inlet Temp value": 25.0,
-            "Sensor Current 1 value": 7.2,
+            "Sensor Inlet Temp measured": 25.0,
+            "Sensor Current 1 measured": 7.2,
             "Sensor SEL health": None,
             "Psu psu1 power_w": 110.0,
             "Psu psu1 health": "ok",
@@ -41,8 +41,8 @@ FOUND: dict[str, tuple[dict[str, int], int, dict[str, object]]] = {
         {"Sensor": 113, "Fan": 6, "Psu": 2},
         0,
         {
-            "Sensor Ambient Temp value": 20.0,
-            "Sensor Avg Power value": 210.0,
+            "Sensor Ambient Temp measured": 20.0,
+            "Sensor Avg Power measured": 210.0,
             "Fan Fan 2B Tach rpm": 1275.0,
             "Sensor Cooling Zone 1 health": None,
             "Psu psu1 health": None,
@@ -76,7 +76,7 @@ FOUND: dict[str, tuple[dict[str, int], int, dict[str, object]]] = {
         {"Sensor": 9},
         1,
         {
-            "Sensor coretemp-isa-0000/Package id 0 value": 51.0,
+            "Sensor coretemp-isa-0000/Package id 0 measured": 51.0,
             "Sensor nvme-pci-0400/Composite high_critical": 84.85,
             "Sensor nvme-pci-0400/Composite low_critical": None,
             "Sensor nvme-pci-0400/Sensor 1 high_warning": None,
@@ -86,8 +86,8 @@ FOUND: dict[str, tuple[dict[str, int], int, dict[str, object]]] = {
         {"Sensor": 10},
         0,
         {
-            "Sensor coretemp-isa-0001/Core 0 value": 66.0,
-            "Sensor atk0110-acpi-0/Vcore Voltage value": 1.136,
+            "Sensor coretemp-isa-0001/Core 0 measured": 66.0,
+            "Sensor atk0110-acpi-0/Vcore Voltage measured": 1.136,
             "Sensor acpitz-virtual-0/temp1 high_critical": 31.3,
         },
     ),

@@ -60,7 +60,7 @@ def seat(evidence: Evidence) -> Seat:
     ]
     # A tool that shows one card of a vendor shows them all, whether or not we know its PCI id.
     told = {card.vendor_id for card in cards if slot(card.part) in slots}
-    known = [card for card in cards if card.vendor_id in told or (card.vendor and card.asked)]
+    known = [card for card in cards if card.vendor_id in told or (card.vendor and card.askable)]
     hidden = [card for card in known if slot(card.part) not in slots]
     driven = [card for card in hidden if card.driver]
     mine = [card for card in driven if card.vendor in vendors or card.vendor_id in told]

@@ -31,7 +31,7 @@ def judge(evidences: Sequence[Evidence]) -> Iterator[Verdict]:
 
 def within(evidence: Evidence, sensor: Sensor) -> Verdict:
     words = ", ".join(sensor.words)
-    shown = f"{sensor.value:g} {sensor.unit}".strip() if sensor.value is not None else words
+    shown = f"{sensor.measured:g} {sensor.unit}".strip() if sensor.measured is not None else words
     if sensor.health is None:
         why = f"the board does not judge it{f': {shown}' if shown else ''}"
         return skipping(evidence, sensor.part, why)

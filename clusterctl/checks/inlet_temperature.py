@@ -32,17 +32,17 @@ def judge(evidences: Sequence[Evidence]) -> Iterator[Verdict]:
 
 
 def given(evidence: Evidence, sensor: Sensor) -> Verdict:
-    if sensor.value is None:
-        return absent(evidence, sensor, "value")
+    if sensor.measured is None:
+        return absent(evidence, sensor, "measured")
     air = sensor.kind == "inlet"
-    actual = f"{sensor.value:g} °C"
+    actual = f"{sensor.measured:g} °C"
     fails = [(sensor.high_critical, OWN)] if sensor.high_critical is not None else []
     warns = [(sensor.high_warning, OWN)] if sensor.high_warning is not None else []
     if air:
         fails += [(threshold(evidence, "allowed_c"), source_of(evidence, "allowed_c"))]
         warns += [(threshold(evidence, "warm_c"), source_of(evidence, "warm_c"))]
-    too_hot = [(limit, source) for limit, source in fails if sensor.value > limit]
-    warm = [(limit, source) for limit, source in warns if sensor.value > limit]
+    too_hot = [(limit, source) for limit, source in fails if sensor.measured > limit]
+    warm = [(limit, source) for limit, source in warns if sensor.measured > limit]
     remedy = AIR if air else COOLANT
     if too_hot or sensor.health == "critical":
         limit, source = min(too_hot, default=(None, OWN))

@@ -33,6 +33,7 @@ def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
     if verb == "sweep" and (playbook.stages or playbook.soak):
         raise UserError(f"{playbook.origin}: has stages, which load hardware: use burnin")
     chosen = ambient.targets(flags, playbook.select)
+    playbook = ambient.with_bmcs(playbook, chosen)
     refuse_absent_partners(playbook, chosen)
     check_labels(chosen)
     for line in unknown_skus(chosen, skus()):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clusterctl.transport.ssh_config import Surroundings
 
 EXIT_NO_NODE = 3
+REDFISH = "redfish"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,21 @@ def paced(playbook: Playbook, at_once: int | None) -> Playbook:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     check_limits(pace.at_once, hard if hard != resource.RLIM_INFINITY else 1 << 20)
     return replace(playbook, pace=pace)
+
+
+def with_bmcs(playbook: Playbook, nodes: Sequence[Node]) -> Playbook:
+    """With the BMCs asked, too, where the inventory says who may ask one.  Raises UserError."""
+    from dataclasses import replace
+
+    from clusterctl.catalog import named_probes
+    from clusterctl.cli.bmc import access_to
+
+    asked = any(probe.name == REDFISH for probe in playbook.probes)
+    if asked or not any(node.labels.get("bmc_user") for node in nodes):
+        return playbook
+    for node in nodes:
+        access_to(node, "")  # what the inventory says wrong is told before anything is asked
+    return replace(playbook, probes=(*playbook.probes, named_probes()[REDFISH]))
 
 
 def reach(
@@ -151,6 +167,10 @@ def build(
     from clusterctl.transport.replay import Recording
 
     connect = reach(playbook.pace, flags, nice=nice, closing=closing)
+    if any(probe.name == REDFISH for probe in playbook.probes):
+        from clusterctl.cli.bmc import beside
+
+        connect = beside(connect)
 
     def recorded(reading: str, node_s: float) -> Transport:
         return Recording(connect(node_s), partial(recorder.hear, reading))

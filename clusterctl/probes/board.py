@@ -102,7 +102,7 @@ def sensor(reading: Reading, unit: str) -> Sensor:
     return Sensor(
         reading.name,
         kind_of(reading.name, unit, reading),
-        value=reading.value,
+        measured=reading.value,
         unit=unit,
         health=worst((reading.health if measured or reading.health != "ok" else None, *said)),
         words=reading.words,

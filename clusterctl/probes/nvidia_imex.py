@@ -53,7 +53,7 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     if code.strip() == "0":
         yield from table(said, listed)
     elif listed:
-        yield Domain(PART, "down", configured=listed, detail=visible(said.strip(), 200))
+        yield Domain(PART, "down", nodes_named=listed, detail=visible(said.strip(), 200))
     # No node is configured and no daemon answers: IMEX is installed and not used.
 
 
@@ -64,7 +64,7 @@ def table(text: str, configured: int | None = None) -> Iterator[Fact | Trouble]:
         yield from as_json(said, configured)
         return
     if WORD.fullmatch(said):
-        yield Domain(PART, said.lower(), configured=configured)
+        yield Domain(PART, said.lower(), nodes_named=configured)
         return
     if not SHAPE.search(text):
         yield Trouble(Kind.UNREADABLE, f"not a table of IMEX: {visible(said, 80)!r}")

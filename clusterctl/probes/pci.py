@@ -149,7 +149,7 @@ def function(part: str, found: Mapping[str, str]) -> Iterator[Fact | Trouble]:
         device_id,
         class_id,
         vendor=VENDORS.get(vendor_id, "") if kind == "accelerator" else "",
-        asked=vendor_id not in UNASKED,
+        askable=vendor_id not in UNASKED,
         driver=found.get("driver@", ""),
         **values,
     )

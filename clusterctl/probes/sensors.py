@@ -91,7 +91,7 @@ def sensor(chip: str, seen: Found) -> Iterator[Fact]:
     yield Sensor(
         part,
         kind,
-        value=now,
+        measured=now,
         unit=unit,
         health=health,
         low_critical=low,

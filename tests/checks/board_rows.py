@@ -61,20 +61,20 @@ FANS = (
     ),
 )
 
-INLET = Sensor("Inlet Temp", "inlet", value=25.0, unit="c", health="ok")
-COOLANT = Sensor("Coolant In", "coolant_in", value=45.0, unit="c")
+INLET = Sensor("Inlet Temp", "inlet", measured=25.0, unit="c", health="ok")
+COOLANT = Sensor("Coolant In", "coolant_in", measured=45.0, unit="c")
 INLETS = (
     row("cool air", INLET, expect={"Inlet Temp": "pass"}),
-    row("warm air", replace(INLET, value=33.0), expect={"Inlet Temp": "warn"}),
-    row("hot air", replace(INLET, value=36.0), expect={"Inlet Temp": "fail"}, says="aisle"),
-    row("at the limit", replace(INLET, value=32.0), expect={"Inlet Temp": "pass"}),
+    row("warm air", replace(INLET, measured=33.0), expect={"Inlet Temp": "warn"}),
+    row("hot air", replace(INLET, measured=36.0), expect={"Inlet Temp": "fail"}, says="aisle"),
+    row("at the limit", replace(INLET, measured=32.0), expect={"Inlet Temp": "pass"}),
     row(
         "hot by the board's own limit",
-        replace(INLET, value=31.0, high_critical=30.0),
+        replace(INLET, measured=31.0, high_critical=30.0),
         expect={"Inlet Temp": "fail"},
         says="≤ 30 °C",
     ),
-    row("no reading", replace(INLET, value=None), expect={"Inlet Temp": "skip"}),
+    row("no reading", replace(INLET, measured=None), expect={"Inlet Temp": "skip"}),
     row("coolant without a limit", COOLANT, expect={"Coolant In": "skip"}),
     row(
         "coolant within its limit",
@@ -89,13 +89,13 @@ INLETS = (
     ),
 )
 
-VR = Sensor("VR Temp", "temperature", value=60.0, unit="c", health="ok")
+VR = Sensor("VR Temp", "temperature", measured=60.0, unit="c", health="ok")
 BMC = Chassis("bmc", power="on", health="ok")
 BOARD = (
     row("well", VR, BMC, expect={"VR Temp": "pass", "bmc": "pass"}),
     row(
         "a hot regulator",
-        replace(VR, health="critical", value=110.0, high_critical=105.0),
+        replace(VR, health="critical", measured=110.0, high_critical=105.0),
         expect={"VR Temp": "fail"},
         says="≤ 105 c",
     ),

@@ -91,7 +91,7 @@ COUNT = (
     ),
     row(
         "a vendor known by name whose cards nothing asks is unknown too, driver or none",
-        replace(CARD, vendor="intel", vendor_id="8086", device_id="0bd5", driver="", asked=False),
+        replace(CARD, vendor="intel", vendor_id="8086", device_id="0bd5", driver="", askable=False),
         expect={"accelerators": "skip", "0000:1b:00.0": "unknown"},
         says="8086:0bd5 (intel)",
     ),

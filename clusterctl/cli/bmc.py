@@ -1,0 +1,80 @@
+"""Who may ask a node's BMC: the inventory's bmc, bmc_user and bmc_tls, and a password apart."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from clusterctl.model import Node, UserError
+from clusterctl.transport import Transport
+from clusterctl.transport.bmc import Access, WithBmc
+
+PASSWORD, PASSWORD_FILE = "CLUSTERCTL_BMC_PASSWORD", "CLUSTERCTL_BMC_PASSWORD_FILE"
+URL = re.compile(r"(?:https?://)?(?:[\w.-]+|\[[0-9a-fA-F:]+\])(?::\d{1,5})?/?")
+
+
+def beside(connect: Callable[[float], Transport]) -> Callable[[float], Transport]:
+    """Transports that ask BMCs, too.  Raises UserError where that needs what is not there."""
+    try:
+        from clusterctl.transport import redfish
+    except ImportError:
+        raise UserError(
+            "bmc_user is in the inventory and sushy is not installed: "
+            "pip install 'clusterctl[bmc]', or take bmc_user out"
+        ) from None
+    secret = password()
+
+    @cache
+    def access(node: Node) -> Access | None:
+        return access_to(node, secret)
+
+    return lambda node_s: WithBmc(connect(node_s), access, redfish.ask)
+
+
+def access_to(node: Node, secret: str) -> Access | None:
+    """None for a node without bmc or bmc_user.  Raises UserError."""
+    address, user = node.labels.get("bmc", ""), node.labels.get("bmc_user", "")
+    if not address or not user:
+        return None
+    if not URL.fullmatch(address):
+        raise UserError(f"{node.origin}: bmc: {address!r} is no host name, address or https:// URL")
+    tls = node.labels.get("bmc_tls", "verify")
+    verify: bool | str = {"verify": True, "unverified": False}.get(tls, tls)
+    if isinstance(verify, str) and not Path(verify).is_file():
+        raise UserError(f"{node.origin}: bmc_tls: {tls!r} is neither verify, unverified nor a file")
+    url = address if "://" in address else f"https://{address}"
+    return Access(url, user, secret, verify)
+
+
+def password() -> str:
+    """From the environment, a file only its owner may read, or the terminal.  Raises UserError."""
+    if given := os.environ.get(PASSWORD):
+        return given
+    if path := os.environ.get(PASSWORD_FILE):
+        return from_file(Path(path))
+    if sys.stdin.isatty():
+        import getpass
+
+        return getpass.getpass("password of the BMCs: ")
+    raise UserError(
+        f"bmc_user is in the inventory and no password: set {PASSWORD_FILE} to a file with mode "
+        f"0600, or {PASSWORD}"
+    )
+
+
+def from_file(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{PASSWORD_FILE}: {path}: {error}") from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise UserError(f"{PASSWORD_FILE}: {path}: others may read it: chmod 600 {path}")
+    if not lines or not lines[0]:
+        raise UserError(f"{PASSWORD_FILE}: {path}: its first line is empty")
+    return lines[0]
