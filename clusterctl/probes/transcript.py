@@ -55,6 +55,7 @@ def told(stdout: str) -> tuple[dict[str, str], list[Trouble]]:
     text = plain(stdout)
     cut_short = [*cut(text)]
     troubles = [*cut_short]
+    text = text[: text.rfind("\n") + 1]  # 4 of 45 °C would be a fine temperature
     if not any(line.startswith(HEADING) for line in text.split("\n")):
         return {"": text}, troubles
     said: dict[str, list[str]] = {}
