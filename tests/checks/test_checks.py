@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import accelerator_rows
+import board_rows
 import burn_rows
 import code_rows
 import collective_rows
@@ -46,6 +47,7 @@ from clusterctl.probes.kernel_lines_host import HOST_LINES
 
 MODULES = (
     accelerator_rows,
+    board_rows,
     burn_rows,
     code_rows,
     collective_rows,
