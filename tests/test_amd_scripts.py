@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -174,6 +175,35 @@ def test_a_cut_of_our_own_answer_never_tells_more_than_the_whole(probe):
         # Of Hygon's two answers the second may correct the first.
         assert {one for one in told - whole if one[1] != "temp_c"} == set()
         assert read(probe, text[:place])[1]
+
+
+NEST = "[" * 400 + "]" * 400
+HOSTILE = (
+    f'{{"gpu": 0, "a": {NEST}}}',
+    "[" * 600 + '{"gpu": 0}' + "]" * 600,
+    f'[{{"gpu": {NEST}}}]',
+    '[{"gpu": -1}, {"gpu": true}, {"gpu": 99999}, {"gpu": "x"}]',
+    f'[{{"gpu": 0, "process_list": [{NEST}], "link_status": [{NEST}]}}]',
+    '[{"gpu": 0, "links": [[], 3, {"gpu": {}}], "link_type": {"gpu_x": []}, "fw_list": [7]}]',
+    '{"gpu_data": [{"gpu": 0, "retired": 5, "limit": [1], "temperature": "hot", "bdf": {}}]}',
+    f'{{"card0": {{"PCI Bus": {NEST}, "Unique ID": []}}, "card1": 5, "system": []}}',
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("probe", FOLDERS)
+def test_json_of_another_shape_neither_crashes_nor_tells_a_value(probe, text):
+    cards, troubles = read(probe, text)
+    assert troubles or cards
+    for card in cards:
+        assert card == Accelerator(card.part, card.vendor, card.index, uuid=card.uuid)
+
+
+def test_a_section_that_is_no_section_is_not_taken_for_one_that_is_not_reported():
+    (card,), troubles = read("amd_smi", '[{"gpu": 0, "temperature": "hot", "pcie": "N/A"}]')
+    assert card.temp_c is None
+    assert card.pcie_width is None
+    assert {"temp_c", "temp_memory_c"} <= set(re.findall(r"temp_\w+", str(troubles)))
 
 
 @pytest.mark.parametrize(

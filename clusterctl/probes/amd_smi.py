@@ -29,7 +29,7 @@ from clusterctl.probes.loose_json import documents, shortened
 from clusterctl.probes.tool_calls import Call, calls
 from clusterctl.spelling import Unreadable, count, visible
 
-CALL_S, ALL_S = 20, 80
+CALL_S, ALL_S = 15, 60  # a call is a Python program of some seconds on eight GPUs
 EVERY_GPU = ("list", "static", "metric")  # what each of these leaves out is not there
 OLDER = "== older rocm-smi"  # rocm_smi asks there
 FAILED = re.compile(
@@ -148,7 +148,8 @@ def process(part: str, told: object) -> Iterator[Fact | Trouble]:
     if isinstance(told, str) and (IDLE in told.lower() or told.strip() == "N/A"):
         return
     if not isinstance(told, Mapping):
-        yield Trouble(Kind.UNREADABLE, f"not a process: {visible(repr(told), 80)}", part)
+        shown = visible(told, 80) if isinstance(told, str) else "a list"
+        yield Trouble(Kind.UNREADABLE, f"not a process: {shown}", part)
         return
     try:
         pid = count(str(told.get("pid", "")))

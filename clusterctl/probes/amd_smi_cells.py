@@ -30,6 +30,8 @@ def leaf(tree: Tree, *paths: str) -> str | None:
     for path in paths:
         found: Any = tree
         for key in path.split("/"):
+            if isinstance(found, list) or (isinstance(found, str) and reported(found)):
+                raise Unreadable(f"{path}: a value stands where its section should")
             found = found.get(key) if isinstance(found, Mapping) else None
         if isinstance(found, str) and (text := found.strip()) and reported(text):
             if ERROR.search(text):

@@ -26,33 +26,37 @@ def ports(part: str, tree: Mapping[str, Any]) -> Iterator[Link | Trouble]:
     """One a port of the chip, in the chip's own order; the tool writes SELF at its own place."""
     told = tree.get("link_status")
     for number, state in enumerate(told if isinstance(told, list) else ()):
-        if state in PORT_STATES:
+        word = spelled(state)
+        if word in PORT_STATES:
             rate = rate_of(tree)
-            yield Link(f"{part}/link{number}", part, "xgmi", PORT_STATES[state], rate)
-        elif state not in {"SELF", "N/A"}:
-            shown = visible(repr(state), 40)
-            yield Trouble(Kind.UNREADABLE, f"xgmi link {number}: not a state: {shown}", part)
+            yield Link(f"{part}/link{number}", part, "xgmi", PORT_STATES[word], rate)
+        elif word not in {"SELF", "N/A"}:
+            yield Trouble(Kind.UNREADABLE, f"xgmi link {number}: not a state: {word}", part)
+
+
+def spelled(state: object) -> str:
+    return visible(state, 40) if isinstance(state, str) else "no word"
 
 
 def pairs(part: str, tree: Mapping[str, Any]) -> Iterator[Link | Trouble]:
     """One a peer that is reached by xGMI."""
     for peer, kind, state in (*listed(tree), *mapped(tree)):
-        if kind != "XGMI" or not state:
+        word = spelled(state)
+        if kind != "XGMI" or state is None or word == "N/A":
             continue
-        if state in ACCESS:
-            yield Link(f"{part}/to-gpu{peer}", part, "xgmi", ACCESS[state], rate_of(tree))
-        elif state != "N/A":
-            shown = visible(repr(state), 40)
-            yield Trouble(Kind.UNREADABLE, f"xgmi to gpu{peer}: not a state: {shown}", part)
+        if word in ACCESS:
+            yield Link(f"{part}/to-gpu{peer}", part, "xgmi", ACCESS[word], rate_of(tree))
+        else:
+            yield Trouble(Kind.UNREADABLE, f"xgmi to gpu{peer}: not a state: {word}", part)
 
 
 def listed(tree: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:
     """Since ROCm 6.1.1, and our own reading of the tables."""
     told = tree.get("links")
     for link in told if isinstance(told, list) else ():
-        if isinstance(link, Mapping) and str(link.get("gpu")).isdecimal():
-            state = link.get("link_status", link.get("access"))
-            yield str(link["gpu"])[:4], link.get("link_type"), state
+        peer = link.get("gpu") if isinstance(link, Mapping) else None
+        if isinstance(link, Mapping) and isinstance(peer, str) and peer.isdecimal():
+            yield peer[:4], link.get("link_type"), link.get("link_status", link.get("access"))
 
 
 def mapped(tree: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:

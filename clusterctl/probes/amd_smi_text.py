@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from clusterctl.probes.loose_json import documents
@@ -41,9 +42,12 @@ def from_json(text: str) -> Iterator[Record | Unreadable]:
         yield error
         yield from salvaged(text)
         return
-    for document in found:
-        for item in items(document):
-            yield one(item)
+    try:
+        grown_ones = [one(item) for document in found for item in items(document)]
+    except RecursionError:
+        yield Unreadable("JSON within JSON without end")
+    else:
+        yield from grown_ones
 
 
 def salvaged(text: str) -> Iterator[Record | Unreadable]:
@@ -56,7 +60,8 @@ def salvaged(text: str) -> Iterator[Record | Unreadable]:
             found = documents(text[begin:end])
         except Unreadable:
             continue
-        yield from (one(item) for item in items(found[:1]))
+        with suppress(RecursionError):
+            yield from [one(item) for item in items(found[:1])]
 
 
 def items(document: object) -> Iterator[Mapping[str, Any]]:
@@ -78,7 +83,8 @@ def one(item: Mapping[str, Any]) -> Record | Unreadable:
     if isinstance(index, str) and index.isdecimal():
         index = int(index[:9])
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < GPUS_AT_MOST:
-        return Unreadable(f"not a GPU's number: {visible(repr(index), 40)}")
+        shown = visible(str(index), 40) if isinstance(index, int | str) else "no number"
+        return Unreadable(f"not a GPU's number: {shown}")
     return index, branch(item)
 
 

@@ -85,7 +85,11 @@ def salvaged(text: str, log: Log) -> None:
 
 
 def card(name: str, value: Mapping[str, object], log: Log) -> None:
-    told = {key.strip().rstrip(":").lower(): str(cell) for key, cell in value.items() if key}
+    told = {
+        key.strip().rstrip(":").lower(): "?" if isinstance(cell, dict | list) else str(cell)
+        for key, cell in value.items()
+        if key
+    }
     number = CARD.fullmatch(name)
     if number and int(number[1]) < DEVICES_AT_MOST:
         log.add(int(number[1]), told)

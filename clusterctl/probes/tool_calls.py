@@ -47,19 +47,23 @@ def calls(stdout: str) -> tuple[list[Call], list[Trouble]]:
     if BEGIN not in text:
         return [Call("", text)], []
     found: list[Call] = []
+    texts: list[list[str]] = []  # a text grown line by line costs its length each time
     told = -1
     *lines, rest = text.partition(BEGIN)[2].split("\n")
     for line in lines if MARK.match(rest) is None else [*lines, rest]:
         mark = MARK.fullmatch(line)
         if not mark:
             if found and not found[-1].ending:
-                found[-1].text += line + "\n"
+                texts[-1].append(f"{line}\n")
         elif mark[1] == "call":
             found.append(Call(mark[2] or "?"))
+            texts.append([])
         elif mark[1] == "end":
             told = int(mark[2]) if re.fullmatch("[0-9]{1,4}", mark[2] or "") else -1
         elif found and mark[1] != "older":
             found[-1].ending, found[-1].said = mark[1], mark[2] or ""
+    for call, pieces in zip(found, texts, strict=True):
+        call.text = "".join(pieces)
     troubles = [trouble for call in found if (trouble := complaint(call))]
     if told != len(found):
         last = f"; the last call was {visible(found[-1].words, 80)}" if found else ""
