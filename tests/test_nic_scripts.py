@@ -134,6 +134,15 @@ def test_relaxed_ordering_is_read_of_configuration_space(ask, python):
     assert not [one for one in found if "mlx5_2" in getattr(one, "part", "")]
 
 
+def test_what_only_root_may_read_is_one_trouble():
+    rows = "clusterctl\tpcie\t1\n" + "".join(
+        f"refused\t0000:{bus}:00.0\tEACCES\n" for bus in ("1b", "2c")
+    )
+    (found,) = fabric_probes()["pcie_settings"].parse(rows + "end\t3\n")
+    assert found.kind is Kind.DENIED
+    assert "2 devices, 0000:1b:00.0 first" in found.detail
+
+
 # ------------------------------------------------------------------ through the whole pipe
 
 

@@ -194,6 +194,40 @@ def test_mlxconfig_tells_what_matters_and_what_waits_for_a_reboot():
     assert [(one.part, one.kind) for one in of(Trouble, found)] == [("mlx5_2", "exit")]
 
 
+SFP = """\
+	Identifier                                : 0x03 (SFP)
+	Vendor name                               : ACME
+	Module temperature                        : 38.00 degrees C / 100.40 degrees F
+	Laser tx power                            : 0.5012 mW / -3.00 dBm
+	Receiver signal average optical power     : {rx} mW / -3.10 dBm
+	Module temperature high alarm threshold   : 75.00 degrees C
+	Module temperature low alarm threshold    : -5.00 degrees C
+	Laser rx power high alarm threshold       : 1.0000 mW / 0.00 dBm
+	Laser rx power low alarm threshold        : 0.0100 mW / -20.00 dBm
+"""
+
+
+@pytest.mark.parametrize(
+    ("rx", "alarms"),
+    [
+        ("0.4898", ()),
+        ("0.0100", ()),
+        ("0.0042", ("rx power low alarm: 0.0042 and not 0.01",)),
+        ("1.2000", ("rx power high alarm: 1.2 and not 1",)),
+    ],
+)
+def test_a_module_without_flags_is_held_to_the_limits_stored_in_it(rx, alarms):
+    (optic,) = read("ethtool", SFP.format(rx=rx))
+    assert optic.alarms == alarms
+
+
+def test_limits_of_zero_are_none_and_flags_of_its_own_win():
+    zero = SFP.replace("0.0100 mW / -20.00", "0.0000 mW / -inf").replace("1.0000", "0.0000")
+    assert read("ethtool", zero.format(rx="0.5000"))[0].alarms == ()
+    flags = SFP.format(rx="0.0042") + "\tLaser rx power low alarm                  : Off\n"
+    assert read("ethtool", flags)[0].alarms == ()
+
+
 def test_nicctl_joins_a_port_with_its_statistics():
     up, down = of(Port, read("nicctl", text("nicctl__one_down.json")))
     assert (up.part, up.state, up.rate_gbit_s) == ("nic-049081000001", "active", 400.0)

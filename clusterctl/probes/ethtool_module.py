@@ -6,7 +6,7 @@ SFP (SFF-8472), QSFP (SFF-8636) and QSFP-DD or OSFP (CMIS) modules name the same
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from clusterctl.model import Kind, Optic, Trouble
 from clusterctl.spelling import Unreadable, number, reported, visible
@@ -33,6 +33,25 @@ VALUES = {
     "volt": re.compile(r"([0-9.]+) V"),
 }
 # as in: Laser rx power low alarm : On, and in: Rx loss of signal : [ Yes, Yes, Yes, Yes ]
+LIMIT = re.compile(
+    r"(?P<what>Laser bias current|Laser output power|Laser tx power|Laser rx power"
+    r"|Module temperature|Module voltage) (?P<side>high|low) (?P<grade>alarm|warning) threshold"
+)
+LIMITED = {
+    "Laser bias current": "bias",
+    "Laser output power": "tx",
+    "Laser tx power": "tx",
+    "Laser rx power": "rx",
+    "Module temperature": "temp",
+    "Module voltage": "volt",
+}
+NAMES = {
+    "bias": "bias current",
+    "tx": "tx power",
+    "rx": "rx power",
+    "temp": "temperature",
+    "volt": "voltage",
+}
 ALARM = re.compile(r".* (?:alarm|warning)(?: *\(Chan(?:nel)? [0-9]+\))?")
 LOSS = re.compile(r"[RT]x (?:loss of (?:signal|lock)|.*fault)")
 
@@ -62,6 +81,28 @@ def optic(part: str, lines: Iterable[tuple[str, str]]) -> Iterator[Optic | Troub
         yield Trouble(Kind.UNREADABLE, str(error), part)
 
 
+def beyond(lines: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Limits of 0 on both sides, which some modules hold, are none."""
+    limits = {
+        (what, found["side"], found["grade"]): value(what, text)
+        for key, text in lines
+        if (found := LIMIT.fullmatch(key)) and (what := LIMITED[found["what"]])
+    }
+    for (what, side, grade), limit in limits.items():
+        other = limits.get((what, "low" if side == "high" else "high", grade))
+        measured = list(lanes(what, lines)) if what in LANES else [once_of(what, lines)]
+        if limit is None or other is None or limit == other:
+            continue
+        for lane, one in enumerate(measured, 1):
+            if one is not None and (one > limit if side == "high" else one < limit):
+                where = f" of lane {lane}" if len(measured) > 1 else ""
+                yield f"{NAMES[what]}{where} {side} {grade}: {one:g} and not {limit:g}"
+
+
+def once_of(what: str, lines: Sequence[tuple[str, str]]) -> float | None:
+    return value(what, dict(lines).get(f"Module {NAMES[what]}", "-"))
+
+
 def lanes(what: str, lines: Iterable[tuple[str, str]]) -> Iterator[float]:
     """One value a lane, in the order of the lines, which is that of the lanes."""
     for key, text in lines:
@@ -82,8 +123,13 @@ def floor(powers: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return powers and tuple(max(power, NO_LIGHT_MW) for power in powers)
 
 
-def alarms(lines: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """The flags that are on, warnings too, as the tool spells them."""
+def alarms(lines: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """The flags that are on, warnings too, as the tool spells them.
+
+    Of a module that raises none by itself, what lies beyond the limits that it holds.
+    """
+    if not any(ALARM.fullmatch(key) for key, _ in lines):
+        yield from beyond(lines)
     for key, text in lines:
         raised = (ALARM.fullmatch(key) and text == "On") or (LOSS.fullmatch(key) and "Yes" in text)
         if raised or (key == "Module State" and "Fault" in text):

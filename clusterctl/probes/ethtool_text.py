@@ -41,7 +41,7 @@ def told(text: str) -> tuple[str, list[Row]]:
             found.append(("failed", device, "-S", "garbled", f"not a counter: {line.strip()}"))
         elif shape == "info" and key in INFO and value:
             found.append(("info", device, key, value))
-        elif shape == "module" and not key.endswith("threshold"):
+        elif shape == "module":
             found.append(("module", device, key, value))
     if shape == "settings":
         found += settings(device, text)

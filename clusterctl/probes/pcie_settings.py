@@ -7,6 +7,7 @@ What firmware forces beyond it (mlxconfig's PCI_WR_ORDERING) is not in it.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 
 from clusterctl.model import Fact, Kind, Probe, Question, Trouble, Version
@@ -21,7 +22,8 @@ SILENT = "ffff"  # all ones: nobody answers at that address
 
 
 def parse(stdout: str) -> Iterator[Fact | Trouble]:
-    """As versions, for peers should have the same."""
+    """As versions, for peers should have the same.  All that was refused is one trouble."""
+    refused: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows(stdout):
         match row:
             case Trouble():
@@ -29,12 +31,16 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
             case ("pcie", address, name, word) if WORD.fullmatch(word) and word != SILENT:
                 yield from settings(visible(name or address, 60), int(word, 16))
             case ("refused", address, reason):
-                why = f"its configuration space: {visible(reason, 40)}"
-                yield Trouble(kind_of(reason), why, visible(address, 40))
+                refused[reason].append(address)
             case ("clusterctl", "pcie", "1"):
                 pass
             case _:
                 yield Trouble(Kind.UNREADABLE, f"not a row of ours: {visible(repr(row), 120)}")
+    for reason, addresses in refused.items():
+        where = (
+            f"configuration space of {len(addresses)} devices, {visible(addresses[0], 40)} first"
+        )
+        yield Trouble(kind_of(reason), f"{where}: {visible(reason, 40)}; root may read it")
 
 
 def settings(part: str, word: int) -> Iterator[Fact | Trouble]:

@@ -152,8 +152,13 @@ def show_tool(device):
         if lines and lines[0].startswith("Offset"):  # bytes: too old to know this kind of module
             row("failed", device, "-m", "undecoded", lines[0])
             return
-        for key, value in pairs(lines):
-            if not key.endswith("threshold"):
+        said = list(pairs(lines))
+        # A module without flags of its own is held to the limits that are stored in it.
+        flags = any(
+            re.search("(alarm|warning)( |$)", key) and "thresh" not in key for key, _ in said
+        )
+        for key, value in said:
+            if not (flags and key.endswith("threshold")):
                 row("module", device, key, value)
 
 
