@@ -213,7 +213,7 @@ class Diagnosis:
     part: str  # gpu3, nvswitch0, node
     by: str  # dcgm
     state: str
-    about: str = ""  # memory system, nvlink system, …
+    system: str = ""  # memory system, nvlink system, …
     text: str = ""
 
 

@@ -63,7 +63,7 @@ def judge(nodes: Sequence[Evidence]) -> Iterator[Verdict]:
 
 
 def about(evidence: Evidence, said: Diagnosis, *, named: bool) -> Verdict:
-    expected, actual = "healthy", " ".join(f"{said.by}: {said.about} {said.state}".split())
+    expected, actual = "healthy", " ".join(f"{said.by}: {said.system} {said.state}".split())
     if said.state == "healthy":
         return passing(evidence, said.part, actual, expected=expected)
     if reason := untold(evidence, said, named=named):
@@ -117,7 +117,7 @@ def excuse(evidence: Evidence, said: Diagnosis) -> FalseAlarm | None:
     """None where nobody saw the accelerators: then nothing speaks against the daemon."""
     if not facts_of(evidence, Accelerator):
         return None
-    text = f"{said.about} {said.text}".lower()
+    text = f"{said.system} {said.text}".lower()
     seen = {
         "link": any(
             link.state == "up"
