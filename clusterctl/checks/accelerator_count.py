@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,7 +29,8 @@ class Seat:
     """The accelerators of one node: `undriven` and `unshown` sit on the bus and nobody shows them.
 
     `unshown`: of a vendor that shows other cards here.  `mute`: no card of that vendor is shown.
-    `strangers`: not shown, and no probe asks cards of that vendor.
+    `strangers`: not shown, and no probe asks cards of that vendor.  `thin`: a card of several
+    devices, of which it shows fewer than another card of its model.
     """
 
     shown: int
@@ -38,6 +39,7 @@ class Seat:
     unshown: tuple[str, ...]
     mute: tuple[PcieDevice, ...]
     strangers: tuple[PcieDevice, ...]
+    thin: tuple[str, ...]
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -74,7 +76,17 @@ def seat(evidence: Evidence) -> Seat:
         ),
         mute=tuple(card for card in driven if card not in mine),
         strangers=tuple(card for card in cards if card not in known),
+        thin=tuple(thin(shown)),
     )
+
+
+def thin(shown: Sequence[Accelerator]) -> Iterator[str]:
+    """Devices that share one address are of one card: the dies of a board, the SPAs of a T1."""
+    devices = Counter((card.model, slot(card.pci)) for card in shown if card.pci)
+    most: Counter[str] = Counter()
+    for (model, _), count in devices.items():
+        most[model] = max(most[model], count)
+    yield from (place for (model, place), count in devices.items() if count < most[model])
 
 
 def slot(pci: str) -> str:
@@ -182,8 +194,24 @@ def count(evidence: Evidence, seen: Seat, usual: int | None) -> Verdict:
             actual=str(seen.shown),
             remedy="give the node a sku label, or set the expected number in the playbook",
         )
+    odd = half_a_board(evidence, seen) if floor is None else None
+    return (
+        odd
+        or uneven(evidence, seen)
+        or passing(
+            evidence,
+            PART,
+            str(seen.shown),
+            expected=str(wanted),
+            source=source,
+            yardstick=yardstick,
+        )
+    )
+
+
+def half_a_board(evidence: Evidence, seen: Seat) -> Verdict | None:
     board = evidence.limits.get("usual_accelerators")
-    if floor is None and board and number_in(board) / 2 < seen.here < number_in(board):
+    if board and number_in(board) / 2 < seen.here < number_in(board):
         return warning(
             evidence,
             PART,
@@ -193,9 +221,22 @@ def count(evidence: Evidence, seen: Seat, usual: int | None) -> Verdict:
             remedy="look for the rest, or set the inventory's accelerators label if that is right",
             source=board.source,
         )
-    return passing(
-        evidence, PART, str(seen.shown), expected=str(wanted), source=source, yardstick=yardstick
-    )
+    return None
+
+
+def uneven(evidence: Evidence, seen: Seat) -> Verdict | None:
+    if seen.thin:
+        return warning(
+            evidence,
+            PART,
+            expected="as many devices on each card",
+            actual=str(seen.shown),
+            why=f"fewer than on other cards of the model: {', '.join(seen.thin)}",
+            remedy="read the kernel log for these addresses, reset the card",
+            source="cards of this model in this node",
+            yardstick="peers",
+        )
+    return None
 
 
 def short(evidence: Evidence, seen: Seat, wanted: int, source: str, yardstick: str) -> Verdict:
@@ -214,6 +255,10 @@ def short(evidence: Evidence, seen: Seat, wanted: int, source: str, yardstick: s
         why = f"on the bus and not shown by the driver: {', '.join(seen.lost)}"
         remedy = "read the kernel log for these addresses, reboot; if still gone, reseat the card"
         severity = Severity.REBOOT_NODE
+    elif seen.thin:
+        why = f"fewer than on other cards of the model: {', '.join(seen.thin)}"
+        remedy = "read the kernel log for these addresses, reset the card"
+        severity = Severity.RESET_DEVICE
     else:
         why = "not even on the PCI bus"
         remedy = "power the node off and on; if still gone, reseat or return the card"

@@ -111,6 +111,23 @@ COUNT = (
         expect={"accelerators": "pass"},
     ),
     row(
+        "a card that shows fewer of its devices than its like is said",
+        *(replace(GPU, part=f"sdaa{n}", pci=f"0000:1{n // 4}:00.0") for n in range(7)),
+        replace(CARD, part="0000:10:00.0"),
+        replace(CARD, part="0000:11:00.0"),
+        expect={"accelerators": "warn"},
+        says="0000:11:00",
+    ),
+    row(
+        "and where more are expected, it is why they are missing",
+        *(replace(GPU, part=f"sdaa{n}", pci=f"0000:1{n // 4}:00.0") for n in range(7)),
+        replace(CARD, part="0000:10:00.0"),
+        replace(CARD, part="0000:11:00.0"),
+        limits={"accelerators": 8},
+        expect={"accelerators": "fail"},
+        says="0000:11:00",
+    ),
+    row(
         "the inventory expects more than even the bus has",
         *EIGHT[:7],
         *EIGHT_CARDS[:7],
