@@ -87,6 +87,7 @@ AMD_SMI = {
                 "ecc_corrected_volatile": 0,
                 "ecc_uncorrected_volatile": 0,
                 "ecc_deferred_volatile": 0,
+                "error_codes": (),  # seven blocks
                 "ecc_on": None,
             }
         },

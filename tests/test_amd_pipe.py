@@ -15,7 +15,7 @@ from clusterctl.run import World, sweep
 OWN = Path(__file__).parent / "captured"
 CHECKS = (
     *("accelerator_count", "accelerator_health", "accelerator_links", "ecc", "row_remap"),
-    *("temperature", "throttle", "pcie_width", "pcie_gen"),
+    *("temperature", "throttle", "pcie_width", "pcie_gen", "fault_codes"),
 )
 MISSING = {"exit_code": 127, "stderr": "not found in PATH"}
 
@@ -56,6 +56,7 @@ def test_a_troubled_amd_node_is_named_card_by_card():
     assert {
         ("ecc", "gpu0", Status.FAIL, Severity.RESET_DEVICE),
         ("ecc", "gpu0", Status.WARN, Severity.OBSERVE),  # errors whose data nobody used yet
+        ("fault_codes", "gpu0", Status.FAIL, Severity.RESET_DEVICE),  # its block UMC
         ("row_remap", "gpu0", Status.FAIL, Severity.RESET_DEVICE),  # a page waits for a reset
         ("pcie_width", "gpu0", Status.FAIL, Severity.ISOLATE),
         ("temperature", "gpu1", Status.FAIL, Severity.ISOLATE),
@@ -129,6 +130,31 @@ def test_without_such_a_card_a_missing_tool_is_skipped_once(probe):
     run = swept("amd", said(probe, **MISSING), cards=False)
     assert seen(run, probe).skip
     assert not seen(run, probe).troubles
+
+
+@pytest.mark.parametrize(
+    ("tools", "part"),
+    [
+        ([said("amd_smi", own("amd_smi", "troubled"))], "gpu0"),
+        (
+            [
+                said("amd_smi", own("amd_smi", "older")),
+                said("rocm_smi", own("rocm_smi", "troubled")),
+            ],
+            "gpu1",
+        ),
+    ],
+    ids=["amd_smi", "rocm_smi"],
+)
+def test_the_block_that_lost_data_is_named_and_explained(tools, part):
+    (verdict,) = (
+        one.verdict
+        for one in swept("amd", *tools).findings
+        if one.check == "fault_codes" and one.verdict.status is Status.FAIL
+    )
+    assert (verdict.part, verdict.actual) == (part, "UMC")
+    assert "memory controller" in verdict.why
+    assert "reset the device" in verdict.remedy
 
 
 def test_a_driver_that_is_down_is_unknown():

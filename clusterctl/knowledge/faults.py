@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clusterctl.knowledge import ascend
+from clusterctl.knowledge import amd, ascend
 from clusterctl.model import Severity, Status
 
 
@@ -21,8 +21,12 @@ class Fault:
 
 def fault(vendor: str, code: str) -> Fault:
     """A code of a vendor of whose codes nobody has a table is to be looked up."""
+    known: amd.Meaning | ascend.Meaning | None = None
     if vendor == "huawei":
         known = ascend.meaning(code)
+    elif vendor == "amd":
+        known = amd.about(code)
+    if known:
         return Fault(
             known.code,
             known.status,

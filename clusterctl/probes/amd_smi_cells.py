@@ -132,6 +132,19 @@ def any_told(values: list[int | None]) -> bool:
     return any(value is not None for value in values)
 
 
+def broken_blocks(tree: Tree) -> tuple[str, ...] | None:
+    """The RAS blocks that count uncorrected errors, by AMD's names."""
+    blocks = tree.get("ecc_blocks")
+    if not isinstance(blocks, Mapping) or not blocks:
+        return None
+    read = counter("uncorrectable_count")
+    counts = {name: read(block) for name, block in blocks.items() if isinstance(block, Mapping)}
+    told = {name: count for name, count in counts.items() if count is not None}
+    return (
+        tuple(visible(name.upper(), 40) for name, count in told.items() if count) if told else None
+    )
+
+
 def ecc_on(tree: Tree) -> bool | None:
     """Only where it is on: MI300A says disabled, for the host's firmware minds its memory."""
     text = leaf(tree, "ras/ecc_block_state/umc")
@@ -235,6 +248,7 @@ FIELDS: Mapping[str, Callable[[Tree], object]] = {
     "ecc_corrected_volatile": ecc("correctable"),
     "ecc_uncorrected_volatile": ecc("uncorrectable"),
     "ecc_deferred_volatile": ecc("deferred"),
+    "error_codes": broken_blocks,
     "retired_pages": pages("retired"),
     "retired_pending": waiting,
     "remap_failed": out_of_spares,

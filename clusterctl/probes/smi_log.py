@@ -168,6 +168,9 @@ def ras(text: str, log: Log, prefix: str) -> None:
             elif row[3]:
                 added(log.devices[index], "ras correctable", int(row[3][:20]))
                 added(log.devices[index], "ras uncorrectable", int(row[4][:20]))
+                if int(row[4][:20]):
+                    blocks = f"{log.devices[index].get('ras blocks', '')} {row[1]}"
+                    log.devices[index]["ras blocks"] = blocks.strip()
 
 
 def added(device: Cells, key: str, count: int) -> None:

@@ -90,6 +90,13 @@ def ras(name: str) -> Callable[[Cells], int | None]:
     return lambda told: None if "ras unreadable" in told else tally(f"ras {name}")(told)
 
 
+def broken_blocks(told: Cells) -> tuple[str, ...] | None:
+    """The RAS blocks that count uncorrected errors, by AMD's names."""
+    if "ras uncorrectable" not in told or "ras unreadable" in told:
+        return None
+    return tuple(told.get("ras blocks", "").split())
+
+
 def waiting(told: Cells) -> bool | None:
     pages = tally("pages waiting")(told)
     return None if pages is None else pages > 0
@@ -145,6 +152,7 @@ FIELDS: Mapping[str, Callable[[Cells], object]] = {
     "ecc_on": ecc_on,
     "ecc_corrected_volatile": ras("correctable"),
     "ecc_uncorrected_volatile": ras("uncorrectable"),
+    "error_codes": broken_blocks,
     "retired_pages": tally("pages reserved"),
     "retired_pending": waiting,
     "pcie_gen": generation,
