@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from scripted import NOON, Scripted, answers, nodes, said
 from clusterctl import playbook
 from clusterctl.catalog import all_checks, all_probes, fabric_probes, named_probes
 from clusterctl.judge import judge
-from clusterctl.model import Kind, Playbook, Setting, Status, Trouble, Version
+from clusterctl.model import Evidence, Kind, Playbook, Setting, Status, Trouble, Version
 from clusterctl.observe import observe
+from clusterctl.probes import ethtool
 
 HERE = Path(__file__).parent
 REMOTE = HERE.parent / "clusterctl" / "remote"
@@ -205,6 +207,29 @@ def test_no_broken_answer_about_bonds_passes(exit_code, stdout):
     found = swept((all_probes()["bonding"],), ("bonds",), said("bonding", text, exit_code))
     told = [row for (check, _), rows in found.items() if check == "bonds" for row in rows]
     assert {status for status, *_ in told} == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("rx_fcs_err_frames", "rx_fec_uncorrectable_blocks", "rx_pcs_symbol_err"),  # bnxt_en
+        "rx_stat_discard",
+        *("rx_crc_errors.nic", "illegal_bytes.nic", "rx_dropped.nic"),  # ice
+        *("port.rx_crc_errors", "port.rx_dropped"),  # i40e
+        *("mac_rx_fcs_err_pkt_num", "mac_rx_sym_err_pkt_num"),  # hinic
+        *("frames_rx_bad_fcs", "rsfec_uncorrectable_word", "frames_rx_dropped"),  # ionic
+        *("rx_crc_errors_phy", "rx_discards_phy"),  # mlx5_core
+    ],
+)
+def test_a_counter_of_any_driver_that_rises_warns(name):
+    (now,) = ethtool.parse(f"NIC statistics:\n     {name}: 1000\n")
+    then = replace(now, counters={name: 0})
+    check = all_checks()["port_errors"]
+    (node,) = nodes(1)
+    evidence = Evidence(node, (now,), check.limits, earlier=(then,), seconds=3600.0)
+    (verdict,) = check.judge([evidence])
+    assert (verdict.status, verdict.part) == (Status.WARN, "port")
+    assert name in verdict.expected
 
 
 def test_what_is_heavy_on_firmware_is_asked_only_where_a_playbook_names_it():
