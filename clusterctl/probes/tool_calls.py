@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from clusterctl.model import Kind, Trouble
 from clusterctl.spelling import plain, visible
 
 BEGIN = "== clusterctl calls 1"
 MARK = re.compile(r"== (call|exit|timeout|skipped|failed|older|end)(?: (.*))?")
+WORDS = 60  # of a call are shown
 KINDS = {"timeout": Kind.TIMEOUT, "skipped": Kind.TIMEOUT, "failed": Kind.EXIT}
 # A sub-command or an option that this version of the tool does not have, or this card not.
 NOT_HERE = re.compile(
@@ -64,11 +66,23 @@ def calls(stdout: str) -> tuple[list[Call], list[Trouble]]:
             found[-1].ending, found[-1].said = mark[1], mark[2] or ""
     for call, pieces in zip(found, texts, strict=True):
         call.text = "".join(pieces)
-    troubles = [trouble for call in found if (trouble := complaint(call))]
+    troubles = folded([(call, said) for call in found if (said := complaint(call))])
     if told != len(found):
         last = f"; the last call was {visible(found[-1].words, 80)}" if found else ""
         troubles.append(Trouble(Kind.CUT, f"the answer has no end{last}"))
     return found, troubles
+
+
+def folded(failed: Sequence[tuple[Call, Trouble]]) -> list[Trouble]:
+    """Calls that failed alike are one trouble: a driver that is down fails them all."""
+    alike: dict[tuple[Kind, str], list[Trouble]] = {}
+    for call, trouble in failed:
+        said = trouble.detail.removeprefix(visible(call.words, WORDS))
+        alike.setdefault((trouble.kind, said), []).append(trouble)
+    return [
+        replace(first, detail=f"{first.detail} (the same of {len(more)} more)") if more else first
+        for first, *more in alike.values()
+    ]
 
 
 def complaint(call: Call) -> Trouble | None:
@@ -78,5 +92,5 @@ def complaint(call: Call) -> Trouble | None:
         return None
     last = (call.text.strip().split("\n") or [""])[-1]
     words = call.said if " " in call.said or call.ending != "exit" else f"{call.said}: {last}"
-    shown = visible(f"{visible(call.words, 60)}: {call.ending} {words}", 200)
+    shown = visible(f"{visible(call.words, WORDS)}: {call.ending} {words}", 200)
     return Trouble(KINDS.get(call.ending, Kind.EXIT), shown)
