@@ -184,6 +184,28 @@ def test_half_a_sum_of_errors_is_no_sum(kind, bits):
     assert (trouble.kind, trouble.part) == (Kind.UNREADABLE, "npu1")
 
 
+@pytest.mark.parametrize("digits", [20, 400, 5000])
+def test_numbers_that_no_device_has_cost_only_themselves(digits):
+    """Python itself refuses to read numbers of more than 4300 digits."""
+    many = "9" * digits
+    for text in (
+        f"NPU ID : {many}\nHealth Status : OK\n",
+        f"$ npu-smi info -t health -i {many} -c 0\nHealth Status : OK\n",
+        f"hccs health status : OK\nhccs error count : [{many} 0]\n",
+        (OWN / "npu_smi/healthy.txt").read_text().replace("  0     0     ", f"  0     {many}  "),
+    ):
+        read("npu_smi", text)
+    read("hccn_tool", f"Speed: {many} Mb/s\n")
+    read("hccn_tool", f"$ hccn_tool -i {many} -link -g\nlink status: UP\n")
+
+
+def test_a_flood_of_chips_is_bounded():
+    rows = "".join(f"{n}    0    {n}    Ascend\n" for n in range(5000))
+    facts, troubles = read("npu_smi", f"NPU ID    Chip ID    Chip Logic ID    Chip Name\n{rows}")
+    assert len(facts) == 256
+    assert [trouble.kind for trouble in troubles] == [Kind.UNREADABLE]
+
+
 def test_errors_of_the_only_memory_must_be_told():
     text = "NPU ID : 0\nChip ID : 0\nHBM Single Bit Error Count : 0\nHBM D\0uble Bit Err : 7\n"
     (card,), (trouble,) = read("npu_smi", text)

@@ -24,6 +24,7 @@ UNSUPPORTED = re.compile(r"(?:not|n't) support|unsupport|error parameter of -t",
 # What older tools and some boards do not know; health does not hang on it.
 EXTRAS = frozenset({"common", "memory", "board", "topo", "-fec", "-tls", "-lldp", "-duplex"})
 GONE = re.compile("invalid (?:card|chip|device)", re.IGNORECASE)
+NUMBER = re.compile("[0-9]{1,9}")
 SHOWN = 160
 
 # The driver's installer sets these for logins only.  A call that hangs costs `wait` seconds; a node
@@ -58,7 +59,7 @@ class Section:
     def after(self, option: str) -> str:
         """The number that follows an option, or empty."""
         for name, value in zip(self.arguments, self.arguments[1:], strict=False):
-            if name == option and value.isdecimal():
+            if name == option and NUMBER.fullmatch(value):
                 return str(int(value))
         return ""
 

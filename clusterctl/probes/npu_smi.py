@@ -18,15 +18,16 @@ from clusterctl.model import (
     Trouble,
     Version,
 )
-from clusterctl.probes.ascend_sections import TOOLS, Section, failure, pairs, sections
+from clusterctl.probes.ascend_sections import NUMBER, TOOLS, Section, failure, pairs, sections
 from clusterctl.probes.npu_smi_cells import FIELDS, LABELS, texts_of
-from clusterctl.probes.npu_smi_table import HEAD, MAP, Place, Told, chip_map, table
-from clusterctl.spelling import Unreadable, reported, visible
+from clusterctl.probes.npu_smi_table import HEAD, MAP, MOST_CHIPS, Place, Told, chip_map, table
+from clusterctl.spelling import Unreadable, count, reported, visible
 
 VENDOR = "huawei"
 TOPOLOGY = re.compile(r"\s+(?:Phy-ID|NPU)\d+(?:\s+\S+)*\s*")
+MOST_LINKS = 64
 RELATION = re.compile(r"[A-Z][A-Z0-9_]*")
-ARRAY = re.compile(r"\[([\d\s]*)\]")
+ARRAY = re.compile(r"\[([0-9\s]*)\]")
 Reader = Callable[[Section, Told], Iterator[Fact | Trouble]]
 
 
@@ -43,9 +44,10 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
         others += read(section, told)
     for place, values in told.values.items():
         part = told.part(place)
-        number_of = part.removeprefix("npu")
-        index = int(number_of) if number_of.isdecimal() else None
-        yield Accelerator(part, VENDOR, index, **values)
+        name = part.removeprefix("npu")
+        yield Accelerator(part, VENDOR, int(name) if NUMBER.fullmatch(name) else None, **values)
+    if told.full:
+        yield Trouble(Kind.UNREADABLE, f"more than {MOST_CHIPS} chips: no node has so many")
     yield from once(others)
     if told.shown:
         for place in sorted(told.logic.keys() - told.shown):
@@ -148,9 +150,9 @@ def labelled(section: Section, told: Told) -> Iterator[Fact | Trouble]:
     """`info -t …` and `info -l`."""
     for (npu, chip_id), block in blocks(section):
         place = (npu, chip_id or "0")
-        if chip_id == "?" or not (npu + chip_id or "0").isdecimal():
+        if chip_id == "?" or not NUMBER.fullmatch(npu + chip_id or "0"):
             if LABELS & block.keys():
-                name = f"npu{npu}" if npu.isdecimal() else ""
+                name = f"npu{npu}" if NUMBER.fullmatch(npu) else ""
                 yield Trouble(Kind.CUT, "the output does not say which chip it is of", name)
             continue
         part = told.part(place)
@@ -202,9 +204,14 @@ def links(part: str, block: Mapping[str, str]) -> Iterator[Fact | Trouble]:
     if said not in {"OK", "NOK"}:
         yield Trouble(Kind.UNREADABLE, visible(f"hccs health status: {said}", 120), part)
         return
-    for index in range(max(map(len, arrays.values()), default=0)):
-        counters = {name: int(counts[index]) for name, counts in arrays.items()}
-        state = "up" if said == "OK" else "degraded"
+    state = "up" if said == "OK" else "degraded"
+    try:
+        told = {name: [count(text) for text in texts] for name, texts in arrays.items()}
+    except Unreadable as error:  # a link less would look like one that is down
+        yield Trouble(Kind.UNREADABLE, visible(f"hccs: {error}", 120), part)
+        return
+    for index in range(min(max(map(len, told.values()), default=0), MOST_LINKS)):
+        counters = {name: counts[index] for name, counts in told.items()}
         yield Link(f"{part}/hccs{index}", part, "hccs", state, counters=counters)
 
 

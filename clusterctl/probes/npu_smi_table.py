@@ -15,7 +15,7 @@ from itertools import groupby, zip_longest
 from typing import Any
 
 from clusterctl.model import DeviceProcess, Fact, Kind, Trouble, Version
-from clusterctl.probes.ascend_sections import Section
+from clusterctl.probes.ascend_sections import NUMBER, Section
 from clusterctl.probes.npu_smi_cells import CELLS, MB, health, memory
 from clusterctl.spelling import Unreadable, count, number, pci_address, reported, visible, whole
 
@@ -24,6 +24,7 @@ VERSION = re.compile(r"\| *npu-smi +\S+ +Version: *(\S+) *\|")
 MAP = re.compile(r"\s*NPU ID\s{2,}Chip ID\s{2,}")
 LAST = re.compile(r"\+[-+]*=[-=+]*\+")  # chips of one NPU have dashes between them
 NO_PROCESS = re.compile(r"\| *No running processes found")
+MOST_CHIPS = 256
 Place = tuple[str, str]  # NPU id, chip id
 
 
@@ -42,8 +43,14 @@ class Told:
         named = self.names.get((npu, chip)) or self.logic.get((npu, chip))
         return f"npu{named or (npu if chip == '0' else f'{npu}.{chip}')}"
 
+    @property
+    def full(self) -> bool:
+        return len(self.values) >= MOST_CHIPS
+
     def take(self, place: Place, found: Mapping[str, Any]) -> None:
         """The first word stands, but an unhealthy one is never overruled by a healthy one."""
+        if self.full and place not in self.values:
+            return
         values = self.values[place]
         for name, value in found.items():
             replaceable = {None, "", "ok"} if name == "health" and value else {None, ""}
@@ -100,7 +107,7 @@ def chip(heads: Sequence[Sequence[str]], rows: Sequence[str], told: Told) -> Ite
         yield Trouble(Kind.UNREADABLE, visible(f"{error}: {' '.join(rows)}", 200))
         return
     name = own.get("Phy-ID") or own.get("Device") or ""
-    if name.isdecimal() and name not in told.names.values():
+    if NUMBER.fullmatch(name) and not told.full and name not in told.names.values():
         told.names[place] = str(int(name))
     part = told.part(place)
     if place in told.shown:
