@@ -184,6 +184,66 @@ def test_half_a_sum_of_errors_is_no_sum(kind, bits):
     assert (trouble.kind, trouble.part) == (Kind.UNREADABLE, "npu1")
 
 
+# From the command reference: no machine of ours has printed these.
+DOCUMENTED = {
+    "temp": ("NPU Temperature (C) : 45", {"temp_c": 45.0}),
+    "power": ("Power Dissipation(W) : 12.8", {"power_w": 12.8}),
+    "memory": (
+        (
+            "DDR Capacity(MB) : 15137\nHBM Capacity(MB) : 65536\nHBM Clock Speed(MHz) : 1600\n"
+            "HBM Temperature(C) : 39"
+        ),
+        {"memory_total_bytes": 65536 * MIB, "clock_memory_mhz": 1600.0, "temp_memory_c": 39.0},
+    ),
+    "common": (
+        (
+            "Aicore Usage Rate(%) : 97\nAicore Freq(MHZ) : 1650\nAicore curFreq(MHZ) : 800\n"
+            "Temperature(C) : 44\nNPU Real-time Power(W) : NA"
+        ),
+        {
+            "utilisation_percent": 97.0,
+            "clock_sm_max_mhz": 1650.0,
+            "clock_sm_mhz": 800.0,
+            "temp_c": 44.0,
+            "power_w": None,
+        },
+    ),
+    "usages": ("DDR Capacity(MB) : 8192\nHBM Capacity(MB) : 0", {"memory_total_bytes": 8192 * MIB}),
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_each_chip_of_a_card_gets_what_stands_above_its_number(name):
+    text, wanted = DOCUMENTED[name]
+    other = text.partition(" : ")[0] + " : NA"
+    card = f"\tNPU ID : 3\n\tChip Count : 2\n\n{text}\nChip ID : 0\n\n{other}\nChip ID : 1\n"
+    facts, troubles = read("npu_smi", card)
+    assert not troubles
+    first = facts[0]
+    assert first.part == "npu3"
+    assert {field: getattr(first, field) for field in wanted} == wanted
+    assert all(getattr(fact, field) is None for fact in facts[1:] for field in wanted)
+
+
+def test_a_list_of_cards_gives_each_its_serial_number():
+    cards = "Card Count : 2\n" + "".join(
+        f"NPU ID : {n}\nProduct Name : Atlas 300I\nSerial Number : S{n}\nChip Count : 1\n\n"
+        for n in (1, 4)
+    )
+    facts, troubles = read("npu_smi", cards)
+    assert [(fact.part, fact.serial) for fact in facts] == [("npu1", "S1"), ("npu4", "S4")]
+    assert not troubles
+
+
+def test_a_list_of_chips_with_physical_numbers_and_controllers():
+    heads = ("NPU ID", "Chip ID", "Chip Logic ID", "Chip Phy-ID", "Chip Name")
+    rows = (heads, ("8", "0", "0", "6", "Ascend910"), ("8", "1", "-", "-", "Mcu"))
+    text = "\n".join("    ".join(row) for row in rows) + "\n"
+    (card,), troubles = read("npu_smi", text)
+    assert (card.part, card.index, card.model) == ("npu6", 6, "Ascend910")
+    assert not troubles
+
+
 @pytest.mark.parametrize("digits", [20, 400, 5000])
 def test_numbers_that_no_device_has_cost_only_themselves(digits):
     """Python itself refuses to read numbers of more than 4300 digits."""
