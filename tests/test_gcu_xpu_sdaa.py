@@ -286,6 +286,12 @@ def test_a_spa_whose_use_is_not_reported_has_dropped_off():
     assert "sdaa2" not in {item.part for item in found if isinstance(item, Accelerator)}
 
 
+def test_a_process_out_of_intels_folder_does_not_make_the_tool_intels():
+    text = own("xpu_smi", "healthy_two").replace("python3 ", "/opt/intel/python3 ")
+    found = list(xpu_smi.PROBES[0].parse(text))
+    assert sum(isinstance(item, Accelerator) for item in found) == 2
+
+
 def ask(question, folder: Path) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": f"{folder}:/usr/bin:/bin", "LC_ALL": "C"}
     return subprocess.run(

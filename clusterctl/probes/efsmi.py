@@ -13,13 +13,13 @@ from clusterctl.probes.bordered import rows, unfinished, words
 from clusterctl.probes.labelled import (
     Block,
     Reader,
-    added,
     address,
     amount,
     binary,
     blocks,
     cell,
     celsius,
+    counter,
     flag,
     glued,
     label,
@@ -115,7 +115,7 @@ FIELDS: Mapping[str, Reader] = {
     "memory_used_bytes": size("Device Mem Info/Used Size", "Device Mem Info/Mem Usage"),
     "ecc_on": flag("enable", "disable", "ECC Mode/Current", "Device Mem Info/Mem Ecc"),
     # The only count of errors in memory that efsmi has; 1.4 tells it by memory controller as well.
-    "ecc_uncorrected_volatile": added("RMA Info/Total DBE", "RMA Info/DBE"),
+    "ecc_uncorrected_volatile": counter("RMA Info/Total DBE", "RMA Info/DBE"),
     "pcie_gen": marked("Gen([1-7])", "PCIe Info/Cur Link Speed"),
     "pcie_gen_max": marked("Gen([1-7])", "PCIe Info/Max Link Speed"),
     "pcie_width": marked("X([0-9]{1,2})", "PCIe Info/Cur Link Width"),

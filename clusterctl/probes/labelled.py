@@ -175,17 +175,6 @@ def flag(yes: str, no: str, *paths: str) -> Callable[[Block], bool | None]:
     return read
 
 
-def added(*paths: str) -> Callable[[Block], int | None]:
-    """The sum of those that are told."""
-
-    def read(found: Block) -> int | None:
-        values = [counter(path)(found) for path in paths]
-        known = [value for value in values if value is not None]
-        return sum(known) if known else None
-
-    return read
-
-
 def address(*paths: str) -> Callable[[Block], str]:
     def read(found: Block) -> str:
         text = cell(found, *paths)

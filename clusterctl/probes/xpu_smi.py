@@ -23,6 +23,7 @@ from clusterctl.probes.transcript import asking, nothing, told
 from clusterctl.probes.xpu_smi_texts import Found, listed, named, numbered, old_tabled, tabled
 from clusterctl.spelling import visible
 
+OURS = re.compile("XPU-RT|XPUSMI LOG|Attached XPUs|DevID")
 INTEL = re.compile(r"Intel|Level[- ]Zero|xpu-smi discovery", re.IGNORECASE)
 VERSION = re.compile(r"(Driver|XPU-RT|Runtime) Version *: *([0-9][\w.+-]*)")
 PARTS = {"Driver": "driver/kunlunxin", "XPU-RT": "xpu-rt", "Runtime": "xpu-rt"}
@@ -35,10 +36,10 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     """Every XPU by the first text that shows it: -q, the table, -m, -L."""
     said, troubles = told(stdout)
     yield from troubles
-    if any(INTEL.search(text) for text in said.values()):
+    whole = "".join(said.values())
+    if INTEL.search(whole) and not OURS.search(whole):  # a process may be /opt/intel/…
         yield Trouble(Kind.UNREADABLE, "this xpu-smi is Intel's, not Kunlunxin's")
         return
-    whole = "".join(said.values())
     versions = {PARTS[name]: value for name, value in VERSION.findall(whole)}
     yield from (Version(part, value) for part, value in versions.items())
     seen: dict[str, list[Found]] = {}
