@@ -27,8 +27,8 @@ root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 BUS = "devices/pci0000:00/"
 MLXLINK = """\
 #!/bin/sh
-[ "$2 $4" = "0000:1b:00.0 1" ] && exec cat {folder}/good
-[ "$2 $4" = "0000:2c:00.0 1" ] && exec sleep 60
+[ "$2 $3" = "0000:1b:00.0 -m" ] && exec cat {folder}/good
+[ "$2 $3" = "0000:2c:00.0 -m" ] && exec sleep 60
 echo "-E- Failed to open device: $2" >&2; exit 1
 """
 MLXCONFIG = """\

@@ -71,7 +71,8 @@ def of_json(text: str) -> Told:
         given = json.loads(text[text.index("{") : text.rindex("}") + 1])
         status, output = given["status"], given["result"]["output"]
         if str(status["code"]) != "0":
-            raise Unreadable(f"status {visible(str(status), 160)}")
+            why = visible(str(status.get("message", "it says no reason")), 160)
+            raise Unreadable(f"status {visible(str(status['code']), 20)}: {why}")
         return {
             str(section): {str(key): values(value) for key, value in keys.items()}
             for section, keys in output.items()

@@ -73,9 +73,11 @@ def questions(tool):
         if sys.argv[1] == "config":
             yield "device " + name, [tool, "-d", address, "-e", "query"]
             continue
-        for path in sorted(glob.glob(os.path.join(RDMA, name, "ports", "[0-9]*"))):
-            port = os.path.basename(path)
-            words = [tool, "-d", address, "-p", port, "-m", "-c", "--rx_fec_histogram"]
+        ports = sorted(map(os.path.basename, glob.glob(os.path.join(RDMA, name, "ports/[0-9]*"))))
+        for port in ports:
+            # A function of its own is asked of its own port: -p counts those of the whole card.
+            which = ["-p", port] if len(ports) > 1 else []
+            words = [tool, "-d", address, *which, "-m", "-c", "--rx_fec_histogram"]
             yield "port %s/%s" % (name, port), [*words, "--show_histogram", "--json"]
 
 
