@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -392,3 +393,48 @@ def test_only_a_text_without_our_marks_is_read_as_somebodys_own():
     text = nvidia_smi.BEGIN + "\n" + own("nvidia_smi/listing")
     assert [type(item) for item in nvidia_smi.parse(text)].count(Trouble) >= 1
     assert all(isinstance(item, Trouble) for item in nvidia_smi.parse(text))
+
+
+# ----------------------------------------------------------------------------- cuts of raw texts
+
+RAW = (
+    *("table_mig_and_broken_fan", "query_text_troubled", "query_csv", "query_csv_nounits"),
+    *("processes_csv", "retired_csv", "listing", "topology", "dmon", "version", "nvlink_alone"),
+)
+
+
+def values(text: str) -> dict[tuple[str, str], dict[str, object]]:
+    """What each fact says, by kind and part."""
+    told: dict[tuple[str, str], dict[str, object]] = {}
+    for item in nvidia_smi.parse(text):
+        if not isinstance(item, Trouble):
+            key = (type(item).__name__, f"{item.part} {getattr(item, 'pid', '')}")
+            told[key] = {
+                field.name: getattr(item, field.name)
+                for field in fields(item)
+                if getattr(item, field.name) not in (None, "", (), {})
+            }
+    return told
+
+
+@pytest.mark.parametrize("case", RAW)
+def test_a_cut_of_a_raw_text_says_nothing_else_than_the_whole(case):
+    """Its last reading may be an earlier one (dmon), and a link's state may come later.
+
+    The first line of a listing of links is one of `-L`.
+    """
+    text = own(f"nvidia_smi/{case}")
+    whole = values(text)
+    for place in range(len(text)):
+        for key, said_ in values(text[:place]).items():
+            assert key in whole or case == "nvlink_alone", (place, key)
+            if case not in ("dmon", "nvlink_alone", "retired_csv"):
+                assert said_.items() <= whole[key].items(), place
+
+
+@pytest.mark.parametrize("case", ["query_text_troubled", "query_csv", "dmon", "nvlink_alone"])
+def test_a_raw_text_that_ends_within_a_line_loses_that_line(case):
+    """12 of 127 MiB would be a value that nobody measured."""
+    text = own(f"nvidia_smi/{case}").rstrip("\n")
+    whole = values(f"{text}\n")
+    assert values(text).keys() <= whole.keys()

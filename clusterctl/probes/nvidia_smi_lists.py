@@ -21,7 +21,7 @@ SHAPE = re.compile(
 )
 # Nothing is wrong where these stand.
 NO_LINKS = ("not supported for devices in mig mode", "does not have or support nvlink")
-VERSION = re.compile(r"(?mi)^DRIVER version *: *(\d[\d.]{0,30})$")
+VERSION = re.compile(r"(?mi)^DRIVER version *: *(\d[\d.]{0,30})\n")
 # Column of dmon -> field, unit
 DMON = {
     "pwr": ("power_w", "W"),

@@ -14,7 +14,7 @@ from clusterctl.spelling import Unreadable, count, measure, pci_address, reporte
 # ----------------------------------------------------------------------------- the table
 
 #  NVIDIA-SMI 590.48.01              Driver Version: 590.48.01      CUDA Version: 13.1
-DRIVER = re.compile(r"NVIDIA-SMI .*(?:Driver|KMD) Version: *(\d[\d.]{0,30})")
+DRIVER = re.compile(r"NVIDIA-SMI .*(?:Driver|KMD) Version: *(\d[\d.]{0,30}) ")
 #    0  NVIDIA H200                    On  |   00000000:83:00.0 Off |                   On
 FIRST = re.compile(
     r"\| +(\d{1,3}) +(\S.{0,80}?) +(On|Off|N/A) *\| *([0-9A-Fa-f]{8}:[0-9A-Fa-f:.]{7}) +"
@@ -52,7 +52,7 @@ def table(text: str) -> Iterator[Fact | Trouble]:
             yield from card(first, SECOND.fullmatch(following[0]), THIRD.fullmatch(following[1]))
         elif mig := MIG_ROW.fullmatch(line):
             yield partition(mig)
-        elif running := PROCESS.fullmatch(line):
+        elif ended and (running := PROCESS.fullmatch(line)):
             used = None if running[5] == "N/A" else glued(running[5], "MiB")
             size = None if used is None else int(used) * MIB
             part = f"gpu{int(running[1])}"
@@ -260,7 +260,7 @@ def query(text: str) -> Iterator[Fact | Trouble]:
     for line in lines:
         if not line.strip():
             continue
-        cells = next(csv.reader([line.replace("\0", "")], skipinitialspace=True), [])
+        cells = split(line)
         if len(cells) != len(columns):
             kind = Kind.CUT if line.strip() == "[...]" else Kind.UNREADABLE
             yield Trouble(kind, f"not a row of {len(columns)}: {visible(line.strip(), 100)!r}")
@@ -279,6 +279,14 @@ def query(text: str) -> Iterator[Fact | Trouble]:
     yield from pages(retired)
     for driver in sorted(drivers):
         yield Version("driver/nvidia", driver)
+
+
+def split(line: str) -> list[str]:
+    """Its cells; none where quotes or control characters make it no row."""
+    try:
+        return next(csv.reader([line.replace("\0", "")], skipinitialspace=True), [])
+    except csv.Error:
+        return []
 
 
 def queried(

@@ -13,6 +13,7 @@ from clusterctl.spelling import Unreadable, count, visible
 GPUS_AT_MOST = 256
 GPU = re.compile(r"GPU ([0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7])\s*")
 LINE = re.compile(r"( *)(\S.{0,80}?) *(?: : ?(.*))?")
+BANNER = re.compile("={5,}NVSMI LOG={5,}")
 SHORTENED = re.compile(r"\s*\[\.\.\.\]\s*")
 # What a report holds, whichever part of it somebody kept
 SHAPE = re.compile(
@@ -172,11 +173,25 @@ def parse(text: str) -> Iterator[Fact | Trouble]:
         if label == "driver version":
             # 610.57.04 [Deprecated; will be removed in …]
             yield Version("driver/nvidia", visible(value.partition(" ")[0], 40))
-    if not blocks:
+    if not blocks and any(map(placed, rows(head))):
         yield from gpu("gpu", None, "", head)
+    elif not blocks:
+        yield Trouble(Kind.CUT, "the report ends before its first GPU")
     for index, (address, block) in enumerate(blocks[:GPUS_AT_MOST]):
-        yield from gpu(f"gpu{index}", index, address, block)
+        kept = whole_sections(block) if any(BANNER.match(line) for line in head) else block
+        yield from gpu(f"gpu{index}", index, address, kept)
     yield from missing(rows(head), len(blocks))
+
+
+def whole_sections(block: list[str]) -> list[str]:
+    """Without the section in which a report was cut: the reasons it still lists are not all.
+
+    An excerpt, which has no banner, ends where somebody wanted it to.
+    """
+    tops = [at for at, line in enumerate(block) if re.match(r" {4}\S", line)]
+    if not tops or any(block[at].split(":")[0].strip().lower() == NEVER for at in tops):
+        return block
+    return block[: tops[-1]]
 
 
 def missing(head: Iterator[Row], told: int) -> Iterator[Trouble]:
