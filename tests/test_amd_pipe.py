@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from scripted import NOON, Scripted, answers, said
+from test_no_silent_pass import BREAKS
 from vendor_nodes import BY_NAME, pci_listing
 
 from clusterctl.catalog import all_checks, all_probes
-from clusterctl.model import Node, Playbook, Run, Severity, Status
+from clusterctl.model import Node, Playbook, Run, Severity, Status, Trouble
+from clusterctl.report.accounts import account
 from clusterctl.run import World, sweep
 
 OWN = Path(__file__).parent / "captured"
@@ -26,11 +28,16 @@ def own(probe: str, case: str) -> str:
 
 def swept(vendor: str, *heard, cards: bool = True) -> Run:
     """A node with this vendor's two cards, and what its tools said."""
-    listing = pci_listing(BY_NAME[vendor if cards else "nvidia"])
+    listing = said("pci", pci_listing(BY_NAME[vendor if cards else "nvidia"]))
     probes = [all_probes()[name] for name in ("pci", *(one.name for one in heard))]
+    return swept_by(probes, listing, *heard)
+
+
+def swept_by(probes, *heard) -> Run:
     book = Playbook("p", probes=tuple(probes), checks=tuple(all_checks()[name] for name in CHECKS))
-    script = {"n1": answers(said("pci", listing), *heard)}
-    world = World(lambda _r, _s: Scripted(script), clock=lambda: NOON, seed=1, run_id="r")
+    world = World(
+        lambda _r, _s: Scripted({"n1": answers(*heard)}), clock=lambda: NOON, seed=1, run_id="r"
+    )
     return sweep(book, (Node("n1"),), world)
 
 
@@ -196,3 +203,35 @@ def test_a_card_that_does_not_say_what_holds_it_back_is_a_warning():
     assert told(found) == {("throttle", "gpu1", Status.WARN, Severity.OBSERVE)}
     (verdict,) = (one.verdict for one in found.findings if one.verdict.status is Status.WARN)
     assert "not in our table" not in verdict.why
+
+
+ANSWERED = {
+    "amd_smi": ("amd", [said("amd_smi", own("amd_smi", "healthy_rocm6"))]),
+    "rocm_smi": (
+        "amd",
+        [
+            said("rocm_smi", moved(own("rocm_smi", "healthy"))),
+            said("amd_smi", own("amd_smi", "older")),
+        ],
+    ),
+    "hy_smi": ("hygon", [said("hy_smi", own("hy_smi", "healthy"))]),
+}
+
+
+@pytest.mark.parametrize("probe", ANSWERED)
+def test_the_answers_that_are_broken_below_pass_when_whole(probe):
+    vendor, heard = ANSWERED[probe]
+    assert account(swept(vendor, *heard)).nodes["n1"] is Status.PASS
+
+
+@pytest.mark.parametrize("how", BREAKS)
+@pytest.mark.parametrize("probe", ANSWERED)
+def test_no_broken_answer_beside_a_card_ends_in_a_pass(probe, how):
+    vendor, (first, *others) = ANSWERED[probe]
+    became = BREAKS[how](first)
+    if became is None or isinstance(became, Trouble):
+        became = said("nobody")  # the conversation broke before it
+    probes = [all_probes()[name] for name in ("pci", probe, *(one.name for one in others))]
+    listing = said("pci", pci_listing(BY_NAME[vendor]))
+    run = swept_by(probes, listing, became, *others)
+    assert account(run).nodes["n1"] in {Status.UNKNOWN, Status.FAIL}
