@@ -53,7 +53,8 @@ def grouped(events: Sequence[KernelEvent]) -> list[list[KernelEvent]]:
 def about(evidence: Evidence, group: Sequence[KernelEvent]) -> Iterator[Verdict]:
     event = group[-1]
     if event.kind == "sxid":
-        known, name = switch_meaning(event.code, event.line), f"SXid {event.code}"
+        lines = "\n".join(one.line for one in group)
+        known, name = switch_meaning(event.code, lines), f"SXid {event.code}"
     else:
         known, name = meaning(event.code), f"XID {event.code}"
     if known is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from clusterctl.model import Severity, Status
@@ -234,9 +235,26 @@ SXID_NONFATAL = Meaning(
 )
 
 
-def switch_meaning(code: str, line: str) -> Meaning | None:
-    """Of an SXid and its line; None where it is known to be harmless (source: `IMBUE`)."""
-    if code.isdecimal() and int(code) in HARMLESS_SXIDS:
-        return None
-    words = line.lower()
-    return SXID_FATAL if "fatal" in words.replace("non-fatal", "") else SXID_NONFATAL
+# The switch's own controller; the driver prints these without a severity.
+SOE = numbers(26004, 26006, 26008)  # timeout, halt, watchdog
+SXID_CONTROLLER = Meaning(
+    Status.FAIL,
+    Severity.RESET_DEVICE,
+    "the switch's own controller (SOE) stopped or does not answer",
+    "drain the node, reset all its accelerators together; reboot if it comes back",
+    "NVIDIA/open-gpu-kernel-modules, nvswitch error.h and soe",
+    lasting=True,
+)
+
+
+def switch_meaning(code: str, lines: str) -> Meaning | None:
+    """Of an SXid and its lines: one of them says how bad it is, others only add registers.
+
+    None where it is known to be harmless (source: `IMBUE`), and no line calls it fatal.
+    """
+    number = int(code) if code.isdecimal() else 0
+    if re.search(r"(?i)(?<!non)(?<!non-)fatal", lines):
+        return SXID_FATAL
+    if number in SOE:
+        return SXID_CONTROLLER
+    return None if number in HARMLESS_SXIDS else SXID_NONFATAL
