@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from clusterctl.knowledge.ascend import Text
+from clusterctl.knowledge.meaning import Text
 from clusterctl.model import Severity, Status
 
 BLOCK_NAMES = "ROCm/amdsmi, amdsmi_gpu_block_t; Linux drivers/gpu/drm/amd/amdgpu/amdgpu_ras.c"

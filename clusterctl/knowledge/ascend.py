@@ -11,18 +11,13 @@ from typing import Any
 
 import yaml
 
+from clusterctl.knowledge.meaning import Text
 from clusterctl.model import Severity, Status
 
 TABLE = "Ascend/mind-cluster ascend-device-plugin faultCode.json"
 NAMES = "Ascend/mind-cluster ascend-faultdiag kg-config.json"
 CODE = re.compile(r"(?:0X)?([0-9A-F]{8,9})")
 SPAN = re.compile(r"([0-9A-F]{8})-([0-9A-F]{8})")
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    en: str
-    zh: str
 
 
 @dataclass(frozen=True, slots=True)
