@@ -153,10 +153,22 @@ def test_rubbish_is_unknown_and_says_so(vendor):
     assert trouble[0].kind in {Kind.UNREADABLE, Kind.CUT, Kind.EXIT}
 
 
-def test_a_dozen_absent_vendors_are_one_reason_and_others_keep_theirs():
-    def skip(part: str, why: str) -> Finding:
-        return Finding("observed", Verdict("n1", part, Status.SKIP, why=why))
+def skip(part: str, why: str, node: str = "n1") -> Finding:
+    return Finding("observed", Verdict(node, part, Status.SKIP, why=why))
 
+
+def test_in_a_mixed_room_each_node_lacks_the_others_cards_and_that_is_one_line_too():
+    (found,) = reasons(
+        [
+            skip("efsmi", "no Enflame accelerator on the PCI bus"),
+            skip("cnmon", "no Cambricon accelerator on the PCI bus", "n2"),
+        ]
+    )
+    assert (found.nodes, found.checks) == (("n1", "n2"), "cnmon, efsmi")
+    assert found.why == "no accelerator of that vendor on the PCI bus"
+
+
+def test_a_dozen_absent_vendors_are_one_reason_and_others_keep_theirs():
     found = reasons(
         [
             skip("efsmi", "no Enflame accelerator on the PCI bus"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from clusterctl.inventory.ranges import fold
@@ -13,6 +13,7 @@ from clusterctl.sources import NO_CARD, merged
 
 URGENT_FIRST = tuple(reversed(Severity))
 NUMBERED = re.compile(r"([a-z][a-z0-9]*_|[a-z_]+)(\d{1,4})((?:/\d+)?)")  # gpu3, mlx5_4/1
+NOT_THEIRS = "no accelerator of that vendor on the PCI bus"
 ORDER = (Status.FAIL, Status.UNKNOWN, Status.WARN, Status.SKIP, Status.PASS)
 
 
@@ -76,23 +77,27 @@ def reasons(findings: Iterable[Finding]) -> list[Reason]:
             nodes, checks = skipped.setdefault(one.verdict.why, (set(), set()))
             nodes.add(one.verdict.node)
             checks.add(one.check if one.check != "observed" else one.verdict.part)
-    alike: defaultdict[frozenset[str], dict[str, set[str]]] = defaultdict(dict)
-    for why, (nodes, checks) in skipped.items():
-        alike[frozenset(nodes)][why] = checks
     found = [
         Reason(why, tuple(sorted(nodes)), fold_parts(sorted(checks)))
-        for nodes, whys in alike.items()
-        for why, checks in together(whys)
+        for why, (nodes, checks) in absent_vendors(skipped).items()
     ]
     return sorted(found, key=lambda one: -len(one.nodes))
 
 
-def together(whys: Mapping[str, set[str]]) -> Iterator[tuple[str, set[str]]]:
-    """Reasons of the same nodes, with those of a dozen absent vendors as one."""
-    for why in merged(whys):
-        same = [checks for reason, checks in whys.items() if why in merged([reason])]
-        parts = same or [checks for reason, checks in whys.items() if NO_CARD.fullmatch(reason)]
-        yield why, set().union(*parts)
+Skipped = dict[str, tuple[set[str], set[str]]]  # why -> nodes, checks
+
+
+def absent_vendors(skipped: Skipped) -> Skipped:
+    """With the dozen vendors whose cards are not there as one reason, in a mixed room as well."""
+    absent = {why: skipped[why] for why in skipped if NO_CARD.fullmatch(why)}
+    if len(absent) < 2:
+        return skipped
+    everywhere = {frozenset(nodes) for nodes, _ in absent.values()}
+    (why,) = merged(absent) if len(everywhere) == 1 else (NOT_THEIRS,)
+    nodes = set().union(*(nodes for nodes, _ in absent.values()))
+    checks = set().union(*(checks for _, checks in absent.values()))
+    rest = {reason: told for reason, told in skipped.items() if reason not in absent}
+    return {**rest, why: (nodes, checks)}
 
 
 def key(one: Finding) -> tuple[str, ...]:
