@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,30 @@ def test_a_troubled_amd_node_is_named_card_by_card():
         ("accelerator_links", "gpu1", Status.WARN, Severity.OBSERVE),
     } <= found
     assert not {one for one in found if one[2] is Status.PASS}
+
+
+def test_partitions_that_leave_the_telling_to_the_first_are_no_fault():
+    """CPX mode: eight to a card; only the first of a card has a temperature (ROCm 6.4.1)."""
+    text = json.dumps(
+        [
+            {
+                "gpu": number,
+                "bdf": ["0000:05:00.0", "0000:26:00.0"][number // 4],
+                "partition_id": number % 4,
+                "asic": {"market_name": "AMD Instinct MI300X"},
+                "temperature": {"hotspot": "N/A" if number % 4 else {"value": 45, "unit": "C"}},
+                "ecc": "N/A" if number % 4 else {"total_uncorrectable_count": 0},
+            }
+            for number in range(8)
+        ]
+    )
+    run = swept("amd", said("amd_smi", text))
+    assert not told(run)
+    passed = {
+        (one.check, one.verdict.part) for one in run.findings if one.verdict.status is Status.PASS
+    }
+    assert {("temperature", "gpu0"), ("temperature", "gpu4")} <= passed
+    assert ("temperature", "gpu1") not in passed
 
 
 @pytest.mark.parametrize("case", ["healthy_rocm6", "healthy_rocm7"])

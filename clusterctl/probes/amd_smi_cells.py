@@ -79,6 +79,16 @@ def word(*paths: str) -> Callable[[Tree], str]:
     return read
 
 
+def model(tree: Tree) -> str:
+    """A partition but the first of its card says N/A to most: it is no peer of the first.
+
+    Its name tells them apart: "AMD Instinct MI300X (partition)".
+    """
+    name = word("asic/market_name", "board/product_name")(tree)
+    partition = counter("partition_id", "partition/partition_id")(tree)
+    return f"{name} (partition)" if name and partition else name
+
+
 def address(tree: Tree) -> str:
     text = leaf(tree, "bdf", "bus/bdf")
     return pci_address(text) if text else ""
@@ -218,7 +228,7 @@ POWER_CAP = ("limit/ppt0/socket_power_limit", "limit/socket_power", "limit/curre
 FIELDS: Mapping[str, Callable[[Tree], object]] = {
     "uuid": word("uuid", "asic/asic_serial"),
     "serial": word("board/product_serial"),
-    "model": word("asic/market_name", "board/product_name"),
+    "model": model,
     "pci": address,
     "temp_c": core_temperature,
     "temp_memory_c": amount(
