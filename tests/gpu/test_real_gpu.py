@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from clusterctl import remote
-from clusterctl.model import Accelerator, Link, Trouble, Version
+from clusterctl.model import Accelerator, Link, Partition, Trouble, Version
 from clusterctl.probes import nvidia_smi, nvml, pci
 
 REMOTE = Path(remote.__file__).parent
@@ -83,6 +83,63 @@ def test_both_tell_the_same_field_by_field(by_library, by_tool):
             if apart is None or a is None or b is None or abs(a - b) > apart:
                 different[one.part, field.name] = (a, b)
     assert different == {}
+
+
+def test_both_tell_the_same_mig_devices(by_library, by_tool):
+    """nvidia-smi rounds to MiB, and its XML has neither UUID nor profile."""
+
+    def told(found):
+        return {
+            item.part: (item.memory_total_bytes >> 20, item.ecc_uncorrected_volatile)
+            for item in found
+            if isinstance(item, Partition)
+        }
+
+    assert told(by_library) == told(by_tool)
+
+
+QUERY = (
+    "index,name,uuid,serial,pci.bus_id,vbios_version,persistence_mode,mig.mode.current,"
+    "ecc.mode.current,memory.total,memory.used,utilization.gpu,temperature.gpu,temperature.memory,"
+    "power.draw,enforced.power.limit,power.default_limit,clocks.current.sm,clocks.max.sm,"
+    "clocks.max.memory,pcie.link.gen.max,pcie.link.width.current,pcie.link.width.max,"
+    "ecc.errors.uncorrected.volatile.total,ecc.errors.corrected.volatile.total"
+)
+OUTPUTS = {
+    "-q": ("-q",),
+    "table": (),
+    "-L": ("-L",),
+    "csv": (f"--query-gpu={QUERY}", "--format=csv"),
+    "csv,nounits": (f"--query-gpu={QUERY}", "--format=csv,nounits"),
+}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_every_output_of_the_tool_tells_of_the_same_cards(by_tool, output):
+    """What an output holds is what the XML holds; the table shortens names and rounds."""
+    shown = cards(nvidia_smi.parse(answer("nvidia-smi", *OUTPUTS[output])))
+    assert len(shown) == len(cards(by_tool))
+    different = {}
+    for one, other in zip(cards(by_tool), shown, strict=True):
+        for field in fields(Accelerator):
+            a, b = getattr(one, field.name), getattr(other, field.name)
+            apart = MOVING.get(field.name, 0 if output != "table" else 1)
+            if b in (None, "", ()) or a == b or field.name == "throttle":
+                continue
+            if field.name == "model" and b.endswith("...") and a.startswith(b[:-3].strip()):
+                continue
+            if not isinstance(b, int | float) or a is None or abs(a - b) > apart:
+                different[one.part, field.name] = (a, b)
+    assert different == {}
+
+
+@pytest.mark.parametrize("output", ["nvlink -s", "nvlink -e", "topo -m", "dmon -c 1", "--version"])
+def test_every_other_output_of_the_tool_is_understood(output):
+    ran = subprocess.run(
+        ("nvidia-smi", *output.split()), capture_output=True, text=True, check=False, timeout=120
+    )
+    found = list(nvidia_smi.parse(ran.stdout))
+    assert not [item for item in found if isinstance(item, Trouble)], ran.stdout
 
 
 def test_both_tell_the_same_versions_and_links(by_library, by_tool):
