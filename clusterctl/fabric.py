@@ -83,7 +83,7 @@ class Fabric:
 def natural(text: str) -> list[tuple[int, int, str]]:
     """Sorts leaf-2 before leaf-10."""
     pieces = re.split(r"([0-9]{1,18})", text)
-    return [(1, int(one), "") if one.isdigit() else (0, 0, one) for one in pieces]
+    return [(1, int(one), "") if one.isascii() and one.isdigit() else (0, 0, one) for one in pieces]
 
 
 def built(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -107,6 +108,16 @@ def test_rubbish_is_a_trouble_and_no_fact(name, rubbish):
     found = read(name, rubbish)
     assert found
     assert of(Trouble, found) == found
+
+
+@pytest.mark.parametrize("name", ["nccl_tests__two_ranks", "hccl_test__null"])
+def test_a_digit_that_is_none_costs_its_row(name):
+    tables = (HERE / "nic_texts" / f"{name}.txt").read_text()
+    whole = read(tool(Path(f"{name}.txt")), tables)
+    garbled = re.sub(r"(?m)^( *)(1048576|8192) ", "\\g<1>1\u00b24 ", tables)
+    found = read(tool(Path(f"{name}.txt")), garbled)
+    assert len(of(Collective, found)) < len(of(Collective, whole))
+    assert any("1\u00b24" in one.detail for one in of(Trouble, found))
 
 
 def text(name: str) -> str:

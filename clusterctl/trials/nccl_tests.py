@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from clusterctl.model import Collective, Fact, Kind, Trouble
-from clusterctl.spelling import Unreadable, number, visible, whole
+from clusterctl.spelling import Unreadable, count, number, visible, whole
 
 # What mpirun and srun put before a line: "[1,0]<stdout>:" and "0: ".
 PREFIX = re.compile(r"^(?:\[\d+,\d+\]<std(?:out|err)>:|\d+: )")
 # "#       size         count      type   redop    root     time   algbw   busbw #wrong     time …"
 HEADER = re.compile(r"#\s+size\s+count\s+type\s")
 UNITS = re.compile(r"#\s+\(B\)\s+\(elements\)\s+\(us\)\s+\(GB/s\)\s+\(GB/s\)\s+\(us\)")
-BOUNDS = re.compile(r"# Out of bounds values\s*:\s*(\d+)\s+(OK|FAILED)")
-RANK = re.compile(r"#\s+Rank\s+(\d{1,7}) ")
-AVERAGE = re.compile(r"# Avg bus bandwidth\s*:\s*(\d+(?:\.\d+)?)")
+BOUNDS = re.compile(r"# Out of bounds values\s*:\s*([0-9]{1,20})\s+(OK|FAILED)")
+RANK = re.compile(r"#\s+Rank\s+([0-9]{1,7}) ")
+AVERAGE = re.compile(r"# Avg bus bandwidth\s*:\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)")
 VERSION = re.compile(r"\b(NCCL|RCCL|HCCL) version\s*:?\s*(\S+)")
 BAD = re.compile(
     r"Test (?:NCCL )?failure|NCCL WARN|(?:[Uu]nhandled|internal) (?:cuda|system|error)|retcode: \d+"
@@ -153,7 +153,7 @@ def row(ran: Ran, columns: Sequence[str], words: Sequence[str]) -> Iterator[Coll
             engine=ran.engine,
             nodes=ran.nodes,
             ranks=ran.ranks,
-            size_bytes=int(words[0]),
+            size_bytes=count(words[0]),
             algbw_gbyte_s=positive(cells["algbw"]),
             busbw_gbyte_s=positive(cells["busbw"]),
             time_us=positive(cells["time"]),
@@ -236,7 +236,7 @@ def hccl_row(ran: Ran, cells: Sequence[str]) -> Collective:
         engine=ran.engine,
         nodes=ran.nodes,
         ranks=ran.ranks,
-        size_bytes=int(cells[0]),
+        size_bytes=count(cells[0]),
         algbw_gbyte_s=rate,
         busbw_gbyte_s=rate * factor(ran.operation, ran.ranks),
         time_us=positive(cells[1]),
