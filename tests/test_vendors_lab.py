@@ -70,18 +70,24 @@ def ascend_ports(lab: Lab, node: str) -> None:
 
 @pytest.fixture(scope="module")
 def run(lab: Lab) -> Iterator[Run]:
-    inject(lab, "n01", "ecc", "3")
-    for node, (name, fault) in PLANTED.items():
-        if name != "nvidia":
-            furnish(lab, node, BY_NAME[name], fault)
-    ascend_ports(lab, "n02")
-    loongson(lab, "n12")
+    try:
+        inject(lab, "n01", "ecc", "3")
+        for node, (name, fault) in PLANTED.items():
+            if name != "nvidia":
+                furnish(lab, node, BY_NAME[name], fault)
+        ascend_ports(lab, "n02")
+        loongson(lab, "n12")
+        yield swept(lab)
+    finally:
+        clear_all(lab, PLANTED)
+
+
+def swept(lab: Lab) -> Run:
     nodes = [node for node in load([lab.inventory]) if node.name in PLANTED]
     around = Surroundings(home=lab.folder, environ={}, login="root", config=lab.ssh_config)
     with Ssh(Pace(), around=around, rng=Random(1)) as ssh:
         world = World(lambda _reading, _s: ssh, clock=lambda: NOON, seed=1, run_id="r")
-        yield sweep(playbook.load("nightly"), nodes, world)
-    clear_all(lab, PLANTED)
+        return sweep(playbook.load("nightly"), nodes, world)
 
 
 def failed(run: Run, node: str) -> list[Finding]:
