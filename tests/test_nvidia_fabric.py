@@ -17,7 +17,20 @@ from rich.console import Console
 from scripted import NOON, Scripted, answers, said
 
 from clusterctl.catalog import all_checks, all_probes, readers
-from clusterctl.model import Burn, Copy, Fact, Kind, Link, Node, Playbook, Run, Status, Trouble
+from clusterctl.model import (
+    Burn,
+    Copy,
+    Fact,
+    KernelEvent,
+    Kind,
+    Link,
+    Node,
+    Playbook,
+    Run,
+    Status,
+    Trouble,
+    Version,
+)
 from clusterctl.probes import dcgmi, fabricmanager, nvidia_imex, nvidia_smi
 from clusterctl.report.tables import findings_table
 from clusterctl.run import World, sweep
@@ -242,6 +255,23 @@ def test_the_manager_is_asked_for_its_version(tmp_path):
     tool = "echo 'Fabric Manager version is : 550.54.15'"
     _, found = asked(fabricmanager.PROBES[0], tmp_path, **{"nv-fabricmanager": tool})
     assert [(item.part, item.value) for item in found] == [("fabricmanager/installed", "550.54.15")]
+
+
+def test_the_log_is_read_from_its_end(tmp_path):
+    """Its last start, and its errors; not the messages that make most of it."""
+    (probe,) = fabricmanager.PROBES
+    log = tmp_path / "fm.log"
+    text = own("fabricmanager/a_log")
+    old = text.replace("550.90.07", "535.161.08").replace("12028", "11012")
+    log.write_text(old + text * 3)
+    command = [part.replace(fabricmanager.LOG, str(log)) for part in probe.question.command]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    found = list(probe.parse(ran.stdout))
+    assert Version("fabricmanager", "550.90.07") in found
+    events = [item for item in found if isinstance(item, KernelEvent)]
+    assert [event.code for event in events] == ["11012", "12028", "12028", "12028"]
+    assert all(event.seconds_ago is not None for event in events)
+    assert "multicast" not in ran.stdout
 
 
 @pytest.mark.parametrize("probe", [nvidia_imex.PROBES[0], dcgmi.PROBES[0]], ids=lambda p: p.name)

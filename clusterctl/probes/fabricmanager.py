@@ -24,7 +24,8 @@ from clusterctl.model import (
 from clusterctl.spelling import Unreadable, pci_address, visible
 
 LOG = "/var/log/fabricmanager.log"
-TAIL_BYTES = 1 << 20
+TAIL_BYTES = 64 << 20  # mostly messages of multicast teams; it grows to 1 GB before it is rotated
+ERRORS_AT_MOST = 2000
 LINE_LENGTH = 300
 NOW, TOOL, TEXT, END = "== now", "== tool", "== log", "== end"
 CLOCK = "%b %d %Y %H:%M:%S"
@@ -42,7 +43,7 @@ INSTALLED = re.compile(r"(?mi)^Fabric Manager version is *: *(\d[\d.]{0,30})\s*$
 # A log is mostly its payload dumps, which carry no stamp.
 STAMP = re.compile(r"(?m)^\[[A-Z][a-z]{2} \d\d \d{4} \d\d:\d\d:\d\d\] \[\w+\] \[tid ")
 MATTERS = frozenset({"ERROR", "CRITICAL", "FATAL"})
-WORDS = r"\] \[(ERROR|CRITICAL|FATAL)\] |Fabric Manager version "
+WRONG = r"\] \[(ERROR|CRITICAL|FATAL)\] "
 
 COMMAND = f"""
 echo "{NOW} $(LC_ALL=C date '+{CLOCK} %z')"
@@ -50,7 +51,9 @@ echo '{TOOL}'
 command -v nv-fabricmanager >/dev/null && nv-fabricmanager --version 2>&1
 echo '{TEXT}'
 if [ -e {LOG} ]; then
-  if [ -r {LOG} ]; then tail -c {TAIL_BYTES} {LOG} | grep -aE '{WORDS}'
+  if [ -r {LOG} ]; then
+    tail -c {TAIL_BYTES} {LOG} | grep -a 'Fabric Manager version .* is running' | tail -n 1
+    tail -c {TAIL_BYTES} {LOG} | grep -aE '{WRONG}' | tail -n {ERRORS_AT_MOST}
   else echo 'EACCES {LOG}'; fi
 fi
 echo '{END}'
