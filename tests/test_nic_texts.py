@@ -232,6 +232,12 @@ def test_a_module_without_flags_is_held_to_the_limits_stored_in_it(rx, alarms):
     assert optic.alarms == alarms
 
 
+def test_error_correction_is_told_with_what_it_could_not_correct():
+    fec, port = read("ethtool", text("ethtool__fec.txt"))
+    assert port.counters == {"fec_corrected_blocks": 256, "fec_uncorrectable_blocks": 145}
+    assert fec == Version("fec/eth2", "RS")
+
+
 def test_limits_of_zero_are_none_and_flags_of_its_own_win():
     zero = SFP.replace("0.0100 mW / -20.00", "0.0000 mW / -inf").replace("1.0000", "0.0000")
     assert read("ethtool", zero.format(rx="0.5000"))[0].alarms == ()

@@ -32,6 +32,7 @@ case "$1" in
 -i) cat {folder}/i ;;
 -S) cat {folder}/S ;;
 -m) cat {folder}/m ;;
+-I) [ "$2" = --show-fec ] && sh {folder}/fec ;;
 *) cat {folder}/settings ;;
 esac
 """
@@ -216,6 +217,7 @@ def fake_tool(folder: Path, **says: str) -> str:
     tool.chmod(0o755)
     for option in ("i", "S", "m", "settings"):
         (folder / option).write_text(says.get(option, ""))
+    (folder / "fec").write_text(says.get("fec", "echo 'Operation not supported' >&2; exit 1"))
     return f"{folder}:/usr/bin:/bin"
 
 
@@ -268,6 +270,22 @@ def test_the_tools_words_become_counters_optics_and_firmware(tmp_path):
     assert (port.firmware, port.rate_max_gbit_s) == ("28.39", 25.0)
     assert (optic.part, optic.tx_mw, optic.rx_mw) == (port.part, (0.5012,), None)
     assert Version("ethtool", "6.1") in found
+
+
+@a_port
+def test_blocks_that_could_not_be_corrected_are_counted(tmp_path):
+    fec = "echo Active FEC encoding: RS; echo '  uncorrectable_blocks: 145'; echo '    Lane 0: 128'"
+    found = run_script(fake_tool(tmp_path, fec=fec))
+    assert not of(Trouble, found)
+    lit = [port for port in of(Port, found) if "fec_uncorrectable_blocks" in port.counters]
+    assert {port.counters["fec_uncorrectable_blocks"] for port in lit} == {145}
+    assert Version(f"fec/{lit[0].part}", "RS") in found
+
+
+@a_port
+def test_an_ethtool_that_is_too_old_for_fec_is_no_trouble(tmp_path):
+    old = "echo 'ethtool: bad command line argument(s)' >&2; exit 1"
+    assert not of(Trouble, run_script(fake_tool(tmp_path, fec=old)))
 
 
 @a_port

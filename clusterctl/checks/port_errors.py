@@ -69,6 +69,8 @@ COUNTERS = {
     "packet_seq_err": notice("sequence_rise", RISE, "packets were lost on the way", PATH),
     "out_of_sequence": notice("sequence_rise", RISE, "packets were lost or overtaken", PATH),
     "implied_nak_seq_err": notice("sequence_rise", RISE, "packets were lost on the way", PATH),
+    # ethtool -I --show-fec: IEEE 802.3's aFECUncorrectableBlocks
+    "fec_uncorrectable_blocks": notice("error_rise", RISE, "error correction gave up on blocks"),
     # ethtool -S of bnxt_en, ice, i40e, hinic and ionic
     "rx_fcs_err_frames": notice("error_rise", RISE, "the cable or module garbles frames"),
     "rx_fec_uncorrectable_blocks": notice("error_rise", RISE, "error correction gave up on blocks"),

@@ -70,7 +70,12 @@ done
 printf 'end\t%d\n' "$n"
 """
 # What the tool says where a driver or a port has nothing of the kind; no trouble.
-NOTHING_THERE = re.compile(r"not supported|no stats available|No data available|undecoded")
+NOTHING_THERE = re.compile(
+    r"not supported|no stats available|No data available|undecoded|bad command line"
+)
+# Of ethtool -I --show-fec, since 5.13; the same in all drivers: IEEE 802.3, 30.5.1.1.17 and .18
+ENCODING = "Active FEC encoding"
+BLOCKS = frozenset({"corrected_blocks", "uncorrectable_blocks"})
 
 
 @dataclass(slots=True)
@@ -81,6 +86,7 @@ class Told:
     info: dict[str, str] = field(default_factory=dict)
     stats: dict[str, str] = field(default_factory=dict)
     module: list[tuple[str, str]] = field(default_factory=list)
+    fec: dict[str, str] = field(default_factory=dict)
     modes: str = ""
     failures: list[tuple[str, str, str]] = field(default_factory=list)  # option, exit, words
     pasted: bool = False  # a text of the tool, which says no flags
@@ -127,6 +133,8 @@ def pasted(stdout: str) -> Iterator[Fact | Trouble]:
     for row in found:
         sort_in(told, row)
     yield from failures(part, told)
+    if encoding := told.fec.get(ENCODING):
+        yield Version(f"fec/{part}", visible(encoding, 60))
     if told.module:
         yield from optic(part, told.module)
     elif found:
@@ -145,6 +153,8 @@ def sort_in(told: Told, row: tuple[str, ...]) -> bool:
             told.info[key] = value
         case ("stat", _, key, value):
             told.stats[key] = value
+        case ("fec", _, key, value):
+            told.fec[key] = value
         case ("module", _, key, value):
             told.module.append((key, value))
         case ("modes", _, modes):
@@ -168,6 +178,8 @@ def stray(row: tuple[str, ...]) -> Trouble:
 def device(name: str, told: Told) -> Iterator[Fact | Trouble]:
     yield from failures(name, told)
     yield from described(name, told)
+    if encoding := told.fec.get(ENCODING):
+        yield Version(f"fec/{name}", visible(encoding, 60))
     if told.module:
         yield from optic(name, told.module)
 
@@ -217,6 +229,9 @@ def wanted_counters(told: Told) -> Iterator[tuple[str, str]]:
     for name, text in told.stats.items():
         if not re.search(PER_QUEUE, name) and re.search(f"{MATTERS}|{more}", name):
             yield name, text
+    for name, text in told.fec.items():
+        if name in BLOCKS:
+            yield f"fec_{name}", text
 
 
 def driver_of(told: Told) -> str | None:

@@ -1,18 +1,20 @@
-"""What people paste of ethtool: the settings of a device, -i, -S and -m, each by its shape."""
+"""What people paste of ethtool: settings of a device, -i, -S, -m and --show-fec, by its shape."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-HEADINGS = re.compile(r"# ethtool(?: -\w+)? (\S+)|Settings for (\S+):|NIC statistics:")
+HEADINGS = re.compile(
+    r"# ethtool(?: -\w+)? (\S+)|(?:Settings|FEC parameters) for (\S+):|NIC statistics:"
+)
 INFO = frozenset({"driver", "version", "firmware-version", "bus-info"})
 STATISTIC = re.compile(r"\s+([^:]+): ([0-9]+)")
-MODULE = "Identifier"
+MODULE, FEC = "Identifier", "Active FEC encoding"
 SETTINGS = frozenset({"Speed", "Duplex", "Link detected", "Supported link modes"})
 UNNAMED = "port"
 OURS = re.compile(
-    r"(?m)^(?:clusterctl|tool|device|sys|refused|info|modes|stat|module|failed|end)\t"
+    r"(?m)^(?:clusterctl|tool|device|sys|refused|info|modes|stat|fec|module|failed|end)\t"
 )
 Row = tuple[str, ...]
 
@@ -25,33 +27,35 @@ def pasted(stdout: str) -> bool:
 def told(text: str) -> tuple[str, list[Row]]:
     """(device, rows as our own question has them).  No row: not a text of ethtool."""
     device = UNNAMED
-    found: list[Row] = []
     lines = text.replace("\r\n", "\n").split("\n")
     for line in lines:
         if head := HEADINGS.match(line.strip()):
             device = head[1] or head[2] or device
     shape = shape_of(lines)
-    for line in lines:
-        key, colon, value = (cell.strip() for cell in line.partition(":"))
-        if not colon or HEADINGS.match(line.strip()):
-            continue
-        if shape == "stat" and (counter := STATISTIC.fullmatch(line)):
-            found.append(("stat", device, counter[1].strip(), counter[2]))
-        elif shape == "stat":
-            found.append(("failed", device, "-S", "garbled", f"not a counter: {line.strip()}"))
-        elif shape == "info" and key in INFO and value:
-            found.append(("info", device, key, value))
-        elif shape == "module":
-            found.append(("module", device, key, value))
-    if shape == "settings":
-        found += settings(device, text)
-    return device, found
+    rows = (row_of(shape, device, line) for line in lines if not HEADINGS.match(line.strip()))
+    found = [row for row in rows if row]
+    return device, [*found, *settings(device, text)] if shape == "settings" else found
+
+
+def row_of(shape: str, device: str, line: str) -> Row | None:
+    key, colon, value = (cell.strip() for cell in line.partition(":"))
+    if not colon:
+        return None
+    if shape == "stat":
+        if counter := STATISTIC.fullmatch(line):
+            return "stat", device, counter[1].strip(), counter[2]
+        return "failed", device, "-S", "garbled", f"not a counter: {line.strip()}"
+    if shape in {"fec", "module"} or (shape == "info" and key in INFO and value):
+        return shape, device, key, value
+    return None
 
 
 def shape_of(lines: Sequence[str]) -> str:
     keys = [line.partition(":")[0].strip() for line in lines if ":" in line]
     if "NIC statistics" in keys:
         return "stat"
+    if FEC in keys:
+        return "fec"
     if MODULE in keys:
         return "module"
     if "driver" in keys:

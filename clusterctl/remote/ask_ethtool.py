@@ -3,8 +3,9 @@
 Arguments: seconds for all ethtool calls together, seconds for each, a regex that a driver counter's
 name must hold, and one that it must not.  Rows, tab-separated: tool (its version, or missing),
 device, sys (device, file, text), refused (device, file, errno), info (device, key, value: -i),
-modes (device, supported link modes), stat (device, counter, value: -S), module (device, key, value:
--m), failed (device, option, exit status or timeout or skipped, what it said), end (number of rows).
+modes (device, supported link modes), stat (device, counter, value: -S), fec (device, key, value:
+-I --show-fec, of a port with a carrier), module (device, key, value: -m), failed (device, option,
+exit status or timeout or skipped, what it said), end (number of rows).
 """
 
 import errno
@@ -146,6 +147,10 @@ def show_tool(device):
     for name, value in pairs(ask(device, "-S")):
         if re.search(WANTED, name) and not re.search(UNWANTED, name):
             row("stat", device, name, value)
+    if text(device, "carrier") == "1":  # without one the encoding is "None" and says nothing
+        for key, value in pairs(ask(device, "-I", "--show-fec")):
+            if key in ("Active FEC encoding", "corrected_blocks", "uncorrectable_blocks"):
+                row("fec", device, key, value)
     flags = text(device, "flags") or "0"
     if int(flags, 0) & 1:  # a module behind a port that is switched off may be asleep: let it
         lines = ask(device, "-m")
