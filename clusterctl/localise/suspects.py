@@ -14,7 +14,7 @@ from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Measured, 
 from clusterctl.localise.confirm import next_tests
 from clusterctl.localise.located import Floor, Inconclusive, Located, Rival, Suspect, Test
 from clusterctl.localise.noise import FAILED_LOG
-from clusterctl.localise.paths import KINDS, paths_of
+from clusterctl.localise.paths import HOST, KINDS, LEAF, SPINE, paths_of
 from clusterctl.localise.schedule import take
 from clusterctl.localise.split import apart
 from clusterctl.localise.verdict import judge
@@ -23,7 +23,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 NAMED = 0.9  # posterior, of the component and those that traffic cannot tell from it
-LEAST = 0.98  # a part that surely stays under this is worth a name; equal parts differ by less
+LEAST = 0.985  # a NIC or link that surely stays under this is worth a name
+LEAST_OF_MANY = 0.98  # ... a host or switch: what many flows lack alike is more often its make
 LEVEL_BELOW = 0.56  # spreads by which the slower of two equal parts lies low on average
 HOPELESS = 0.35  # one sigma of ln rate; half the rate would be seen by chance
 SURE = 1.28  # sigmas: nine in ten
@@ -139,6 +140,7 @@ class Weighed:
     twins: frozenset[int]  # crossed by just the same rows: no traffic so far tells them apart
     without: State
     measured: tuple[float, float] | None  # ln rate, sigma; None: every test failed
+    least: float  # rate under which it is worth a name
 
     @property
     def together(self) -> float:
@@ -148,7 +150,7 @@ class Weighed:
     def named(self) -> bool:
         if self.measured is not None:
             middle, wide = self.measured
-            if middle + SURE * wide > np.log(LEAST):
+            if middle + SURE * wide > np.log(self.least):
                 return False
         return self.together >= NAMED
 
@@ -196,7 +198,9 @@ def finding(
         if (other := model.rows_of(at).tolist()) and set(other) == set(own_rows.tolist())
     )
     measured = estimate(model, rows, fault, without, own_rows)
-    return Weighed(fault, float(share[mine]), rivals, twins, without, measured)
+    many = model.paths.kind[fault.component] in {HOST, LEAF, SPINE}
+    least = LEAST_OF_MANY if many else LEAST
+    return Weighed(fault, float(share[mine]), rivals, twins, without, measured, least)
 
 
 def unsettled(model: Model, candidates: Ints, faults: list[Fault]) -> dict[int, float]:
