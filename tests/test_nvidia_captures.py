@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -344,3 +345,34 @@ def test_every_file_of_nvidia_smi_has_its_row():
         pytest.skip("no captures of nvidia-smi beside this checkout")
     names = {path.name for path in (CAPTURES / "nvidia-smi").glob("*")}
     assert names - {name for name in names if "version__" in name} <= {*CARDS, *TROUBLED, *LINKS}
+
+
+# Values that stand in the text as they stand in the fact; others are sums or conversions.
+AS_TOLD = (
+    *("temp_c", "temp_memory_c", "power_w", "power_limit_w", "clock_sm_mhz", "clock_memory_mhz"),
+    *("clock_sm_max_mhz", "utilisation_percent", "pcie_gen", "pcie_width", "pcie_replays"),
+)
+
+
+def flipped(text: str, rng: Random) -> str:
+    """Some bits of some characters."""
+    letters = list(text)
+    for _ in range(rng.randint(1, 12)):
+        at = rng.randrange(len(letters))
+        letters[at] = chr(ord(letters[at]) ^ (1 << rng.randrange(7)))
+    return "".join(letters)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_flip_of_a_file_raises_or_yields_a_number_that_is_not_in_it(path):
+    rng = Random(path.name)
+    text = path.read_bytes().decode("utf-8", "replace")[:30_000]
+    for _ in range(6):
+        broken = flipped(text, rng)
+        for item in readers()[FOLDERS[path.parent.name]](broken):
+            if not isinstance(item, Accelerator):
+                continue
+            for name in AS_TOLD:
+                value = getattr(item, name)
+                words = [] if value is None else [f"{value:g}", f"{value:.2f}"]
+                assert value is None or any(word in broken for word in words), (name, value)
