@@ -310,6 +310,18 @@ def test_a_tool_is_asked_all_and_its_failure_is_told(tmp_path):
     assert not troubles
 
 
+@pytest.mark.parametrize(
+    ("version", "asked"), [("XPU-RT", {"", "-q", "-m"}), ("Runtime", {"", "-m"})]
+)
+def test_a_call_that_older_tools_refuse_is_made_of_newer_ones(tmp_path, version, asked):
+    tool = tmp_path / "xpu_smi"
+    tool.write_text(f'#!/bin/sh\necho "{version} $*"\n')
+    tool.chmod(0o755)
+    done = ask(xpu_smi.PROBES[0].question, tmp_path)
+    said, troubles = told(done.stdout)
+    assert (done.returncode, set(said), troubles) == (0, asked, [])
+
+
 def test_the_first_of_two_names_is_asked_and_no_tool_is_127(tmp_path):
     for name in ("xpu_smi", "xpu-smi"):
         (tmp_path / name).write_text(f"#!/bin/sh\necho {name}\n")

@@ -9,6 +9,12 @@ from clusterctl.spelling import plain, visible
 
 HEADING, END, LATE = "== ", "== end ", "== late"
 SAY = "say() { printf '\\n%s\\n' \"$1\"; }; "  # some tools leave their last line open
+ASK = (
+    f'ask() {{ say "{HEADING}$*"; n=$((n+1)); out=$($within $tool "$@" </dev/null); ended=$?; '
+    "printf '%s\\n' \"$out\"; all=$all$out; "
+    f"case $ended in 0) ;; 124|137) say '{LATE}' ;; *) code=$ended ;; esac; }}; "
+)
+NO_CONDITION: Mapping[str, str] = {}
 CALL_S = 15  # a tool whose driver hangs, hangs in each of its calls
 
 
@@ -18,24 +24,22 @@ def asking(
     calls: Sequence[str],
     *,
     places: Sequence[str] = (),
+    after: Mapping[str, str] = NO_CONDITION,
 ) -> Question:
     """Each of `calls` (arguments) of the first of `tools` that is there, on PATH or in `places`.
 
     Exits 127 where none of them is, else with the last failure.  `places` hold no blanks.  A call
-    that hangs costs itself, where the node has coreutils' timeout.
+    that hangs costs itself, where the node has coreutils' timeout.  `after`: calls that are made
+    only where an earlier one printed this word; older versions of a tool refuse them.
     """
     here = ":".join(("$PATH", *places))
     search = "".join(f"command -v {tool} >/dev/null && tool={tool}; " for tool in reversed(tools))
-    asked = "".join(
-        f"say '{HEADING}{arguments}'; $within $tool {arguments} </dev/null; ended $?; "
-        for arguments in calls
-    )
-    ended = f"ended() {{ case $1 in 0) ;; 124|137) say '{LATE}' ;; *) code=$1 ;; esac; }}; "
+    asked = "".join(call(arguments, after.get(arguments, "")) for arguments in calls)
     script = (
-        f"PATH={here}; export PATH; tool= code=0 within=; {SAY}{search}{ended}"
+        f"PATH={here}; export PATH; tool= code=0 within= n=0 all=; {SAY}{ASK}{search}"
         f"timeout -k 2 9 true 2>/dev/null && within='timeout -k 2 {CALL_S}'; "
         f"[ -n \"$tool\" ] || {{ echo '{tools[0]}: not found' >&2; exit 127; }}; "
-        f"{asked}say '{END}{len(calls)}'; exit $code"
+        f'{asked}say "{END}$n"; exit $code'
     )
     command = ("sh", "-c", script)
     return Question(
@@ -45,6 +49,12 @@ def asking(
         without_python=command,
         cap_bytes=4 << 20,
     )
+
+
+def call(arguments: str, word: str) -> str:
+    """One call as a line of shell."""
+    made = f"ask {arguments}".strip()
+    return f"case $all in *{word}*) {made} ;; esac; " if word else f"{made}; "
 
 
 def told(stdout: str) -> tuple[dict[str, str], list[Trouble]]:

@@ -43,7 +43,7 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     versions = {PARTS[name]: value for name, value in VERSION.findall(whole)}
     yield from (Version(part, value) for part, value in versions.items())
     seen: dict[str, list[Found]] = {}
-    for text in said.values():
+    for text in sorted(said.values(), key=lambda text: "XPUSMI LOG" not in text):
         mine: dict[str, list[Found]] = {}
         for item in once(read(text)):
             mine.setdefault(item.part, []).append(item)
@@ -83,8 +83,9 @@ PROBES = (
         asking(
             "xpu_smi",
             ("xpu_smi", "xpu-smi"),
-            ("-q", "", "-m"),
+            ("", "-q", "-m"),
             places=("/usr/local/xpu/bin", "/opt/xre/bin"),
+            after={"-q": "XPU-RT"},  # the tool of R200 and R300 is older than -q
         ),
         parse,
         yields=(Accelerator, DeviceProcess, Version),
