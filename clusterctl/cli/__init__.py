@@ -13,6 +13,7 @@ import typer
 from clusterctl.cli.bandwidth import bandwidth
 from clusterctl.cli.burnin import burnin
 from clusterctl.cli.exec import execute
+from clusterctl.cli.explain import explain
 from clusterctl.cli.fabric import fabric
 from clusterctl.cli.judge import judge
 from clusterctl.cli.listing import listing
@@ -21,6 +22,7 @@ from clusterctl.cli.nodes import nodes
 from clusterctl.cli.read import read
 from clusterctl.cli.show import show
 from clusterctl.cli.sweep import sweep
+from clusterctl.cli.switches import switches
 from clusterctl.cli.watch import stop, watch
 from clusterctl.model import UserError
 
@@ -41,6 +43,7 @@ app.command()(bandwidth)
 app.command()(watch)
 app.command()(stop)
 app.command()(fabric)
+app.command()(switches)
 app.command()(localise)
 app.command("plan-rounds")(plan_rounds)
 app.command()(show)
@@ -48,6 +51,7 @@ app.command()(judge)
 app.command("exec")(execute)
 app.command("list")(listing)
 app.command()(read)
+app.command()(explain)
 
 
 # click's, which newer typers carry inside and older ones beside them

@@ -1,0 +1,227 @@
+"""What clusterctl knows of a code, a check, a word or a line of a log, by what people type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from clusterctl import catalog
+from clusterctl.knowledge import amd, ascend, chinese, kernel, nvidia
+from clusterctl.knowledge.meaning import NOTHING, Text, Topic, text
+from clusterctl.model import Check, KernelEvent, UserError
+from clusterctl.probes import kernel_log
+from clusterctl.yaml_files import nearest
+
+FAULT_CODE, BLOCK = "fault code", "RAS block"
+WRITTEN = re.compile(r"(s?xid)\s*[:=#(]*\s*(\d{1,6})\)?", re.IGNORECASE)
+# A check asks of whatever is in the slot; people ask by what they have.
+DEVICES = re.compile(r"^(gpu|npu|mlu|dcu|gcu|xpu|card)_")
+
+
+def explain(words: Sequence[str]) -> list[Topic]:
+    """All that is known by that name.  Raises UserError with the nearest name where nothing is."""
+    said = " ".join(" ".join(words).split())
+    if found := named(said) or in_log(said):
+        return found
+    known = {key for topic in topics() for key in keys(topic)}
+    raise UserError(f"nothing is known of {said!r}{nearest(said.lower(), known)}")
+
+
+def named(said: str) -> list[Topic]:
+    """By its name, by its code, or all topics of a kind."""
+    code = WRITTEN.fullmatch(said)
+    word = f"{code[1]} {code[2]}".lower() if code else said.lower()
+    for form in (word, word.removeprefix("0x"), DEVICES.sub("accelerator_", snake(word))):
+        if found := index().get(form) or index().get(snake(form)):
+            return list(found)
+    return []
+
+
+def snake(word: str) -> str:
+    return word.replace("-", "_")
+
+
+def in_log(said: str) -> list[Topic]:
+    """Of the lines of a kernel log among it."""
+    events = [found for found in kernel_log.parse(said) if isinstance(found, KernelEvent)]
+    return list(dict.fromkeys(of_event(event) for event in events))
+
+
+def of_event(event: KernelEvent) -> Topic:
+    """Of a line that a probe has read, as the checks judge it."""
+    if event.kind == "xid":
+        return nvidia.xid_topic(int(event.code))
+    if event.kind == "sxid":
+        return nvidia.sxid_topic(int(event.code), event.line)
+    exact = index().get(f"{event.kind} {event.code}".lower())
+    return exact[0] if exact else kernel_topic(event.kind, event.code, "")
+
+
+@cache
+def topics() -> tuple[Topic, ...]:
+    """Everything, each once."""
+    return (
+        *nvidia.xids().values(),
+        *nvidia.sxids().values(),
+        *kernel_topics(),
+        *amd_topics(),
+        *ascend_topics(),
+        *own_topics(),
+        *terms(),
+        *chapters(),
+    )
+
+
+@cache
+def index() -> Mapping[str, tuple[Topic, ...]]:
+    """By every name of a topic, in lower case."""
+    found: dict[str, list[Topic]] = {}
+    for topic in topics():
+        for key in keys(topic):
+            found.setdefault(key, []).append(topic)
+    return {key: tuple(members) for key, members in found.items()}
+
+
+def keys(topic: Topic) -> set[str]:
+    kind, code = topic.kind.lower(), topic.code.lower()
+    return {f"{kind} {code}", code, kind}
+
+
+def data(name: str) -> Mapping[str, Any]:
+    shipped = files("clusterctl.knowledge").joinpath(name).read_text(encoding="utf-8")
+    found: Mapping[str, Any] = yaml.load(shipped, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    return found
+
+
+@cache
+def kernel_data() -> Mapping[str, Any]:
+    return data("kernel.yml")
+
+
+def kernel_topics() -> Iterator[Topic]:
+    samples = {(one.kind, one.code): one.sample for one in kernel_log.PATTERNS}
+    for kind, codes in kernel_data().items():
+        for code in codes:
+            yield kernel_topic(kind, code, samples.get((kind, code), ""))
+
+
+def kernel_topic(kind: str, code: str, sample: str) -> Topic:
+    """What check kernel_faults says of it, and what stands beside it."""
+    told = kernel_data().get(kind, {}).get(code.lower(), {})
+    event = KernelEvent("", kind, code, sample)
+    known = kernel.meaning(event)
+    ours = kernel.about_hardware(event)
+    why = Text(known.why, chinese.of(known.why))
+    remedy = Text(known.remedy, chinese.of(known.remedy)) if known.remedy else NOTHING
+    return Topic(
+        kind,
+        code,
+        text(told.get("what")) or why,
+        text(told.get("first")) or remedy,
+        text(told.get("then")),
+        text(told.get("confused")),
+        known.source if ours else "check oom" if kind == "oom" else "check link_flaps",
+        known.status if ours else None,
+        known.severity if ours else None,
+        sample,
+    )
+
+
+def amd_topics() -> Iterator[Topic]:
+    samples = {one.code: one.sample for one in kernel_log.PATTERNS if one.kind == "amdgpu"}
+    for kind, table in (("amdgpu", amd.lines()), (BLOCK, amd.blocks())):
+        for code, one in table.items():
+            yield Topic(
+                kind,
+                code,
+                one.what,
+                one.first,
+                one.then,
+                one.confused,
+                one.source,
+                one.status,
+                one.severity,
+                samples.get(code, "") if kind == "amdgpu" else "",
+            )
+
+
+def ascend_topics() -> Iterator[Topic]:
+    for code, one in ascend.table().items():
+        yield Topic(
+            FAULT_CODE,
+            code,
+            one.what,
+            one.first,
+            one.then,
+            one.confused,
+            one.source,
+            one.status,
+            one.severity,
+        )
+
+
+def own_topics() -> Iterator[Topic]:
+    """Checks, probes and trials."""
+    for name, check in catalog.all_checks().items():
+        yield Topic("check", name, both(check.asks), source=limits(check))
+    probes = {**catalog.all_probes(), **catalog.fabric_probes(), **catalog.named_probes()}
+    for name, probe in probes.items():
+        yield Topic("probe", name, both(probe.about), both(f"proven: {probe.proven}"))
+    for name, trial in catalog.all_trials().items():
+        yield Topic("trial", name, both(trial.about))
+
+
+def both(sentence: str) -> Text:
+    return Text(sentence, chinese.of(sentence))
+
+
+def limits(check: Check) -> str:
+    """Every limit it compares with, and who says so."""
+    return "; ".join(f"{key} = {one.value} ({one.source})" for key, one in check.limits.items())
+
+
+def terms() -> Iterator[Topic]:
+    for kind, words in data("terms.yml").items():
+        for word, told in words.items():
+            yield Topic(
+                kind,
+                word,
+                text(told["what"]),
+                text(told.get("first")),
+                confused=text(told.get("confused")),
+                source="clusterctl",
+            )
+
+
+def chapters() -> Iterator[Topic]:
+    """The pages of knowledge/, in English only."""
+    for page in sorted(files("clusterctl.knowledge").iterdir(), key=lambda page: page.name):
+        if page.name.endswith(".md"):
+            told = page.read_text(encoding="utf-8")
+            yield Topic("chapter", page.name.removesuffix(".md"), Text(told, told))
+
+
+def spelled(topic: Topic) -> dict[str, object]:
+    """As JSON holds it: always in both languages, None for what is not known."""
+    return {
+        "kind": topic.kind,
+        "code": topic.code,
+        "status": topic.status,
+        "severity": topic.severity,
+        **{
+            name: {"en": said.en, "zh": said.zh} if said else None
+            for name, said in (
+                ("meaning", topic.what),
+                ("first", topic.first),
+                ("then", topic.then),
+                ("confused_with", topic.confused),
+            )
+        },
+        "example": topic.looks or None,
+        "source": topic.source or None,
+    }
