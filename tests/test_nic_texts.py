@@ -165,6 +165,7 @@ def test_of_our_own_question_mlxlink_tells_signal_and_module_and_each_failure():
     found = read("mlxlink", text("mlxlink__three_ports.txt"))
     assert not of(Port, found)
     clean, bad = of(BitErrors, found)
+    assert clean.fec == bad.fec == "Standard RS-FEC - (544,514)"
     assert (clean.part, clean.raw_ber, clean.advice) == ("mlx5_0/1", 5e-10, "")
     assert (bad.part, bad.effective_ber, bad.effective_errors) == ("mlx5_1/1", 3e-9, 812)
     assert clean.most_corrected == 1

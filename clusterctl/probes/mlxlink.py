@@ -117,7 +117,7 @@ def of_port(part: str, told: Told, *, bare: bool) -> Iterator[Fact | Trouble]:
     if not (working or module):
         yield Trouble(Kind.UNREADABLE, "nothing of a port in what mlxlink said", part)
     if fec := one(working, "FEC"):
-        yield Version(f"fec/{part}", visible(fec, 60))
+        yield Version(f"fec/{part}", encoding(fec))
     if firmware and bare:
         yield Version(f"firmware/{part}", firmware)
     if reported(one(module, "Identifier") or "-"):
@@ -173,7 +173,7 @@ def quality(part: str, told: Told) -> BitErrors | None:
     since = number(minutes or "-")
     return BitErrors(
         part,
-        fec=visible(fec, 60) if fec and reported(fec) else "",
+        fec=encoding(fec) if fec and reported(fec) else "",
         raw_ber=ratio(one(counters, "Raw Physical BER")),
         effective_ber=ratio(one(counters, "Effective Physical BER")),
         lane_ber=by_lane(counters.get("Raw Physical BER Per Lane", ())),
@@ -182,6 +182,11 @@ def quality(part: str, told: Told) -> BitErrors | None:
         most_corrected=most_corrected(told.get("Histogram of FEC Errors", {})),
         advice="" if advice.lower() == NO_ADVICE or not reported(advice) else visible(advice, 200),
     )
+
+
+def encoding(text: str) -> str:
+    """One spelling of MFT's two: Standard RS-FEC - RS(544,514), Standard_RS-FEC - (544,514)."""
+    return visible(" ".join(text.replace("_", " ").replace("RS(", "(").split()), 60)
 
 
 MINUTES = "Time Since Last Clear [Min]"
