@@ -468,3 +468,18 @@ def test_a_raw_text_that_ends_within_a_line_loses_that_line(case):
     text = own(f"nvidia_smi/{case}").rstrip("\n")
     whole = values(f"{text}\n")
     assert values(text).keys() <= whole.keys()
+
+
+LONG = 1_000_000  # a pattern that looks back at what it has read would take hours
+LINES = {
+    "dcgmi": f"Health Monitor Report\n| {' ' * LONG}x\n",
+    "dcgmi_diag": f"| {' ' * LONG}x\n",
+    "nvidia_smi": f"| NVIDIA-SMI 1 Driver Version: 1 \n| 0 1 1 1 | {'/' * LONG}\n",
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_row_of_a_megabyte_is_read_once_and_is_none(name):
+    facts, troubles = read(name, LINES[name])
+    assert troubles
+    assert all(isinstance(fact, Version) for fact in facts)

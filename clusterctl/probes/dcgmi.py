@@ -104,6 +104,7 @@ def state(part: str, value: object, about: str = "", text: str = "") -> Diagnosi
     )
 
 
+WIDEST = 400  # its rows have 88 characters
 ROW = re.compile(r"\|\s?(.*?)\s*\|\s?(.*?)\s*\|?")
 OVERALL = re.compile(r"Overall Health:? *\|? *:? *([A-Za-z ]+?) *\|?")
 
@@ -113,7 +114,7 @@ def health_table(text: str) -> Iterator[Fact | Trouble]:
     found: list[tuple[str, str, str, list[str]]] = []
     overall, kind, part = "", "", ""
     ended = text.rstrip().endswith("+")
-    for line in text.split("\n"):
+    for line in (row[:WIDEST] for row in text.split("\n")):
         row = ROW.fullmatch(line.strip())
         cells = (row[1].strip(), row[2].strip()) if row else ("", "")
         name = cells[0].lstrip("-> ").strip()

@@ -37,13 +37,14 @@ PROCESS = re.compile(
     r"(\d+MiB|N/A) *\|"
 )
 SHAPE = re.compile(r"(?m)^\| NVIDIA-SMI ")
+WIDEST = 400  # the tool's rows have 91 characters; what is longer is somebody's noise
 
 
 def table(text: str) -> Iterator[Fact | Trouble]:
     """A name that ends in ... was shortened by the tool; it is kept as it stands."""
     if driver := DRIVER.search(text):
         yield Version("driver/nvidia", driver[1])
-    lines = text.split("\n")
+    lines = [line[:WIDEST] for line in text.split("\n")]
     seen, ended = 0, False
     for at, line in enumerate(lines):
         following = [*lines[at + 1 : at + 3], "", ""]

@@ -11,6 +11,7 @@ from clusterctl.model import Fact, Kind, Trouble
 from clusterctl.spelling import visible
 from clusterctl.trials import dcgm_diag
 
+WIDEST = 400  # its rows have 78 characters
 ROW = re.compile(r"\| ?([^|]*?)\s*\| ?(.*?)\s*\|?\s*")
 SECTION = re.compile(r"\|-+ +(\w+) +-+\+-+\|?\s*")
 # Pass - GPUs: 1, 2, 3      Fail - GPU: 0      Skip - All
@@ -46,7 +47,7 @@ def parse(text: str) -> Iterator[Fact | Trouble]:
 def read(text: str) -> list[Test]:
     tests: list[Test] = []
     category, about = "", False
-    for line in text.split("\n"):
+    for line in (row[:WIDEST] for row in text.split("\n")):
         if section := SECTION.fullmatch(line):
             category, about = section[1], False
             continue
