@@ -50,7 +50,9 @@ def version(evidence: Evidence) -> Verdict:
     runs = bool(running) and state(evidence) in {"", "active"}
     here = running if runs else told(evidence, f"{PART}/installed")
     if not here:
-        return skipping(evidence, PART, "no fabric manager here; only NVSwitches need one")
+        now = state(evidence)
+        why = f"its service is {now}, and nobody told its version" if now else "none here"
+        return skipping(evidence, PART, f"{why}; only NVSwitches need one")
     if not drivers:
         return unknown(
             evidence,
@@ -98,7 +100,8 @@ def service(evidence: Evidence) -> Verdict:
     if not now:
         return skipping(evidence, PART, "no such service here")
     if now == "active" or not waiting:
-        return passing(evidence, PART, f"the service is {now}")
+        who = "accelerators wait although it runs" if waiting else "no accelerator waits for it"
+        return skipping(evidence, PART, f"the service is {now}; {who}")
     return failing(
         evidence,
         PART,

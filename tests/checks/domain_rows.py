@@ -54,7 +54,15 @@ MANAGER = (
         DRIVER,
         replace(ACTIVE, state="failed"),
         gpu(0, fabric_state="completed"),
-        expect={"fabricmanager": "pass"},
+        expect={"fabricmanager": "skip"},
+    ),
+    row(
+        "a service that runs in a version that nobody told passes nothing",
+        DRIVER,
+        ACTIVE,
+        gpu(0, fabric_state="completed"),
+        expect={"fabricmanager": "skip"},
+        says="nobody told its version",
     ),
     row(
         "a GPU waits on a rack whose switches run the manager",
