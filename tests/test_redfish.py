@@ -21,7 +21,8 @@ from scripted import NOON, Scripted, answers, probe, said
 from sshd import free_port
 
 from clusterctl.catalog import all_checks, named_probes
-from clusterctl.cli.bmc import access_to, from_file
+from clusterctl.cli.bmc import access_to
+from clusterctl.cli.passwords import from_file
 from clusterctl.model import (
     Chassis,
     Fan,
@@ -374,9 +375,9 @@ def test_a_password_file_that_others_may_read_is_refused(tmp_path):
     path.write_text("x\n")
     path.chmod(0o644)
     with pytest.raises(UserError, match="chmod 600"):
-        from_file(path)
+        from_file(path, "X_FILE")
     path.chmod(0o600)
-    assert from_file(path) == "x"
+    assert from_file(path, "X_FILE") == "x"
 
 
 def test_a_whole_sweep_names_the_reason_and_keeps_the_password_to_itself(emulator, tmp_path):

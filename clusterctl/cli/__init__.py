@@ -22,6 +22,7 @@ from clusterctl.cli.nodes import nodes
 from clusterctl.cli.read import read
 from clusterctl.cli.show import show
 from clusterctl.cli.sweep import sweep
+from clusterctl.cli.switches import switches
 from clusterctl.cli.watch import stop, watch
 from clusterctl.model import UserError
 
@@ -42,6 +43,7 @@ app.command()(bandwidth)
 app.command()(watch)
 app.command()(stop)
 app.command()(fabric)
+app.command()(switches)
 app.command()(localise)
 app.command("plan-rounds")(plan_rounds)
 app.command()(show)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from clusterctl.cli.passwords import given
 from clusterctl.model import Node, UserError
 from clusterctl.transport import Transport
 from clusterctl.transport.bmc import Access, WithBmc
 
-PASSWORD, PASSWORD_FILE = "CLUSTERCTL_BMC_PASSWORD", "CLUSTERCTL_BMC_PASSWORD_FILE"
+PASSWORD = "CLUSTERCTL_BMC_PASSWORD"  # noqa: S105 - where it is, not what
 URL = re.compile(r"(?:https?://)?(?:[\w.-]+|\[[0-9a-fA-F:]+\])(?::\d{1,5})?/?")
 
 
@@ -52,29 +51,14 @@ def access_to(node: Node, secret: str) -> Access | None:
 
 
 def password() -> str:
-    """From the environment, a file only its owner may read, or the terminal.  Raises UserError."""
-    if given := os.environ.get(PASSWORD):
-        return given
-    if path := os.environ.get(PASSWORD_FILE):
-        return from_file(Path(path))
+    """From the environment, a file, or the terminal.  Raises UserError."""
+    if secret := given(PASSWORD):
+        return secret
     if sys.stdin.isatty():
         import getpass
 
         return getpass.getpass("password of the BMCs: ")
     raise UserError(
-        f"bmc_user is in the inventory and no password: set {PASSWORD_FILE} to a file with mode "
+        f"bmc_user is in the inventory and no password: set {PASSWORD}_FILE to a file with mode "
         f"0600, or {PASSWORD}"
     )
-
-
-def from_file(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{PASSWORD_FILE}: {path}: {error}") from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise UserError(f"{PASSWORD_FILE}: {path}: others may read it: chmod 600 {path}")
-    if not lines or not lines[0]:
-        raise UserError(f"{PASSWORD_FILE}: {path}: its first line is empty")
-    return lines[0]

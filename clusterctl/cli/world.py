@@ -54,15 +54,20 @@ def logs() -> None:
     logging.basicConfig(level=logging.WARNING, format="clusterctl: %(message)s", stream=sys.stderr)
 
 
-def targets(flags: Flags, default: str = "") -> tuple[Node, ...]:
-    """The nodes selected, by `default` where no flag says; exit 3 if none.  Raises UserError."""
+def targets(flags: Flags, default: str = "", *, switches: bool = False) -> tuple[Node, ...]:
+    """The nodes selected, by `default` where no flag says; exit 3 if none.  Raises UserError.
+
+    `switches`: those of role switch, which are nodes to no other verb.
+    """
     from clusterctl.inventory import load
     from clusterctl.inventory.select import select as by_labels
 
     if not flags.inventory and not flags.nodes:
         raise UserError("no nodes: give -i INVENTORY, or --nodes n[001-016]")
     known = load(flags.inventory or (), nodes=flags.nodes)
-    chosen = by_labels(known, flags.select or default)
+    chosen = tuple(
+        node for node in by_labels(known, flags.select or default) if switches == is_switch(node)
+    )
     if not chosen:
         sys.stderr.write("clusterctl: no node selected; `clusterctl nodes -i …` lists them\n")
         raise SystemExit(EXIT_NO_NODE)
@@ -144,6 +149,10 @@ def ask_passphrase(path: str) -> str | None:
     import getpass
 
     return getpass.getpass(f"passphrase of {path}: ") if sys.stdin.isatty() else None
+
+
+def is_switch(node: Node) -> bool:
+    return node.labels.get("role") == "switch"
 
 
 def is_here(node: Node) -> bool:

@@ -19,7 +19,7 @@ TOP = frozenset({"defaults", "nodes", "groups"})
 COMMON = (
     "site", "room", "row", "rack", "unit", "pod", "leaf", "spine", "rail", "sku", "model", "bmc",
     "serial", "role", "drained", "accelerators", "port_gbit_s",
-    "rack_power_w", "bmc_user", "bmc_tls",
+    "rack_power_w", "bmc_user", "bmc_tls", "platform",
 )  # fmt: skip
 KEYS = (*REACH, *COMMON, "labels")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from rows import Row, row
 from sample_ports import DOWN, ETH, IB, NAMES
 
-from clusterctl.model import Bandwidth, Latency, Optic
+from clusterctl.model import Bandwidth, Latency, Neighbour, Optic, Port
 
 
 def all_but(name, odd, usual=IB):
@@ -232,7 +232,47 @@ DELAYS = (
     Row("twice its peers is not yet a fault", others(60.0), {"n3 n3>n4": "pass"}),
 )
 
+NEAR, FAR = Port("eth0", "eth0", "active"), Port("p1", "p1", "active")
+HEARS = {"n1": Neighbour("eth0", "leaf-1", "p1"), "leaf-1": Neighbour("p1", "n1", "eth0")}
+LIGHT = (1.0, 1.0)
+ENDS = (
+    Row(
+        "both ends are well",
+        {"n1": (NEAR, HEARS["n1"]), "leaf-1": (FAR, HEARS["leaf-1"])},
+        {"n1 eth0": "pass", "leaf-1 p1": "skip"},
+    ),
+    Row(
+        "the far end sends no light",
+        {
+            "n1": (NEAR, HEARS["n1"], Optic("eth0", tx_mw=LIGHT, rx_mw=(1.0, 0.0))),
+            "leaf-1": (FAR, Optic("p1", tx_mw=(1.0, 0.0), rx_mw=LIGHT)),
+        },
+        {"leaf-1 p1": "fail"},
+        says="sends no light",
+    ),
+    Row(
+        "down at both ends",
+        {
+            "n1": (replace(NEAR, state="down"), HEARS["n1"]),
+            "leaf-1": (replace(FAR, state="down"),),
+        },
+        {"n1 eth0": "fail"},
+        says="down at n1 eth0 and leaf-1 p1",
+    ),
+    Row(
+        "a far end that nobody asked",
+        {"n1": (NEAR, HEARS["n1"]), "n2": (NEAR,)},
+        {"n1 eth0": "skip", "n2 node": "skip"},
+    ),
+    Row(
+        "a far end that does not show the port",
+        {"n1": (NEAR, HEARS["n1"]), "leaf-1": (replace(FAR, part="p9", device="p9"),)},
+        {"leaf-1 p1": "unknown"},
+    ),
+)
+
 TABLES = {
+    "link_ends": ENDS,
     "optics": OPTICS,
     "pair_bandwidth": PAIRS,
     "pair_latency": DELAYS,

@@ -1,0 +1,440 @@
+"""What switches print, each in its way: Huawei VRP, H3C Comware, Arista EOS, SONiC, Cumulus, Onyx.
+
+Error counters get the names that the NICs' have, so that one table of limits judges both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from clusterctl.model import Fact, Kind, Neighbour, Optic, Port, Trouble
+from clusterctl.spelling import visible
+
+Rows = list[Mapping[str, Any]]
+NEVER_EMPTY = frozenset(
+    {
+        "display interface", "show interfaces | json", "show interfaces status",
+        "show interfaces counters", "ip -s -s -j link show", "show interfaces ethernet",
+    }
+)  # fmt: skip
+# What a switch says that has no neighbour, or no module.
+EMPTY = re.compile(
+    r"has 0 neighbor|Total entries displayed: *0|System Name +Local Interface|\{|"
+    r"transceiver (?:is )?(?:absent|not present)|no transceiver|not support",
+    re.IGNORECASE,
+)
+# Ports that cables are plugged into; Vlanif, NULL0, LoopBack, Eth-Trunk and their like are none.
+PHYSICAL = re.compile(
+    r"(?:\d+GE|\d+\|?\d*GE|GE|XGE|MEth|[A-Za-z]*GigabitEthernet|[A-Za-z]*GigE|Ethernet|Et|Eth|swp"
+    r"|HundredGigE|FortyGigE|FourHundredGigE|TwoHundredGigE|EightHundredGigE)\d[\d/:.s]*",
+)
+VRP_HEAD = re.compile(r"(\S+) current state ?: ?(.*?)\s*(?:\(.*)?")
+COMWARE_HEAD = re.compile(r"([A-Z][\w-]*\d+(?:/\d+)+(?::\d+)?)")
+VRP_COUNT = re.compile(r"(Total Error|CRC|Symbols|Discard|Pause): *(\d+)")
+VRP_NAMES = {
+    ("in", "CRC"): "rx_crc_errors_phy", ("in", "Symbols"): "rx_symbol_err_phy",
+    ("in", "Discard"): "rx_discards_phy", ("out", "Discard"): "port_xmit_discards",
+    ("in", "Pause"): "rx_pause", ("out", "Pause"): "tx_pause",
+}  # fmt: skip
+SPEED = re.compile(r"Speed ?: *(\d+)")
+DBM = re.compile(r"(-?\d+(?:\.\d+)?)")
+
+
+def physical(name: str) -> bool:
+    return bool(PHYSICAL.fullmatch(name))
+
+
+def milliwatts(dbm: float) -> float:
+    return float(10 ** (max(-60.0, min(60.0, dbm)) / 10))
+
+
+def gbit(mbit: str) -> float | None:
+    return int(mbit) / 1000 if re.fullmatch(r"[1-9]\d{0,7}", mbit) else None
+
+
+def vrp_interfaces(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    """`display interface`; what ntc-templates leaves out are the counters."""
+    for name, state, lines in blocks(text, VRP_HEAD):
+        if not physical(name):
+            continue
+        word = state.upper()
+        counters: dict[str, int] = {}
+        way, rate = "", None
+        for line in lines:
+            if found := re.match(r"\s*(Input|Output): ", line):
+                way = "in" if found[1] == "Input" else "out"
+            elif found := SPEED.match(line.strip()):
+                rate = gbit(found[1])
+            for found in VRP_COUNT.finditer(line):
+                if ours := VRP_NAMES.get((way, found[1])):
+                    counters[ours] = int(found[2][:20])
+        yield port_of(name, word, rate if word == "UP" else None, counters)
+
+
+def port_of(name: str, word: str, rate: float | None, counters: Mapping[str, int]) -> Port:
+    """`word`: the switch's own; what is neither up nor down is unknown."""
+    upper = word.upper()
+    up = upper in ("UP", "CONNECTED", "U")
+    closed = "ADMIN" in upper or "DISABLED" in upper or upper == "X"
+    down = closed or upper.startswith("DOWN") or upper in ("NOTCONNECT", "D", "NOTPRESENT")
+    return Port(
+        visible(name, 60),
+        visible(name, 60),
+        "active" if up else "down" if down else "unknown",
+        link_layer="ethernet",
+        rate_gbit_s=rate,
+        enabled=False if closed else True if up else None,
+        counters=dict(counters),
+    )
+
+
+def blocks(text: str, head: re.Pattern[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """Each head line's groups and the lines below it.  The last line may be cut: left out."""
+    name, state = "", ""
+    lines: list[str] = []
+    for line in text.split("\n")[:-1]:
+        if (found := head.fullmatch(line.rstrip())) and not line.startswith(" "):
+            if name:
+                yield name, state, lines
+            name, state, lines = found[1], found[2] if head.groups > 1 else "", []
+        elif name:
+            lines.append(line)
+    if name:
+        yield name, state, lines
+
+
+def vrp_neighbours(text: str, rows: Rows) -> Iterator[Fact | Trouble]:
+    """By ntc-templates' huawei_vrp_display_lldp_neighbor."""
+    for row in rows:
+        local = word(row, "local_interface")
+        if local:
+            yield Neighbour(
+                local,
+                word(row, "neighbor_name"),
+                word(row, "neighbor_port_id", "neighbor_interface"),
+                chassis=word(row, "chassis_id"),
+                text=word(row, "neighbor_interface"),
+            )
+    if not rows and "neighbor" in text.lower() and "has 0 neighbor" not in text:
+        yield Trouble(Kind.UNREADABLE, "no neighbour could be read", "display lldp neighbor")
+
+
+def word(row: Mapping[str, Any], *names: str) -> str:
+    found = next((row[name] for name in names if row.get(name)), "")
+    return visible(str(found).strip(), 120)
+
+
+def vrp_optics(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    """`400GE1/0/1 transceiver information:` … `Current Rx Power (dBm)  :-1.2|-1.3|…`."""
+    for name, _, lines in blocks(text, re.compile(r"(\S+) transceiver information:")):
+        said = fields(lines)
+        if name and (optic := measured(name, said, "Current RX Power", "Current TX Power")):
+            yield optic
+
+
+def fields(lines: list[str]) -> dict[str, str]:
+    """`Name (unit)   :value`, the name without its unit in lower case."""
+    found: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            found.setdefault(re.sub(r"\s*\(.*?\)", "", name).strip().lower(), value.strip())
+    return found
+
+
+def measured(name: str, said: Mapping[str, str], rx: str, tx: str) -> Optic | None:
+    received, sent = said.get(rx.lower()), said.get(tx.lower())
+    if received is None and sent is None:
+        return None
+    temps = DBM.findall(said.get("temperature", ""))
+    return Optic(
+        visible(name, 60),
+        vendor=visible(said.get("vendor name", ""), 60),
+        model=visible(said.get("vendor part number", ""), 60),
+        serial=visible(said.get("manu. serial number", ""), 60),
+        temp_c=float(temps[0]) if temps else None,
+        rx_mw=lanes(received),
+        tx_mw=lanes(sent),
+    )
+
+
+def lanes(text: str | None) -> tuple[float, ...] | None:
+    """One value, or one a lane between bars or commas; no number there: not measured."""
+    if text is None or not text or (text.startswith("-") and not DBM.match(text)):
+        return None
+    values = [DBM.match(piece.strip()) for piece in re.split(r"[|,]", text) if piece.strip()]
+    if not values or None in values:
+        return None
+    return tuple(milliwatts(float(one[1][:8])) for one in values if one)
+
+
+COMWARE_STATE = re.compile(r"Current state: (.*)")
+COMWARE_SPEED = re.compile(r"(\d+)(G|M)bps-speed mode")
+COMWARE_COUNTS = (
+    ("in", re.compile(r"\b(\d+) CRC\b"), "rx_crc_errors_phy"),
+    ("in", re.compile(r"\b(\d+) input errors\b"), "port_rcv_errors"),
+    ("in", re.compile(r"\b(\d+) overruns\b"), "rx_discards_phy"),
+    ("out", re.compile(r"\b(\d+) underruns\b"), "port_xmit_discards"),
+)
+
+
+def comware_interfaces(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    for name, _, lines in blocks(text, COMWARE_HEAD):
+        if not physical(name):
+            continue
+        state, rate, way, counters = "", None, "", {}
+        for line in lines:
+            if found := COMWARE_STATE.match(line.strip()):
+                state = found[1].strip()
+            if found := COMWARE_SPEED.match(line.strip()):
+                rate = int(found[1][:6]) / (1 if found[2] == "G" else 1000)
+            if found := re.match(r"\s*(Input|Output): ", line):
+                way = "in" if found[1] == "Input" else "out"
+            for side, form, ours in COMWARE_COUNTS:
+                if side == way and (found := form.search(line)):
+                    counters[ours] = int(found[1][:20])
+        yield port_of(name, state, rate if state.upper() == "UP" else None, counters)
+
+
+def comware_neighbours(text: str, rows: Rows) -> Iterator[Fact | Trouble]:
+    """By ntc-templates' hp_comware_display_lldp_neighbor-information_list."""
+    for row in rows:
+        local = word(row, "local_interface")
+        if local:
+            yield Neighbour(
+                comware_name(local),
+                word(row, "neighbor_name"),
+                word(row, "neighbor_interface"),
+                chassis=word(row, "chassis_id"),
+            )
+    if not rows and "System Name" in text and len(text.strip().split("\n")) > 4:
+        part = "display lldp neighbor-information list"
+        yield Trouble(Kind.UNREADABLE, "no neighbour could be read", part)
+
+
+SHORT = {
+    "GE": "GigabitEthernet", "XGE": "Ten-GigabitEthernet", "WGE": "Twenty-FiveGigE",
+    "FGE": "FortyGigE", "HGE": "HundredGigE", "FHGE": "FourHundredGigE",
+    "THGE": "TwoHundredGigE", "EHGE": "EightHundredGigE",
+}  # fmt: skip
+
+
+def comware_name(short: str) -> str:
+    found = re.fullmatch(r"([A-Z]+)(\d.*)", short)
+    return SHORT[found[1]] + found[2] if found and found[1] in SHORT else short
+
+
+def comware_optics(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    """`FourHundredGigE1/0/1 transceiver diagnostic information:` and a row a channel.
+
+    Temp(°C) Voltage(V) Bias(mA) RX power(dBm) TX power(dBm).
+    """
+    head = re.compile(r"(\S+) transceiver diagnostic information:")
+    for name, _, lines in blocks(text, head):
+        rows = [re.findall(r"-?\d+\.\d+|-?\d+", line) for line in lines]
+        values = [row for row in rows if len(row) >= 5]
+        if values:
+            # A channel's own number may stand before its five values.
+            rx = tuple(milliwatts(float(row[-2][:8])) for row in values)
+            tx = tuple(milliwatts(float(row[-1][:8])) for row in values)
+            temp = float(values[0][-5][:8])
+            yield Optic(visible(name, 60), temp_c=temp, rx_mw=rx, tx_mw=tx)
+
+
+def loaded(text: str, command: str) -> tuple[Mapping[str, Any], Trouble | None]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return {}, Trouble(Kind.UNREADABLE, f"not JSON: {visible(str(error), 80)}", command)
+    if not isinstance(found, Mapping):
+        return {}, Trouble(Kind.UNREADABLE, "not a JSON object", command)
+    return found, None
+
+
+def each(found: object, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    inner = found.get(name) if isinstance(found, Mapping) else None
+    for key, value in inner.items() if isinstance(inner, Mapping) else ():
+        if isinstance(value, Mapping):
+            yield str(key), value
+
+
+def amount(found: object, *names: str) -> float | None:
+    for name in names:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not abs(found) < 1e20:
+        return None
+    return float(found)
+
+
+EOS_COUNTS = (
+    (("inputErrorsDetail", "fcsErrors"), "rx_crc_errors_phy"),
+    (("inputErrorsDetail", "symbolErrors"), "rx_symbol_err_phy"),
+    (("inDiscards",), "rx_discards_phy"),
+    (("outDiscards",), "port_xmit_discards"),
+    (("inputErrorsDetail", "rxPause"), "rx_pause"),
+    (("outputErrorsDetail", "txPause"), "tx_pause"),
+)
+
+
+def eos_interfaces(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    found, trouble = loaded(text, "show interfaces | json")
+    if trouble:
+        yield trouble
+    for name, one in each(found, "interfaces"):
+        if not physical(name):
+            continue
+        counters = {}
+        for path, ours in EOS_COUNTS:
+            value = amount(one, "interfaceCounters", *path)
+            if value is not None and value >= 0:
+                counters[ours] = int(value)
+        bits = amount(one, "bandwidth")
+        state = str(one.get("interfaceStatus", ""))
+        up = state == "connected"
+        yield port_of(name, state, bits / 1e9 if bits and up else None, counters)
+
+
+def eos_neighbours(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    found, trouble = loaded(text, "show lldp neighbors | json")
+    if trouble:
+        yield trouble
+    told = found.get("lldpNeighbors")
+    for one in told if isinstance(told, list) else ():
+        if isinstance(one, Mapping) and one.get("port"):
+            yield Neighbour(
+                word(one, "port"), word(one, "neighborDevice"), word(one, "neighborPort")
+            )
+
+
+def eos_optics(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    found, trouble = loaded(text, "show interfaces transceiver | json")
+    if trouble:
+        yield trouble
+    for name, one in each(found, "interfaces"):
+        rx, tx = amount(one, "rxPower"), amount(one, "txPower")
+        if rx is not None or tx is not None:
+            yield Optic(
+                visible(name, 60),
+                serial=word(one, "vendorSn"),
+                temp_c=amount(one, "temperature"),
+                rx_mw=(milliwatts(rx),) if rx is not None else None,
+                tx_mw=(milliwatts(tx),) if tx is not None else None,
+            )
+
+
+def table(text: str) -> Iterator[dict[str, str]]:
+    """SONiC's tables: a head, a rule of dashes that says where columns are, rows until a blank.
+
+    A line that was cut is left out.
+    """
+    lines = text.split("\n")[:-1]
+    for place, line in enumerate(lines):
+        if place and re.fullmatch(r"-+(?:\s+-+)+\s*", line):
+            spans = [found.span() for found in re.finditer(r"-+", line)]
+            names = [lines[place - 1][start:end].strip().lower() for start, end in spans]
+            for row in lines[place + 1 :]:
+                if not row.strip(" -"):
+                    break
+                cells = [row[start:end].strip() for start, end in spans]
+                yield dict(zip(names, cells, strict=True))
+
+
+def whole(text: str) -> int | None:
+    digits = text.replace(",", "")
+    return int(digits) if re.fullmatch(r"\d{1,20}", digits) else None
+
+
+SONIC_COUNTS = {
+    "rx_err": "port_rcv_errors",
+    "rx_drp": "rx_discards_phy",
+    "tx_drp": "port_xmit_discards",
+}
+
+
+def sonic_counters(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    for row in table(text):
+        if physical(row.get("iface", "")):
+            counts = {
+                ours: count
+                for theirs, ours in SONIC_COUNTS.items()
+                if (count := whole(row.get(theirs, ""))) is not None
+            }
+            yield port_of(row["iface"], row.get("state", ""), None, counts)
+
+
+def sonic_status(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    for row in table(text):
+        if physical(row.get("interface", "")):
+            speed = re.fullmatch(r"(\d{1,4})(G|M)", row.get("speed", ""))
+            rate = int(speed[1]) / (1 if speed[2] == "G" else 1000) if speed else None
+            state = row.get("oper", "")
+            yield port_of(row["interface"], state, rate if state == "up" else None, {})
+
+
+def sonic_neighbours(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    for row in table(text):
+        if row.get("localport") and row.get("remotedevice"):
+            yield Neighbour(
+                visible(row["localport"], 60),
+                visible(row["remotedevice"], 120),
+                visible(row.get("remoteportid", ""), 120),
+                text=visible(row.get("remoteportdescr", ""), 120),
+            )
+
+
+def sonic_pauses(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    """Two tables, what was received and what was sent, by priority."""
+    for way in ("rx", "tx"):
+        for row in table(text):
+            name = row.get(f"port {way}", "")
+            if physical(name):
+                counts = [whole(cell) for key, cell in row.items() if key.startswith("pfc")]
+                total = sum(count for count in counts if count is not None)
+                yield port_of(name, "", None, {f"{way}_pause": total})
+
+
+LINUX_COUNTS = (
+    (("rx", "crc_errors"), "rx_crc_errors_phy"),
+    (("rx", "dropped"), "rx_discards_phy"),
+    (("tx", "dropped"), "port_xmit_discards"),
+)
+
+
+def linux_links(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    """`ip -s -s -j link show`: a list, one mapping a link."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        yield Trouble(Kind.UNREADABLE, f"not JSON: {visible(str(error), 80)}", "ip link")
+        return
+    for one in found if isinstance(found, list) else ():
+        name = one.get("ifname") if isinstance(one, Mapping) else None
+        if isinstance(name, str) and physical(name):
+            counts = {}
+            for path, ours in LINUX_COUNTS:
+                value = amount(one, "stats64", *path)
+                if value is not None and value >= 0:
+                    counts[ours] = int(value)
+            yield port_of(name, str(one.get("operstate", "")), None, counts)
+
+
+def onyx_interfaces(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    """`Eth1/1:` with `Operational state : Up`, `Actual speed : 100G`, `Rx: … fcs errors`."""
+    for name, _, lines in blocks(text, re.compile(r"(Eth\d+/\d+(?:/\d+)?):")):
+        said = fields(lines)
+        speed = re.match(r"(\d{1,4}) ?G", said.get("actual speed", ""))
+        counts: dict[str, int] = {}
+        way = ""
+        for line in lines:
+            if found := re.match(r"\s*(Rx|Tx):?\s*$", line):
+                way = found[1].lower()
+            if way == "rx" and (found := re.match(r"\s*(\d{1,20})\s+fcs errors", line)):
+                counts["rx_crc_errors_phy"] = int(found[1])
+            if found := re.match(r"\s*(\d{1,20})\s+discard packets", line):
+                counts["rx_discards_phy" if way == "rx" else "port_xmit_discards"] = int(found[1])
+        state = said.get("operational state", "")
+        up = state.lower() == "up"
+        yield port_of(name, state, float(speed[1]) if speed and up else None, counts)

@@ -1,0 +1,420 @@
+"""Switches: read over real SSH from programs that speak as they do; judged with the far ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted import NOON
+from sshd import USER, keygen, needs_sshd, public, sshd
+
+from clusterctl.catalog import all_checks, named_probes
+from clusterctl.judge import NO_PAST, Past, judge
+from clusterctl.model import (
+    Kind,
+    Neighbour,
+    Node,
+    Observation,
+    Optic,
+    Playbook,
+    Port,
+    Probe,
+    Question,
+    Status,
+    Trouble,
+)
+from clusterctl.probes.switch import COMMANDS
+
+netmiko = pytest.importorskip("netmiko")
+
+from clusterctl.transport import TransportError  # noqa: E402 - after the skip
+from clusterctl.transport.switch import Switches  # noqa: E402 - after the skip
+
+SWITCH = named_probes()["switch"]
+HERE = Path(__file__).parent / "switches"
+TABLE = {platform: tuple(commands) for platform, commands in COMMANDS.items()}
+READ_ONLY = ("display ", "show ", "ip -s -s -j link show", "lldpctl ")
+HARMLESS = ("screen-length", "stty ", "quit", "exit", "")
+
+
+class Fakes:
+    """Two switches that are really there: leaf-1 speaks VRP, leaf-2 SONiC."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self.key = keygen(folder / "key")
+        self.nodes: list[Node] = []
+        lines = ""
+        for name, platform, program in (
+            ("leaf-1", "huawei_vrp", "vrp.py"),
+            ("leaf-2", "sonic", "sonic.py"),
+        ):
+            force = f"{sys.executable} -u {HERE / program} {name} {folder / name}.log"
+            server = stack.enter_context(
+                sshd(folder / name, public(self.key) + "\n", f"ForceCommand {force}")
+            )
+            lines += server.known_as()
+            labels = {"role": "switch", "platform": platform}
+            self.nodes.append(
+                Node(name, "127.0.0.1", USER, server.port, labels=labels, identity=str(self.key))
+            )
+        self.known = folder / "known_hosts"
+        self.known.write_text(lines)
+
+    def asked(self) -> list[str]:
+        return [
+            line
+            for node in self.nodes
+            for line in (self.folder / f"{node.name}.log").read_text().splitlines()
+        ]
+
+
+@pytest.fixture(scope="module")
+def fakes(tmp_path_factory):
+    with ExitStack() as stack:
+        yield Fakes(tmp_path_factory.mktemp("switches"), stack)
+
+
+@pytest.fixture(scope="module")
+def told(fakes) -> dict[str, str]:
+    """What each says, by name."""
+    transport = Switches(TABLE, known_hosts=fakes.known)
+    said = {}
+    for node in fakes.nodes:
+        with transport.open(node) as shell:
+            (answer,) = shell.ask([SWITCH.question])
+        said[node.name] = answer.stdout
+    return said
+
+
+def facts(text: str) -> list[object]:
+    return [one for one in SWITCH.parse(text) if not isinstance(one, Trouble)]
+
+
+def troubles(text: str) -> list[Trouble]:
+    return [one for one in SWITCH.parse(text) if isinstance(one, Trouble)]
+
+
+def port(text: str, part: str) -> Port:
+    return next(one for one in facts(text) if isinstance(one, Port) and one.part == part)
+
+
+@needs_sshd
+def test_vrp_tells_ports_errors_light_and_neighbours(told):
+    text = told["leaf-1"]
+    assert not troubles(text)
+    up = port(text, "400GE1/0/1")
+    assert (up.state, up.rate_gbit_s, up.enabled) == ("active", 400.0, True)
+    assert up.counters["rx_crc_errors_phy"] == 3
+    assert (up.counters["rx_discards_phy"], up.counters["port_xmit_discards"]) == (7, 5)
+    assert port(text, "400GE1/0/2").enabled is False
+    assert port(text, "400GE1/0/3").state == "down"
+    assert not any(getattr(one, "part", "") == "Vlanif10" for one in facts(text))
+    optic = next(one for one in facts(text) if isinstance(one, Optic))
+    assert optic.rx_mw is not None
+    assert [round(one, 3) for one in optic.rx_mw] == [0.759, 0.741, 0.071, 0.776]
+    assert (optic.serial, optic.temp_c) == ("A1", 45.0)
+    neighbour = next(one for one in facts(text) if isinstance(one, Neighbour))
+    assert (neighbour.part, neighbour.system, neighbour.system_port) == (
+        "400GE1/0/1",
+        "n001",
+        "eth0",
+    )
+
+
+@needs_sshd
+def test_sonic_tells_ports_errors_pauses_and_neighbours(told):
+    text = told["leaf-2"]
+    assert not troubles(text)
+    up = port(text, "Ethernet0")
+    assert (up.state, up.rate_gbit_s) == ("active", 400.0)
+    assert up.counters == {
+        "port_rcv_errors": 10, "rx_discards_phy": 1000, "rx_pause": 1234, "tx_pause": 56
+    }  # fmt: skip
+    assert port(text, "Ethernet4").state == "down"
+    neighbours = [one for one in facts(text) if isinstance(one, Neighbour)]
+    assert [(one.part, one.system, one.system_port) for one in neighbours] == [
+        ("Ethernet0", "n002", "eth1")
+    ]
+
+
+@needs_sshd
+def test_a_switch_is_sent_nothing_but_what_shows(fakes, told):
+    sent = fakes.asked()
+    assert {"display interface", "show pfc counters"} <= set(sent)
+    assert all(line.startswith((*READ_ONLY, *HARMLESS[:2])) or line in HARMLESS for line in sent)
+
+
+def test_every_command_of_the_table_only_shows():
+    commands = [command for table in COMMANDS.values() for command in table]
+    assert all(command.startswith(READ_ONLY) for command in commands)
+    assert not any(char in command for command in commands for char in ";&>`$\n")
+
+
+@needs_sshd
+def test_a_host_key_nobody_knows_is_refused(fakes, tmp_path):
+    (tmp_path / "known_hosts").write_text("")
+    transport = Switches(TABLE, known_hosts=tmp_path / "known_hosts")
+    with pytest.raises(TransportError) as refused, transport.open(fakes.nodes[0]):
+        pass
+    assert refused.value.kind is Kind.DENIED
+    assert "host key" in str(refused.value)
+
+
+@needs_sshd
+def test_a_wrong_key_is_denied_and_a_dead_switch_unreachable(fakes, tmp_path):
+    from dataclasses import replace
+
+    transport = Switches(TABLE, known_hosts=fakes.known)
+    other = replace(fakes.nodes[0], identity=str(keygen(tmp_path / "other")))
+    with pytest.raises(TransportError) as refused, transport.open(other):
+        pass
+    assert refused.value.kind is Kind.DENIED
+    with pytest.raises(TransportError) as dead, transport.open(replace(other, port=1)):
+        pass
+    assert dead.value.kind is Kind.UNREACHABLE
+
+
+def test_a_platform_nobody_reads_is_said():
+    with (
+        pytest.raises(TransportError, match="platform 'cisco'"),
+        Switches(TABLE).open(Node("x", labels={"platform": "cisco"})),
+    ):
+        pass
+
+
+@needs_sshd
+def test_the_verb_prints_the_lane_that_receives_too_little(fakes, tmp_path):
+    rows = "\n".join(
+        f"  {node.name}: {{address: 127.0.0.1, port: {node.port}, user: {USER}, "
+        f"identity: {node.identity}, role: switch, platform: {node.labels['platform']}}}"
+        for node in fakes.nodes
+    )
+    (tmp_path / "net.yml").write_text(f"nodes:\n{rows}\n  n001: {{}}\n")
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "known_hosts").write_text(fakes.known.read_text())
+    command = [sys.executable, "-m", "clusterctl"]
+    env = {**os.environ, "HOME": str(tmp_path), "COLUMNS": "200"}
+    done = subprocess.run(
+        [*command, "switches", "-i", "net.yml", "--runs-dir", "runs"],
+        env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    text = " ".join(done.stdout.split())
+    assert done.returncode in {0, 1, 4}, done.stderr
+    assert "400GE1/0/1" in text
+    assert "2 nodes" in text
+    # A node to no other verb:
+    listed = subprocess.run(
+        [*command, "sweep", "-i", "net.yml", "--nodes", "leaf-[1-2]", "--runs-dir", "runs"],
+        env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert listed.returncode == 3
+
+
+COMWARE = """\
+FourHundredGigE1/0/1
+Current state: UP
+Line protocol state: UP
+400Gbps-speed mode, full-duplex mode
+ Input:  4 input errors, 0 runts, 0 giants, 0 throttles
+         4 CRC, 0 frame, 2 overruns, 0 aborts
+ Output: 0 output errors, 1 underruns, 0 buffer failures
+FourHundredGigE1/0/2
+Current state: Administratively DOWN
+"""
+COMWARE_LIGHT = """\
+FourHundredGigE1/0/1 transceiver diagnostic information:
+  Current diagnostic parameters:
+    Channel  Temp.(C) Voltage(V)  Bias(mA)  RX power(dBm)  TX power(dBm)
+    1        40       3.30        7.10      -1.00          0.50
+    2        40       3.30        7.10      -3.00          0.50
+"""
+EOS = json.dumps(
+    {
+        "interfaces": {
+            "Ethernet1/1": {
+                "interfaceStatus": "connected", "bandwidth": 400000000000,
+                "interfaceCounters": {"inputErrorsDetail": {"fcsErrors": 6}, "outDiscards": 2},
+            },
+            "Ethernet2/1": {"interfaceStatus": "notconnect", "bandwidth": 0},
+            "Ethernet3/1": {"interfaceStatus": "errdisabled"},
+            "Vlan1": {"interfaceStatus": "connected"},
+        }
+    }
+)  # fmt: skip
+EOS_LLDP = json.dumps(
+    {"lldpNeighbors": [{"port": "Ethernet1/1", "neighborDevice": "n1", "neighborPort": "eth0"}]}
+)
+EOS_LIGHT = json.dumps({"interfaces": {"Ethernet1/1": {"rxPower": -30.0, "txPower": 0.0}}})
+CUMULUS = json.dumps(
+    [
+        {"ifname": "swp1", "operstate": "UP", "stats64": {"rx": {"crc_errors": 9, "dropped": 1}}},
+        {"ifname": "lo", "operstate": "UNKNOWN"},
+    ]
+)
+ONYX = """\
+Eth1/1:
+  Admin state                      : Enabled
+  Operational state                : Up
+  Actual speed                     : 200G
+  Rx:
+    12                   fcs errors
+    3                    discard packets
+  Tx:
+    4                    discard packets
+"""
+GIVEN = {
+    "hp_comware": {
+        "display interface": COMWARE,
+        "display transceiver diagnosis interface": COMWARE_LIGHT,
+        "display lldp neighbor-information list": "",
+    },
+    "arista_eos": {
+        "show interfaces | json": EOS,
+        "show lldp neighbors | json": EOS_LLDP,
+        "show interfaces transceiver | json": EOS_LIGHT,
+    },
+    "cumulus_linux": {"ip -s -s -j link show": CUMULUS, "lldpctl -f json": '{"lldp": {}}'},
+    "mellanox_mlnxos": {"show interfaces ethernet": ONYX},
+}
+
+
+def answer(platform: str, **more: object) -> str:
+    said = {"switch": 1, "platform": platform, "outputs": GIVEN[platform], "rows": {}, "failed": {}}
+    return json.dumps({**said, **more})
+
+
+@pytest.mark.parametrize(
+    ("platform", "part", "rate", "counters"),
+    [
+        ("hp_comware", "FourHundredGigE1/0/1", 400.0, {
+            "rx_crc_errors_phy": 4, "port_rcv_errors": 4, "rx_discards_phy": 2,
+            "port_xmit_discards": 1,
+        }),
+        ("arista_eos", "Ethernet1/1", 400.0, {"rx_crc_errors_phy": 6, "port_xmit_discards": 2}),
+        ("cumulus_linux", "swp1", None, {"rx_crc_errors_phy": 9, "rx_discards_phy": 1}),
+        ("mellanox_mlnxos", "Eth1/1", 200.0, {
+            "rx_crc_errors_phy": 12, "rx_discards_phy": 3, "port_xmit_discards": 4,
+        }),
+    ],
+)  # fmt: skip
+def test_each_platform_tells_its_ports_in_the_same_words(platform, part, rate, counters):
+    found = port(answer(platform), part)
+    assert (found.state, found.rate_gbit_s, found.counters) == ("active", rate, counters)
+    assert not troubles(answer(platform))
+
+
+def test_a_port_in_a_state_nobody_knows_is_neither_up_nor_down():
+    assert port(answer("arista_eos"), "Ethernet3/1").state in {"unknown", "down"}
+    assert port(answer("arista_eos"), "Ethernet2/1").state == "down"
+    assert port(answer("hp_comware"), "FourHundredGigE1/0/2").enabled is False
+
+
+def test_a_command_that_failed_is_a_trouble_and_the_others_stand():
+    failed = {"show lldp neighbors | json": {"kind": "timeout", "detail": "silent"}}
+    text = answer("arista_eos", failed=failed)
+    assert [one.kind for one in troubles(text)] == [Kind.TIMEOUT]
+    assert port(text, "Ethernet1/1").state == "active"
+    assert troubles(answer("arista_eos", outputs={}))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    platform=st.sampled_from(sorted(GIVEN)),
+    cut=st.floats(0, 1),
+    edits=st.lists(st.tuples(st.floats(0, 1), st.text(max_size=4)), max_size=4),
+)
+def test_no_cut_and_no_edit_raises(platform, cut, edits):
+    outputs = {}
+    for command, whole in GIVEN[platform].items():
+        text = whole[: int(cut * len(whole)) + 1]
+        for where, new in edits:
+            place = int(where * len(text))
+            text = text[:place] + new + text[place + len(new) :]
+        outputs[command] = text
+    list(SWITCH.parse(answer(platform, outputs=outputs)))
+    list(SWITCH.parse(answer(platform)[: int(cut * 500)]))
+
+
+@pytest.mark.parametrize("text", ["", "\n", "{}", "[]", "7", '{"switch": 1}', "\0", "null"])
+def test_rubbish_is_a_trouble(text):
+    assert not facts(text)
+    assert troubles(text)
+
+
+LIT = (1.0, 1.0)
+
+
+def ends(
+    near: Port, far: Port, near_optic: Optic, far_optic: Optic, was: tuple[Port, Port] | None = None
+):
+    """The verdicts of link_ends on one cable, n1 eth0 to leaf-1 p1."""
+    probe = Probe(Question("p"), lambda _: (), (Port, Optic, Neighbour), "")
+    book = Playbook("t", probes=(probe,), checks=(all_checks()["link_ends"],))
+    nodes = [Node("n1"), Node("leaf-1")]
+
+    def seen(one: Port, other: Port, *optics: Optic) -> list[Observation]:
+        heard = (Neighbour("eth0", "leaf-1.dc", "p1"), Neighbour("p1", "n1", "eth0"))
+        return [
+            Observation("n1", "p", NOON, (one, heard[0], *optics[:1])),
+            Observation("leaf-1", "p", NOON, (other, heard[1], *optics[1:])),
+        ]
+
+    past = Past(seen(*was), 3600.0) if was else NO_PAST
+    found = judge(
+        book, nodes, seen(near, far, near_optic, far_optic), probes={"p": probe}, past=past
+    )
+    return [one.verdict for one in found if one.check == "link_ends"]
+
+
+NEAR, FAR = Port("eth0", "eth0", "active"), Port("p1", "p1", "active")
+NEAR_OPTIC = Optic("eth0", tx_mw=LIT, rx_mw=LIT)
+FAR_OPTIC = Optic("p1", tx_mw=LIT, rx_mw=LIT)
+
+
+def only(verdicts):
+    told = [one for one in verdicts if one.status is not Status.SKIP]
+    assert len(told) == 1, told
+    return told[0]
+
+
+def test_a_link_that_is_well_at_both_ends_passes_once():
+    assert only(ends(NEAR, FAR, NEAR_OPTIC, FAR_OPTIC)).status is Status.PASS
+
+
+def test_the_end_that_sends_no_light_is_the_bad_one():
+    dark = Optic("p1", tx_mw=(1.0, 0.00001), rx_mw=LIT)
+    deaf = Optic("eth0", tx_mw=LIT, rx_mw=(1.0, 0.00001))
+    said = only(ends(NEAR, FAR, deaf, dark))
+    assert (said.node, said.part, said.status) == ("leaf-1", "p1", Status.FAIL)
+    assert "n1 eth0 is not to blame" in said.why
+
+
+def test_light_that_is_lost_on_the_way_is_the_fibre():
+    said = only(ends(NEAR, FAR, Optic("eth0", tx_mw=LIT, rx_mw=(0.1, 1.0)), FAR_OPTIC))
+    assert (said.node, said.part, said.status) == ("n1", "eth0", Status.FAIL)
+    assert "the fibre or a connector" in said.why
+
+
+def test_packets_broken_at_one_end_are_the_senders():
+    was = (Port("eth0", "eth0", "active", counters={"rx_crc_errors_phy": 0}),
+           Port("p1", "p1", "active", counters={"rx_crc_errors_phy": 0}))  # fmt: skip
+    now = Port("eth0", "eth0", "active", counters={"rx_crc_errors_phy": 50})
+    said = only(ends(now, was[1], NEAR_OPTIC, FAR_OPTIC, was))
+    assert (said.node, said.status) == ("n1", Status.WARN)
+    assert "what leaf-1 p1 sends arrives broken, and not the other way round" in said.why
+    assert "swap the module of leaf-1 p1" in said.remedy
+
+
+def test_a_port_that_somebody_shut_is_said_to_be_shut():
+    shut = Port("p1", "p1", "down", enabled=False)
+    said = only(ends(Port("eth0", "eth0", "down"), shut, NEAR_OPTIC, FAR_OPTIC))
+    assert said.status is Status.FAIL
+    assert "leaf-1 p1 is shut by configuration" in said.remedy
