@@ -9,6 +9,7 @@ from clusterctl.model import (
     Accelerator,
     Check,
     Diagnosis,
+    Domain,
     Evidence,
     Limit,
     Link,
@@ -31,26 +32,26 @@ WHOLE = "node"
 
 @dataclass(frozen=True, slots=True)
 class FalseAlarm:
-    """`words`: one of them in its text, lower case.  Not so where `unless` is seen."""
+    """`words`: one of them in its text, lower case.  Not so where `unless` holds."""
 
     words: tuple[str, ...]
-    unless: str  # "link": the part has a link that is up; "domain": a card is in a domain
+    unless: str  # link: it has one that is up, or none was told; domain: a card is in one
     says: str
     source: str
 
 
 FALSE_ALARMS = (
     FalseAlarm(
-        ("nvlink", "nvlink_down"),
+        ("is currently down", "nvlink_down"),
         "link",
-        "no link of this accelerator is in use: none is bridged here",
+        "every link of this accelerator is inactive: none is bridged here",
         "NVSentinel PR 1481: DCGM_FR_NVLINK_DOWN on PCIe A100s",
     ),
     FalseAlarm(
         ("imex",),
         "domain",
-        "no accelerator here is in a domain of several nodes",
-        "NVSentinel #1471, NVIDIA/aicr #2641: DCGM_FR_IMEX_UNHEALTHY on single nodes",
+        "no accelerator here is in a domain of several nodes, or IMEX is not in use",
+        "NVSentinel #1471, NVIDIA/aicr #2641: DCGM_FR_IMEX_UNHEALTHY on single and idle nodes",
     ),
 )
 
@@ -118,16 +119,14 @@ def excuse(evidence: Evidence, said: Diagnosis) -> FalseAlarm | None:
     if not facts_of(evidence, Accelerator):
         return None
     text = f"{said.system} {said.text}".lower()
-    seen = {
-        "link": any(
-            link.state == "up"
-            for link in facts_of(evidence, Link)
-            if said.part in {link.accelerator, WHOLE}
-        ),
-        "domain": any(card.fabric_cluster for card in facts_of(evidence, Accelerator)),
+    links = [link for link in facts_of(evidence, Link) if link.accelerator == said.part]
+    holds = {
+        "link": not links or any(link.state == "up" for link in links),
+        "domain": any(card.fabric_cluster for card in facts_of(evidence, Accelerator))
+        and bool(facts_of(evidence, Domain)),
     }
     for alarm in FALSE_ALARMS:
-        if not seen[alarm.unless] and any(word in text for word in alarm.words):
+        if not holds[alarm.unless] and any(word in text for word in alarm.words):
             return alarm
     return None
 
@@ -137,7 +136,7 @@ CHECKS = (
         name="diagnoses",
         asks="Does a daemon that watches this node call a part of it unhealthy?",
         wants=(Diagnosis,),
-        uses=(Accelerator, Link),
+        uses=(Accelerator, Domain, Link),
         judge=judge,
         limits={"state": Limit("healthy", "the daemon's own word")},
     ),

@@ -150,7 +150,9 @@ DOMAINS = (
 WELL = Diagnosis("node", "dcgm", "healthy")
 ILL = Diagnosis("node", "dcgm", "failure")
 MEMORY = Diagnosis("gpu0", "dcgm", "failure", "memory system", "a DBE was detected on GPU 0")
-DOWN = Diagnosis("gpu0", "dcgm", "failure", "nvlink system", "NvLink 0 is currently down")
+DOWN = Diagnosis(
+    "gpu0", "dcgm", "failure", "nvlink system", "GPU 0's NvLink link 0 is currently down"
+)
 IMEX = Diagnosis("gpu0", "dcgm", "failure", "nvlink system", "IMEX daemon status is -3")
 
 DIAGNOSES = (
@@ -167,6 +169,14 @@ DIAGNOSES = (
         Link("gpu0/links", "gpu0", "nvlink", "inactive"),
         expect={"gpu0": "skip"},
         says="PR 1481",
+    ),
+    row("a link down of a card whose links nobody told", DOWN, gpu(0), expect={"gpu0": "fail"}),
+    row(
+        "errors of links are no false alarm",
+        replace(DOWN, text="Detected 7 nvlink CRC errors on GPU 0"),
+        gpu(0),
+        Link("gpu0/links", "gpu0", "nvlink", "inactive"),
+        expect={"gpu0": "fail"},
     ),
     row(
         "a link down beside others that are up",
@@ -185,10 +195,12 @@ DIAGNOSES = (
         expect={"gpu0": "skip"},
         says="1471",
     ),
+    row("IMEX on a node of a rack where nobody uses it", IMEX, *TRAY, expect={"gpu0": "skip"}),
     row(
         "IMEX on a node of a rack",
         IMEX,
         *TRAY,
+        UP,
         Link("gpu0/link1", "gpu0", "nvlink", "up"),
         expect={"gpu0": "fail"},
     ),
