@@ -20,7 +20,7 @@ from clusterctl.model import (
     Trouble,
     Version,
 )
-from clusterctl.probes import nvidia_smi_lists, nvidia_smi_table, nvidia_smi_text
+from clusterctl.probes import nvidia_smi_csv, nvidia_smi_lists, nvidia_smi_table, nvidia_smi_text
 from clusterctl.probes.nvidia_smi_card import readings
 from clusterctl.spelling import Unreadable, count, pci_address, plain, visible
 
@@ -165,7 +165,7 @@ def gpu(index: int, block: str) -> Iterator[Fact | Trouble]:
 # What people keep of the tool's other outputs, by how it looks; the first that fits reads it.
 SHAPES: tuple[tuple[Callable[[str], object], Parse], ...] = (
     (nvidia_smi_table.SHAPE.search, nvidia_smi_table.table),
-    (nvidia_smi_table.header, nvidia_smi_table.query),
+    (nvidia_smi_csv.header, nvidia_smi_csv.query),
     (nvidia_smi_text.SHAPE.search, nvidia_smi_text.parse),
     (nvidia_smi_lists.VERSION.search, nvidia_smi_lists.version),
     (re.compile(r"\s*# gpu +\S").match, nvidia_smi_lists.dmon),
