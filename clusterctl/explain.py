@@ -13,7 +13,9 @@ import yaml
 from clusterctl import catalog
 from clusterctl.knowledge import amd, ascend, chinese, kernel, nvidia
 from clusterctl.knowledge.meaning import NOTHING, Text, Topic, text
+from clusterctl.limits import Expected
 from clusterctl.model import Check, KernelEvent, UserError
+from clusterctl.playbook import skus
 from clusterctl.probes import kernel_log
 from clusterctl.yaml_files import nearest
 
@@ -72,6 +74,7 @@ def topics() -> tuple[Topic, ...]:
         *amd_topics(),
         *ascend_topics(),
         *own_topics(),
+        *cards(),
         *terms(),
         *chapters(),
     )
@@ -168,7 +171,7 @@ def ascend_topics() -> Iterator[Topic]:
 def own_topics() -> Iterator[Topic]:
     """Checks, probes and trials."""
     for name, check in catalog.all_checks().items():
-        yield Topic("check", name, both(check.asks), source=limits(check))
+        yield Topic("check", name, both(check.asks), numbers=limits(check))
     probes = {**catalog.all_probes(), **catalog.fabric_probes(), **catalog.named_probes()}
     for name, probe in probes.items():
         yield Topic("probe", name, both(probe.about), both(f"proven: {probe.proven}"))
@@ -180,9 +183,29 @@ def both(sentence: str) -> Text:
     return Text(sentence, chinese.of(sentence))
 
 
-def limits(check: Check) -> str:
+def limits(check: Check) -> tuple[str, ...]:
     """Every limit it compares with, and who says so."""
-    return "; ".join(f"{key} = {one.value} ({one.source})" for key, one in check.limits.items())
+    return tuple(f"{key} = {one.value} ({one.source})" for key, one in check.limits.items())
+
+
+def cards() -> Iterator[Topic]:
+    """What is expected of each card."""
+    for one in skus():
+        compared = (
+            f"{key} = {limit.value} ({limit.source})"
+            for limits in one.limits.values()
+            for key, limit in limits.items()
+        )
+        known = (f"{key} {told(number)} ({number.source})" for key, number in one.reference.items())
+        models = ", ".join(one.models)
+        yield Topic(
+            "card", one.name, both(f"expected values of {models}"), numbers=(*compared, *known)
+        )
+
+
+def told(number: Expected) -> str:
+    ends = (("", number.value), ("≥ ", number.floor), ("≤ ", number.ceiling))
+    return ", ".join(f"{sign}{value:g}" for sign, value in ends if value is not None)
 
 
 def terms() -> Iterator[Topic]:
@@ -223,5 +246,6 @@ def spelled(topic: Topic) -> dict[str, object]:
             )
         },
         "example": topic.looks or None,
+        "numbers": list(topic.numbers),
         "source": topic.source or None,
     }

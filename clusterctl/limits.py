@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from math import inf
+from math import inf, isfinite
 
 from clusterctl.model import Check, Limit, Limits, Node, Playbook, UserError
+from clusterctl.yaml_files import kind, refuse_unknown
 
 # Inventory labels that say what a node should have; anything else belongs in a playbook.
 LABELS = {
@@ -18,16 +19,29 @@ LABELS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """One number of a card: what was measured, the least and the most that it may be."""
+
+    value: float | None
+    floor: float | None
+    ceiling: float | None
+    source: str
+    conditions: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sku:
     """One file of `expected/`: `models` are the names that its devices report.
 
     `only_when_named` ("check.limit"): hold only where the inventory's `sku` label names this file.
+    `reference`: what its cards can do that no check compares with.
     """
 
     name: str
     models: tuple[str, ...] = ()
     limits: Mapping[str, Limits] = field(default_factory=dict)
     only_when_named: tuple[str, ...] = ()
+    reference: Mapping[str, Expected] = field(default_factory=dict)
 
 
 def resolve(
@@ -79,3 +93,41 @@ def amount(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def expected(where: str, given: object) -> Expected:
+    """One number of a card.  Raises UserError where it says too little to be believed."""
+    if not isinstance(given, dict):
+        raise UserError(f"{where}: expected keys and values, found {kind(given)}")
+    refuse_unknown(where, given, ("value", "floor", "ceiling", "source", "conditions"))
+    for key in ("source", "conditions"):
+        if not given.get(key):
+            raise UserError(f"{where}: has no {key}")
+    ends = [given[key] for key in ("floor", "value", "ceiling") if key in given]
+    if not ends:
+        raise UserError(f"{where}: has no value, floor or ceiling")
+    for one in ends:
+        if isinstance(one, bool) or not isinstance(one, int | float) or not isfinite(one):
+            raise UserError(f"{where}: expected a number, found {one!r}")
+    if ends != sorted(ends):
+        raise UserError(f"{where}: floor, value and ceiling do not follow each other")
+    return Expected(
+        given.get("value"),
+        given.get("floor"),
+        given.get("ceiling"),
+        str(given["source"]),
+        str(given["conditions"]),
+    )
+
+
+def compares(name: str, one: Expected) -> Iterator[tuple[str, dict[str, object]]]:
+    """What a check compares with: the floor, and the ceiling beyond which a test is broken.
+
+    Raises UserError where a rate has only one of them: half a limit passes what is absurd.
+    """
+    told: dict[str, object] = {"source": one.source, "conditions": one.conditions}
+    if name.endswith("_s") and (one.floor is None or one.ceiling is None):
+        raise UserError(f"{name}: a rate needs a floor and a ceiling ({one.source})")
+    yield name, {"value": one.value if one.floor is None else one.floor, **told}
+    if one.ceiling is not None:
+        yield f"ceiling_{name.replace('nvls_', '')}", {"value": one.ceiling, **told}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterctl import catalog
-from clusterctl.limits import Sku
+from clusterctl.limits import Sku, compares, expected
 from clusterctl.model import (
     Check,
     Fact,
@@ -327,17 +327,30 @@ def skus() -> tuple[Sku, ...]:
 
 
 def sku(path: Path | Traversable) -> Sku:
+    """Raises UserError where a number lacks a source, conditions, or the other end of its span."""
     given = read_mapping(path)
-    refuse_unknown(str(path), given, ("sku", "match", "only_when_named", "limits"))
+    refuse_unknown(str(path), given, ("sku", "match", "only_when_named", "limits", "reference"))
     match = given.get("match", {})
     refuse_unknown(f"{path}: match", match, ("model",))
-    for name, entries in given.get("limits", {}).items():
-        for key, value in entries.items():
-            if not (isinstance(value, dict) and value.get("source")):
-                raise UserError(f"{path}: limits: {name}: {key}: has no source")
+    checked = {
+        check: {
+            name: expected(f"{path}: limits: {check}: {name}", entry)
+            for name, entry in entries.items()
+        }
+        for check, entries in given.get("limits", {}).items()
+    }
+    compared = {
+        check: dict(pair for name, one in entries.items() for pair in compares(name, one))
+        for check, entries in checked.items()
+    }
+    reference = {
+        name: expected(f"{path}: reference: {name}", entry)
+        for name, entry in given.get("reference", {}).items()
+    }
     return Sku(
         name=word(str(path), "sku", given),
         models=tuple(match.get("model", ())),
-        limits=expect(f"{path}: limits", given.get("limits", {}), str(path)),
+        limits=expect(f"{path}: limits", compared, str(path)),
         only_when_named=tuple(given.get("only_when_named", ())),
+        reference=reference,
     )

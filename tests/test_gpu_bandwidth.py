@@ -326,3 +326,10 @@ def test_a_copy_that_cannot_be_right_never_passes(bent, status):
 def test_a_knob_that_cannot_be_so_is_refused(knob, value):
     what = stage("gpu_bandwidth", **{knob: value})
     assert what.trial.refuse(what.params).startswith(f"{knob}: ")
+
+
+def test_faster_than_the_wire_is_a_broken_test_and_no_pass():
+    facts = copies_of(lambda part: 1.3 if part.startswith("host>") else 1.0)
+    found = worst(evidence("n1", facts, model="NVIDIA H100 80GB HBM3"))
+    assert {one.part for one in found} == {f"host>gpu{number}" for number in range(8)}
+    assert {(one.status, one.expected) for one in found} == {(Status.UNKNOWN, "≤ 63 GB/s")}

@@ -116,14 +116,11 @@ def intact(evidence: Evidence, seen: Copy) -> Iterator[Verdict]:
 
 
 def speed(evidence: Evidence, seen: Copy, peers: Crowd | None, *, fog: bool) -> Verdict:
-    """Its floor decides first; then its peers, if they are of one kind."""
-    actual = f"{seen.gbyte_s:.4g} GB/s"
+    """Its floor and ceiling decide first; then its peers, if they are of one kind."""
     floor = None if seen.both_ways else evidence.limits.get(f"{kind(seen.part)}_gbyte_s")
-    if seen.gbyte_s <= 0:
-        return slow(evidence, seen, "> 0 GB/s", "nothing arrived", "0 is not slow, it is none")
-    if floor is not None and seen.gbyte_s < number_in(floor):
-        expected = f"≥ {number_in(floor):g} GB/s"
-        return slow(evidence, seen, expected, "below the floor", floor.source)
+    if outside := beyond(evidence, seen, floor):
+        return outside
+    actual = f"{seen.gbyte_s:.4g} GB/s"
     if peers is not None and not fog:
         return among_peers(evidence, seen, peers)
     if floor is not None:
@@ -152,19 +149,24 @@ def speed(evidence: Evidence, seen: Copy, peers: Crowd | None, *, fog: bool) -> 
     )
 
 
+def beyond(evidence: Evidence, seen: Copy, floor: Limit | None) -> Verdict | None:
+    """Slower than its floor, or faster than the wire."""
+    if seen.gbyte_s <= 0:
+        return slow(evidence, seen, "> 0 GB/s", "nothing arrived", "0 is not slow, it is none")
+    ceiling = None if seen.both_ways else evidence.limits.get(f"ceiling_{kind(seen.part)}_gbyte_s")
+    if ceiling is not None and seen.gbyte_s > number_in(ceiling):
+        return implausible(evidence, seen, f"≤ {number_in(ceiling):g} GB/s", ceiling.source)
+    if floor is not None and seen.gbyte_s < number_in(floor):
+        expected = f"≥ {number_in(floor):g} GB/s"
+        return slow(evidence, seen, expected, "below the floor", floor.source)
+    return None
+
+
 def among_peers(evidence: Evidence, seen: Copy, peers: Crowd) -> Verdict:
     expected = f"about {peers.middle:.4g} GB/s as peers"
     actual = f"{seen.gbyte_s:.4g} GB/s"
     if seen.gbyte_s > peers.middle * threshold(evidence, "implausible_times"):
-        return unknown(
-            evidence,
-            seen.part,
-            "faster than can be true: the test is broken, not the path",
-            expected=expected,
-            actual=actual,
-            remedy="run the engine by hand and look at what it measures",
-            source=source_of(evidence, "implausible_times"),
-        )
+        return implausible(evidence, seen, expected, source_of(evidence, "implausible_times"))
     below = shortfall(seen.gbyte_s, peers, sigmas=threshold(evidence, "sigmas"))
     if below >= threshold(evidence, "fail_share"):
         why = f"{below:.0%} slower than {peers.count} like paths"
@@ -172,6 +174,18 @@ def among_peers(evidence: Evidence, seen: Copy, peers: Crowd) -> Verdict:
         return slow(evidence, seen, expected, why, source, yardstick="peers")
     why = notes(evidence, seen)
     return passing(evidence, seen.part, actual, expected=expected, why=why, yardstick="peers")
+
+
+def implausible(evidence: Evidence, seen: Copy, expected: str, source: str) -> Verdict:
+    return unknown(
+        evidence,
+        seen.part,
+        "faster than can be true: the test is broken, not the path",
+        expected=expected,
+        actual=f"{seen.gbyte_s:.4g} GB/s",
+        remedy="run the engine by hand and look at what it measures",
+        source=source,
+    )
 
 
 def slow(
@@ -240,7 +254,7 @@ CHECKS = (
         wants=(Copy,),
         uses=(Accelerator, Cpu, Link),
         judge=judge,
-        options=tuple(f"{one}_gbyte_s" for one in KINDS),
+        options=tuple(f"{end}{one}_gbyte_s" for one in KINDS for end in ("", "ceiling_")),
         scope="fleet",
         limits={
             "wrong": Limit(0, "a copy is the same as what was copied"),

@@ -32,8 +32,8 @@ class Topic:
     """`kind` and `code` together name it: XID 79, fault code 80E18402, check xid, exit code 4.
 
     `first` and `then`: what to do first, and what if it comes back.  `confused`: what it is often
-    taken for.  `looks`: a line or an output in which it is met.  `status` and `severity` are None
-    where the thing is no fault.
+    taken for.  `looks`: a line or an output in which it is met.  `numbers`: what it holds, a line
+    each.  `status` and `severity` are None where the thing is no fault.
     """
 
     kind: str
@@ -46,6 +46,7 @@ class Topic:
     status: Status | None = None
     severity: Severity | None = None
     looks: str = ""
+    numbers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -53,6 +53,7 @@ def told(topic: Topic, lang: Language) -> Iterator[tuple[str, str]]:
     yield "then", spoken(topic.then, lang)
     yield "confused with", spoken(topic.confused, lang)
     yield "looks like", topic.looks
+    yield "numbers", "\n".join(topic.numbers)
     yield "source", topic.source
 
 
