@@ -42,6 +42,7 @@ LOST_REMEDY = {
     Kind.CUT: "log in by hand: a reboot (compare uptime), or a shell or python3 that ends early",
 }
 TROUBLE_REMEDY = {
+    Kind.UNREACHABLE: "see that its address in the inventory is right and the network is up",
     Kind.MISSING: "install the tool, or leave the probe out of the playbook",
     Kind.TIMEOUT: "run the tool by hand on the node; a driver that hangs wants a reboot",
     Kind.DENIED: "give the inventory's user the right, or set become: true",
@@ -182,7 +183,7 @@ def reachable(node: Node, seen: Sequence[Observation], trouble: Trouble | None) 
         Status.UNKNOWN,
         expected=f"{asked} answers",
         actual=f"{asked - silent} answers",
-        why=f"{trouble}; {outage.why}" if outage else str(trouble),
+        why=f"{outage.why}; {trouble}" if outage else str(trouble),
         remedy=outage.remedy if outage else remedy,
         severity=Severity.OBSERVE,
         source="every node selected must answer",

@@ -1,4 +1,7 @@
-"""Why a node that does not answer is silent, as far as its BMC knows."""
+"""Why a node that does not answer is silent, as far as its BMC knows.
+
+What is common to many nodes stands first, before a colon or bracket: they are one finding then.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clusterctl.model import Chassis, Kind, Observation, Psu, SelEvent
+from clusterctl.model import WHOLE_NODE, Chassis, Kind, Observation, Psu, SelEvent
 
 DAY_S = 86400.0
 BMC_PROBES = ("redfish",)
@@ -32,7 +35,7 @@ def explained(observations: Sequence[Observation]) -> Outage | None:
         supplies = [fact for fact in facts if isinstance(fact, Psu)]
         events = [fact for fact in facts if isinstance(fact, SelEvent)]
         return told(chassis, supplies, events)
-    troubles = [trouble for one in asked for trouble in one.troubles]
+    troubles = [trouble for one in asked for trouble in one.troubles if trouble.part != WHOLE_NODE]
     if not troubles:
         return None
     if any(trouble.kind is Kind.UNREACHABLE for trouble in troubles):
@@ -59,29 +62,29 @@ def told(chassis: Chassis, supplies: Sequence[Psu], events: Sequence[SelEvent]) 
     if chassis.power == "off" and unfed and len(unfed) == len(there):
         names = ", ".join(one.part for one in unfed)
         return Outage(
-            f"its BMC says: power is off and no supply is fed ({names})",
+            f"power is off and no supply is fed, says its BMC ({names})",
             "restore the feed: cords, PDU, breaker",
         )
     if chassis.power == "off":
         return Outage(
-            "its BMC says: power is off" + last(events),
+            "power is off, says its BMC" + last(events),
             "find out who or what switched it off, then switch it on by its BMC",
         )
     if stopped:
         return Outage(
-            f"its BMC says: power is on and the system stopped: {shown(stopped[-1])}",
+            f"power is on and the system stopped, says its BMC: {shown(stopped[-1])}",
             "look at the console's last screen by its BMC, keep it, then reset the node",
         )
     if barked:
         return Outage(
-            f"its BMC says: power is on and the watchdog acted: {shown(barked[-1])}",
+            f"power is on and the watchdog acted, says its BMC: {shown(barked[-1])}",
             "wait for it to boot; read the journal of the boot before",
         )
     if chassis.power is None:
         return Outage("its BMC does not say whether it has power", "open its console by the BMC")
     stage = f", and it got as far as {chassis.boot}" if chassis.boot else ""
     return Outage(
-        f"its BMC says: power is {chassis.power}{stage}{last(events)}",
+        f"power is {chassis.power}, says its BMC{stage}{last(events)}",
         "open its console by the BMC: a stuck boot, a hung system and a dead network look alike",
     )
 

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from clusterctl.cli.passwords import given
@@ -17,15 +18,24 @@ PASSWORD = "CLUSTERCTL_BMC_PASSWORD"  # noqa: S105 - where it is, not what
 URL = re.compile(r"(?:https?://)?(?:[\w.-]+|\[[0-9a-fA-F:]+\])(?::\d{1,5})?/?")
 
 
-def beside(connect: Callable[[float], Transport]) -> Callable[[float], Transport]:
-    """Transports that ask BMCs, too.  Raises UserError where that needs what is not there."""
-    try:
-        from clusterctl.transport import redfish
-    except ImportError:
+def refuse_unready() -> None:
+    """Raises UserError where BMCs could not be asked, before a run begins."""
+    if find_spec("sushy") is None:
         raise UserError(
             "bmc_user is in the inventory and sushy is not installed: "
             "pip install 'clusterctl[bmc]', or take bmc_user out"
-        ) from None
+        )
+    if not given(PASSWORD) and not sys.stdin.isatty():
+        raise UserError(
+            f"bmc_user is in the inventory and no password: set {PASSWORD}_FILE to a file with "
+            f"mode 0600, or {PASSWORD}"
+        )
+
+
+def beside(connect: Callable[[float], Transport]) -> Callable[[float], Transport]:
+    """Transports that ask BMCs, too.  Raises UserError; see `refuse_unready`."""
+    from clusterctl.transport import redfish
+
     secret = password()
 
     @cache
@@ -54,11 +64,6 @@ def password() -> str:
     """From the environment, a file, or the terminal.  Raises UserError."""
     if secret := given(PASSWORD):
         return secret
-    if sys.stdin.isatty():
-        import getpass
+    import getpass
 
-        return getpass.getpass("password of the BMCs: ")
-    raise UserError(
-        f"bmc_user is in the inventory and no password: set {PASSWORD}_FILE to a file with mode "
-        f"0600, or {PASSWORD}"
-    )
+    return getpass.getpass("password of the BMCs: ")

@@ -20,6 +20,7 @@ from clusterctl.transport.bmc import NAME, Access
 
 ROOT = "/redfish/v1/"
 MOST_MEMBERS = 32  # of one collection: a chassis has its trays, a system its logs
+MOST_PAGES = 20
 MOST_BYTES = 4 << 20
 CONNECT_S, READ_S, ALL_S = 5.0, 20.0, 45.0
 LOGS = ("sel", "iml", "eventlog", "log1", "systemlog", "iel")
@@ -116,6 +117,11 @@ class Walk:
             if isinstance(link, dict):
                 yield self.read(link.get("@odata.id"))
 
+    def pages(self, page: dict[str, Any]) -> None:
+        """The pages after this one; where the newest records stand differs from BMC to BMC."""
+        for _ in range(MOST_PAGES):
+            page = self.read(page.get("Members@odata.nextLink"))
+
     def everything(self) -> None:
         root = self.read(ROOT)
         owners = []
@@ -134,4 +140,4 @@ class Walk:
         for owner in owners:
             for log in self.members(self.follow(owner, "LogServices")):
                 if str(log.get("Id", "")).lower() in LOGS or log.get("LogEntryType") == "SEL":
-                    self.follow(log, "Entries")
+                    self.pages(self.follow(log, "Entries"))
