@@ -17,13 +17,14 @@ class What(StrEnum):
     CHECKS = "checks"
     TRIALS = "trials"
     PLAYBOOKS = "playbooks"
+    VENDORS = "vendors"
 
 
 def listing(
     what: Annotated[What, typer.Argument(help="What to list.")],
     form: options.OutputFormat = options.Format.TABLE,
 ) -> None:
-    """List probes, checks, trials or playbooks."""
+    """List probes, checks, trials, playbooks, or the vendors whose accelerators are understood."""
     from clusterctl.report.catalogue import as_table, rows
 
     found = rows(what)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
 
+import yaml
 from rich.table import Table
 
 from clusterctl import catalog, playbook
@@ -23,6 +26,7 @@ def rows(what: str) -> list[Row]:
         "checks": checks,
         "trials": trials,
         "playbooks": playbooks,
+        "vendors": vendors,
     }
     return sections[what]()
 
@@ -98,6 +102,33 @@ def playbooks() -> list[Row]:
         }
         for name, book in found
     ]
+
+
+SUREST_FIRST = ("hardware", "captured", "documentation")
+
+
+def vendors() -> list[Row]:
+    """How sure we are of each vendor's accelerators: proven on hardware, on captured output, …"""
+    text = files("clusterctl.knowledge").joinpath("vendors.yml").read_text(encoding="utf-8")
+    return [vendor(name, told) for name, told in yaml.safe_load(text).items()]
+
+
+def vendor(name: str, told: Mapping[str, Any]) -> Row:
+    """`health` is as sure as what sees the cards; the PCI bus tells nothing of it."""
+    known = catalog.all_probes()
+    seen = min((known[one].proven for one in told["probes"]), key=SUREST_FIRST.index)
+    return {
+        "vendor": name,
+        "seen": f"{seen} ({', '.join(told['probes'])})",
+        "health": "no" if told["probes"] == ["pci"] else seen,
+        "link": known[told["link"]].proven if "link" in told else "no",
+        "burn": tried(told.get("burn")),
+        "bandwidth": tried(told.get("bandwidth")),
+    }
+
+
+def tried(how: Sequence[str] | None) -> str:
+    return f"{how[0]} ({how[1]})" if how else "no"
 
 
 def as_table(found: Sequence[Row]) -> Table:
