@@ -72,7 +72,7 @@ class Both:
                 broken = error
             if future is not None:
                 yield future.result()
-            elif asked:
+            elif asked and broken is None:  # of a node that is lost nothing is known
                 yield Answer(NAME, 0, NONE, "", 0.0)
         if broken is not None:
             raise broken
