@@ -191,6 +191,29 @@ def test_a_platform_nobody_reads_is_said():
 
 
 @needs_sshd
+def test_a_key_of_ones_own_is_tried_where_the_inventory_names_none(fakes, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "id_ed25519").write_bytes(fakes.key.read_bytes())
+    (tmp_path / ".ssh" / "id_ed25519").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    transport = Switches(TABLE, known_hosts=fakes.known)
+    with transport.open(replace(fakes.nodes[1], identity="")) as shell:
+        (answer,) = shell.ask([SWITCH.question])
+    assert port(answer.stdout, "Ethernet0").state == "active"
+
+
+@pytest.mark.parametrize("platform", ["", "huawei_vrq"])
+def test_a_switch_that_nobody_can_talk_to_is_refused_before_anything_is_asked(platform):
+    from clusterctl.cli.switching import refuse_strange
+    from clusterctl.model import UserError
+
+    with pytest.raises(UserError, match="huawei_vrp"):
+        refuse_strange([Node("leaf-9", labels={"platform": platform}, origin="net.yml:3")])
+
+
+@needs_sshd
 def test_the_verb_prints_the_lane_that_receives_too_little(fakes, tmp_path):
     rows = "\n".join(
         f"  {node.name}: {{address: 127.0.0.1, port: {node.port}, user: {USER}, "
@@ -209,6 +232,7 @@ def test_the_verb_prints_the_lane_that_receives_too_little(fakes, tmp_path):
     text = " ".join(done.stdout.split())
     assert done.returncode in {0, 1, 4}, done.stderr
     assert "400GE1/0/1" in text
+    assert "lane 3 receives far less light" in text
     assert "2 nodes" in text
     # A node to no other verb:
     listed = subprocess.run(

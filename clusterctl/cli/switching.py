@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -45,6 +46,7 @@ def ask(flags: Flags, ends: str) -> Run:
     ambient.logs()
     book = ambient.paced(playbook(), flags.at_once)
     chosen = ambient.targets(flags, switches=True)
+    refuse_strange(chosen)
     hosts = ambient.targets(replace(flags, select="", nodes=ends)) if ends else ()
     nodes = (*chosen, *hosts)
     over_netmiko = switches(flags)
@@ -77,6 +79,18 @@ def ask(flags: Flags, ends: str) -> Run:
     )
     sys.stderr.write(f"run: {finish(run, recorder)}\n")
     return run
+
+
+def refuse_strange(nodes: Sequence[Node]) -> None:
+    """Raises UserError for a switch that nobody knows how to talk to."""
+    from clusterctl.probes.switch import COMMANDS
+    from clusterctl.yaml_files import nearest
+
+    for node in nodes:
+        given = node.labels.get("platform", "")
+        if given not in COMMANDS:
+            known = nearest(given, COMMANDS) if given else f"; say one of {', '.join(COMMANDS)}"
+            raise UserError(f"{node.origin}: {node.name}: platform: {given!r} is not known{known}")
 
 
 def probes_of(node: Node, book: Playbook) -> tuple[Probe, ...]:

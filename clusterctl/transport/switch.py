@@ -70,14 +70,15 @@ class Switches:
 
     def connect(self, node: Node, platform: str) -> Any:
         """Raises TransportError."""
+        key = "" if self.password else key_of(node)
         options: dict[str, Any] = {
             "device_type": DRIVERS.get(platform, platform),
             "host": node.host,
             "port": node.port or 22,
             "username": node.user or self.login,
             "password": self.password or None,
-            "use_keys": not self.password,
-            "key_file": node.identity or None,
+            "use_keys": bool(key),
+            "key_file": key or None,
             "allow_agent": not self.password,
             "ssh_strict": True,
             "system_host_keys": self.known_hosts is None,
@@ -95,6 +96,13 @@ class Switches:
             raise explained(error, node) from None
         except (OSError, ValueError) as error:
             raise TransportError(Kind.UNREACHABLE, f"{node.host}: {error}") from None
+
+
+def key_of(node: Node) -> str:
+    """The inventory's, else the first of OpenSSH's own that is there; empty: the agent's alone."""
+    usual = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
+    tried = [Path(one).expanduser() for one in ([node.identity] if node.identity else usual)]
+    return next((str(path) for path in tried if node.identity or path.is_file()), "")
 
 
 def explained(error: Exception, node: Node) -> TransportError:
