@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,8 +171,6 @@ def test_a_host_key_nobody_knows_is_refused(fakes, tmp_path):
 
 @needs_sshd
 def test_a_wrong_key_is_denied_and_a_dead_switch_unreachable(fakes, tmp_path):
-    from dataclasses import replace
-
     transport = Switches(TABLE, known_hosts=fakes.known)
     other = replace(fakes.nodes[0], identity=str(keygen(tmp_path / "other")))
     with pytest.raises(TransportError) as refused, transport.open(other):
@@ -192,8 +191,6 @@ def test_a_platform_nobody_reads_is_said():
 
 @needs_sshd
 def test_a_key_of_ones_own_is_tried_where_the_inventory_names_none(fakes, tmp_path, monkeypatch):
-    from dataclasses import replace
-
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "id_ed25519").write_bytes(fakes.key.read_bytes())
     (tmp_path / ".ssh" / "id_ed25519").chmod(0o600)
@@ -411,6 +408,24 @@ def only(verdicts):
 
 def test_a_link_that_is_well_at_both_ends_passes_once():
     assert only(ends(NEAR, FAR, NEAR_OPTIC, FAR_OPTIC)).status is Status.PASS
+
+
+def test_an_end_that_cannot_hear_is_judged_by_what_the_other_hears():
+    probes = {
+        name: Probe(Question(name), lambda _: (), kinds, "")
+        for name, kinds in {"p": (Port, Optic), "l": (Neighbour,)}.items()
+    }
+    book = Playbook("t", probes=(*probes.values(),), checks=(all_checks()["link_ends"],))
+    seen = [
+        Observation("n1", "p", NOON, (replace(NEAR, state="down"),)),
+        Observation("n1", "l", NOON, troubles=(Trouble(Kind.EXIT, "no lldpd"),)),
+        Observation("leaf-1", "p", NOON, (replace(FAR, state="down"),)),
+        Observation("leaf-1", "l", NOON, (Neighbour("p1", "n1", "eth0"),)),
+    ]
+    found = judge(book, [Node("n1"), Node("leaf-1")], seen, probes=probes)
+    told = {(one.verdict.node, one.verdict.status) for one in found if one.check == "link_ends"}
+    assert ("leaf-1", Status.FAIL) in told
+    assert ("n1", Status.UNKNOWN) in told
 
 
 def test_the_end_that_sends_no_light_is_the_bad_one():

@@ -76,7 +76,7 @@ def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
             judged |= {verdict.node for verdict in found}
             yield from found
     for evidence in fleet:
-        if evidence.node.name not in judged:
+        if evidence.node.name not in judged and facts_of(evidence, Port):
             yield skipping(evidence, "node", "no neighbour was heard here")
 
 
@@ -208,5 +208,6 @@ CHECKS = (
             ),
         },
         scope="fleet",
+        sums=True,  # an end that hears nobody itself may be heard by the other
     ),
 )
