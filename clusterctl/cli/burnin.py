@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
 from clusterctl.model import UserError
 
 
@@ -55,6 +56,7 @@ def burnin(
         int | None, typer.Option("--seed", help="The same seed gives the same pairs and data.")
     ] = None,
     verbose: options.Verbose = False,
+    lang: Lang = None,
 ) -> None:
     """Load every node in stages; read counters before and after; one verdict a node."""
     from clusterctl.cli import campaigns
@@ -87,7 +89,7 @@ def burnin(
         if book.soak is None:
             campaigns.refuse_words(book, detach=detach, watch=watch, again=again)
             run = carry_out("burnin", playbook or "burnin-quick", flags)
-            raise typer.Exit(render(run, form, output, verbose=verbose, page=html))
+            raise typer.Exit(render(run, form, output, verbose=verbose, page=html, lang=lang))
         if watch and not inventory:
             raise UserError("--watch: needs a file to watch: -i INVENTORY")
         found = campaigns.find(None, str(campaigns.begin(book, flags, why)))
@@ -95,5 +97,5 @@ def burnin(
         campaigns.detach(found.path, flags)
         raise typer.Exit(0)
     run, resumable = campaigns.resume(found, flags)
-    code = render(run, form, output, verbose=verbose, page=html, folder=found.path)
+    code = render(run, form, output, verbose=verbose, page=html, lang=lang, folder=found.path)
     raise typer.Exit(campaigns.interrupted(found) if resumable else code)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clusterctl.cli.language import Language, spoken
 from clusterctl.cli.options import Format, width
 from clusterctl.model import Run, UserError
 
@@ -37,6 +38,7 @@ def render(
     verbose: bool = False,
     page: Path | None = None,
     folder: Path | None = None,
+    lang: Language | None = None,
 ) -> int:
     """Print the run, or write it to `output`; the exit code.  Raises UserError.
 
@@ -47,12 +49,12 @@ def render(
 
     accounts = account(run)
     if output is None:
-        write(run, form, sys.stdout, verbose=verbose)
+        write(run, form, sys.stdout, verbose=verbose, lang=lang)
     else:
         try:
             draft = beside(output)
             with draft.open("w", encoding="utf-8") as file:
-                write(run, form, file, verbose=verbose)
+                write(run, form, file, verbose=verbose, lang=lang)
             if draft != output:
                 draft.replace(output)  # a reader has the old answer or the new one, whole
         except OSError as error:
@@ -113,7 +115,10 @@ def over_time(standings: Sequence[Standing], folder: Path | None) -> tuple[Serie
     return read(folder, gravest(standings)[:MOST_NODES])
 
 
-def write(run: Run, form: Format, file: object, *, verbose: bool) -> None:
+def write(
+    run: Run, form: Format, file: object, *, verbose: bool, lang: Language | None = None
+) -> None:
+    """JSON and CSV are English whatever the language: programs read them."""
     from typing import TextIO, cast
 
     from clusterctl.report import records
@@ -128,10 +133,12 @@ def write(run: Run, form: Format, file: object, *, verbose: bool) -> None:
     else:
         from rich.console import Console
 
+        from clusterctl.knowledge import chinese
         from clusterctl.report.collectives import collective_tables
-        from clusterctl.report.tables import summary
+        from clusterctl.report.tables import ENGLISH, summary
 
         console = Console(file=text, width=width(text))
         for one in collective_tables(run.observations):
             console.print(one)
-        console.print(summary(run, accounts, verbose=verbose))
+        say = chinese.of if spoken(lang) is Language.ZH else ENGLISH
+        console.print(summary(run, accounts, verbose=verbose, say=say))

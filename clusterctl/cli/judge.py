@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
 
 
 def judge(
@@ -18,6 +19,7 @@ def judge(
     html: options.Page = None,
     runs_dir: options.RunsDir = None,
     verbose: options.Verbose = False,
+    lang: Lang = None,
 ) -> None:
     """Judge what the nodes of a stored run said again; no node is asked anything."""
     from clusterctl import store
@@ -34,5 +36,5 @@ def judge(
         raise typer.Exit(paths.render(measured, form, output, page=html, anew=True))
     found = store.find(folder, run)
     judged = again(found, folder, playbook)
-    code = render(judged, form, output, verbose=verbose, page=html, folder=found.path)
+    code = render(judged, form, output, verbose=verbose, page=html, lang=lang, folder=found.path)
     raise typer.Exit(code)

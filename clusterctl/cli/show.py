@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
 
 
 def show(
@@ -21,6 +22,7 @@ def show(
         str, typer.Option("--raw", help="Print what this node said, word for word.")
     ] = "",
     verbose: options.Verbose = False,
+    lang: Lang = None,
 ) -> None:
     """Show a stored run as it was judged then."""
     from clusterctl import store
@@ -38,5 +40,5 @@ def show(
     if is_bandwidth(found.path):
         raise typer.Exit(paths.render(found.path, form, output, page=html))
     kept = store.load(found)
-    code = render(kept, form, output, verbose=verbose, page=html, folder=found.path)
+    code = render(kept, form, output, verbose=verbose, page=html, lang=lang, folder=found.path)
     raise typer.Exit(code)

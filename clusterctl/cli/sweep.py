@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
 
 
 def sweep(
@@ -21,6 +22,7 @@ def sweep(
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
     verbose: options.Verbose = False,
+    lang: Lang = None,
 ) -> None:
     """Look at every node and judge it; passive probes only, so jobs are not disturbed."""
     from clusterctl.cli.finish import refuse_output, render
@@ -38,4 +40,4 @@ def sweep(
         ssh_config=ssh_config,
     )
     run = carry_out("sweep", playbook or "nightly", flags)
-    raise typer.Exit(render(run, form, output, verbose=verbose, page=html))
+    raise typer.Exit(render(run, form, output, verbose=verbose, page=html, lang=lang))

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 import yaml
 
+from clusterctl.knowledge import amd, ascend
+
 HOLE = "{}"
-SEVERAL = re.compile(r"(?<=[^;]); ")
+SEVERAL = ("; ", " · ")
+LONGEST = 600  # characters; what is longer was not said by us alone
 
 
 @cache
 def catalogue() -> Mapping[str, str]:
+    """Our own sentences, and those of the makers' fault codes."""
     shipped = files("clusterctl.knowledge").joinpath("zh.yml").read_text(encoding="utf-8")
-    found: Mapping[str, str] = yaml.load(shipped, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    return found
+    ours: Mapping[str, str] = yaml.load(shipped, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    known = (*ascend.table().values(), *amd.lines().values(), *amd.blocks().values())
+    makers = {text.en: text.zh for one in known for text in (one.what, one.first, one.then)}
+    return {**makers, **ours}
 
 
 @cache
@@ -34,16 +40,19 @@ def forms() -> tuple[tuple[re.Pattern[str], str], ...]:
     )
 
 
-@cache
+@lru_cache(maxsize=4096)
 def of(sentence: str) -> str:
     """In Chinese, or as it is where nobody has translated it."""
-    if not sentence or sentence in catalogue():
+    if not sentence or sentence in catalogue() or len(sentence) > LONGEST:
         return catalogue().get(sentence, sentence)
     for form, chinese in forms():
         if found := form.fullmatch(sentence):
             return filled(chinese, found.groups())
-    parts = SEVERAL.split(sentence)
-    return catalogue()["; "].join(map(of, parts)) if len(parts) > 1 else sentence
+    for between in SEVERAL:
+        if between in sentence:
+            parts = [of(part) for part in sentence.split(between)]
+            return catalogue().get(between, between).join(parts)
+    return sentence
 
 
 def filled(chinese: str, given: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ Cells are `Text`, never markup: node output in a markup cell could vanish ([gpu0
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -18,6 +18,9 @@ from clusterctl.model import Finding, Run, Status
 from clusterctl.report.accounts import Accounts
 from clusterctl.report.folding import Row, reasons, rows, to_act_on
 from clusterctl.spelling import visible
+
+Say = Callable[[str], str]  # a sentence of ours in the reader's language
+ENGLISH: Say = str
 
 STYLE = {
     Status.PASS: "green",
@@ -33,39 +36,41 @@ def cell(text: str, style: str = "", limit: int = 300) -> Text:
     return Text(visible(text, limit), style=style)
 
 
-def table(*headings: str, title: str = "") -> Table:
+def table(*headings: str, title: str = "", say: Say = ENGLISH) -> Table:
     made = Table(title=title or None, title_justify="left", header_style="bold", expand=False)
     for heading in headings:
-        made.add_column(heading, overflow="fold", no_wrap=heading == "status")
+        made.add_column(say(heading), overflow="fold", no_wrap=heading == "status")
     return made
 
 
-def findings_table(findings: Iterable[Finding]) -> Table:
+def findings_table(findings: Iterable[Finding], say: Say = ENGLISH) -> Table:
     """What a person must act on, worst first, equal findings folded over nodes and parts."""
-    made = table("status", "node", "check", "part", "expected", "actual", "what to do")
+    made = table("status", "node", "check", "part", "expected", "actual", "what to do", say=say)
     for row in rows(to_act_on(findings)):
-        add(made, row)
+        add(made, row, say)
     return made
 
 
-def add(made: Table, row: Row) -> None:
+def add(made: Table, row: Row, say: Say) -> None:
+    """`actual` is mostly the tool's own word, and stays as it is."""
     verdict = row.verdict
-    actual = verdict.actual if not verdict.why else f"{verdict.actual}: {verdict.why}"
+    actual = verdict.actual if not verdict.why else f"{verdict.actual}: {say(verdict.why)}"
+    grave = f" [{say(verdict.severity)}]" if verdict.severity != "none" else ""
     made.add_row(
-        cell(verdict.status.upper(), STYLE[verdict.status]),
+        cell(say(verdict.status).upper(), STYLE[verdict.status]),
         cell(row.nodes + (f" ({row.count})" if row.count > 1 else "")),
         cell(row.check),
         cell(row.parts),
-        cell(verdict.expected),
+        cell(say(verdict.expected)),
         cell(actual.removeprefix(": ")),
-        cell(verdict.remedy + (f" [{verdict.severity}]" if verdict.severity != "none" else "")),
+        cell(say(verdict.remedy) + grave),
     )
 
 
-def skips(findings: Sequence[Finding]) -> list[Text]:
+def skips(findings: Sequence[Finding], say: Say = ENGLISH) -> list[Text]:
     """Why something was not asked, once for each reason and not once for each node."""
     return [
-        cell(f"skipped on {plural(len(one.nodes), 'node')}: {one.checks}: {one.why}")
+        cell(say(f"skipped on {plural(len(one.nodes), 'node')}: {one.checks}: {one.why}"))
         for one in reasons(findings)
     ]
 
@@ -74,7 +79,7 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def implied(findings: Iterable[Finding]) -> list[Text]:
+def implied(findings: Iterable[Finding], say: Say = ENGLISH) -> list[Text]:
     """How many findings another line explains."""
     counted = Counter(
         one.shared
@@ -82,7 +87,7 @@ def implied(findings: Iterable[Finding]) -> list[Text]:
         if one.shared and one.verdict.status not in {Status.PASS, Status.SKIP}
     )
     return [
-        cell(f"{plural(count, 'more finding')} explained by: {cause}", "dim")
+        cell(say(f"{plural(count, 'more finding')} explained by: {cause}"), "dim")
         for cause, count in counted.most_common()
     ]
 
@@ -113,21 +118,24 @@ def acceptance(run: Run) -> list[Text]:
     ]
 
 
-def summary(run: Run, accounts: Accounts, *, verbose: bool = False) -> RenderableType:
+def summary(
+    run: Run, accounts: Accounts, *, verbose: bool = False, say: Say = ENGLISH
+) -> RenderableType:
     """The table, what was skipped and why, and the line that accounts for every node and part."""
     parts: list[RenderableType] = []
     if any(True for _ in to_act_on(run.findings)):
-        parts.append(findings_table(run.findings))
-        parts += implied(run.findings)
+        parts.append(findings_table(run.findings, say))
+        parts += implied(run.findings, say)
     else:
-        parts.append(Text("nothing to act on", style="green"))
-    skipped = skips(run.findings)
+        parts.append(Text(say("nothing to act on"), style="green"))
+    skipped = skips(run.findings, say)
     shown = skipped if verbose else skipped[:6]
     parts += [Text.assemble((line.plain, "dim")) for line in shown]
     if len(skipped) > len(shown):
-        parts.append(Text(f"… and {len(skipped) - len(shown)} more reasons: --verbose", "dim"))
+        more = f"… and {len(skipped) - len(shown)} more reasons: --verbose"
+        parts.append(Text(say(more), "dim"))
     if run.verb == "burnin":
         parts += acceptance(run)
-    line = f"{run.playbook.name} {run.id}: {accounts.line}"
+    line = f"{run.playbook.name} {run.id}: {say(accounts.line)}"
     parts.append(Text(visible(line, 1000), style="bold"))
     return Group(*parts)
