@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 
@@ -25,9 +25,15 @@ def catalogue() -> Mapping[str, str]:
     """Our own sentences, and those of the makers' fault codes."""
     shipped = files("clusterctl.knowledge").joinpath("zh.yml").read_text(encoding="utf-8")
     ours: Mapping[str, str] = yaml.load(shipped, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    known = (*ascend.table().values(), *amd.lines().values(), *amd.blocks().values())
-    makers = {text.en: text.zh for one in known for text in (one.what, one.first, one.then)}
+    makers = dict(pairs())
     return {**makers, **ours}
+
+
+def pairs() -> Iterator[tuple[str, str]]:
+    for npu in ascend.table().values():
+        yield from ((text.en, text.zh) for text in (npu.what, npu.first, npu.then))
+    for gpu in (*amd.lines().values(), *amd.blocks().values()):
+        yield from ((text.en, text.zh) for text in (gpu.what, gpu.first, gpu.then))
 
 
 @cache
