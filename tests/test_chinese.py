@@ -29,6 +29,7 @@ CHINESE = re.compile("[一-鿿]")
 ZH = Path(chinese.__file__).with_name("zh.yml")
 FILES = sorted(Path(checks.__path__[0]).glob("*.py"))
 SAID = {"why", "remedy"}
+GAPS = {"unknown", "skipping"}  # their third argument is why
 
 
 def templates(node: ast.expr, names: dict[str, ast.expr]) -> Iterator[str]:
@@ -50,6 +51,10 @@ def templates(node: ast.expr, names: dict[str, ast.expr]) -> Iterator[str]:
             yield from templates(names[name], {})
 
 
+def called(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
 def sentences(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = {
@@ -59,6 +64,7 @@ def sentences(path: Path) -> set[str]:
     }
     calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call)]
     given = [word.value for call in calls for word in call.keywords if word.arg in SAID]
+    given += [call.args[2] for call in calls if called(call) in GAPS and len(call.args) > 2]
     return {said for value in given for said in templates(value, names) if words_of(said)}
 
 
@@ -134,6 +140,9 @@ def test_no_sentence_stands_twice_and_no_hole_is_lost():
         ("", ""),
         ("lane 3 receives far less light than the best", "通道 3 收光远低于最好的通道"),
         ("look at {}", "检查 {}"),
+        ("72 links down", "72 条链路 down"),
+        ("who says links of any kind matter", "who says links of any kind matter"),
+        ("first reading: nothing to compare with yet", "首次读取：尚无可比较的数据"),
         ("look at [bold]x[/]\x1b[31m", "检查 [bold]x[/]\x1b[31m"),
     ],
 )

@@ -17,6 +17,7 @@ from clusterctl.knowledge import amd, ascend
 
 HOLE = "{}"
 SEVERAL = ("; ", " · ")
+SAYS_LITTLE = 7  # characters that a sentence with holes has of its own
 LONGEST = 600  # characters; what is longer was not said by us alone
 
 
@@ -41,9 +42,14 @@ def forms() -> tuple[tuple[re.Pattern[str], str], ...]:
     """Sentences with holes, those that say most themselves first."""
     holed = [key for key in catalogue() if HOLE in key]
     return tuple(
-        (re.compile("(.*?)".join(map(re.escape, key.split(HOLE))), re.DOTALL), catalogue()[key])
+        (re.compile(any_of(key).join(map(re.escape, key.split(HOLE))), re.DOTALL), catalogue()[key])
         for key in sorted(holed, key=lambda key: -len(key.replace(HOLE, "")))
     )
+
+
+def any_of(key: str) -> str:
+    """What a hole may hold: where the sentence says little itself, one word only."""
+    return "(.*?)" if len(key.replace(HOLE, "")) > SAYS_LITTLE else r"(\S+?)"
 
 
 @lru_cache(maxsize=4096)
