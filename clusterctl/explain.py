@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -17,7 +18,6 @@ from clusterctl.limits import Expected
 from clusterctl.model import Check, KernelEvent, UserError
 from clusterctl.playbook import skus
 from clusterctl.probes import kernel_log
-from clusterctl.yaml_files import nearest
 
 FAULT_CODE, BLOCK = "fault code", "RAS block"
 WRITTEN = re.compile(r"(s?xid)\s*[:=#(]*\s*(\d{1,6})\)?", re.IGNORECASE)
@@ -30,8 +30,14 @@ def explain(words: Sequence[str]) -> list[Topic]:
     said = " ".join(" ".join(words).split())
     if found := named(said) or in_log(said):
         return found
-    known = {key for topic in topics() for key in keys(topic)}
-    raise UserError(f"nothing is known of {said!r}{nearest(said.lower(), known)}")
+    raise UserError(f"nothing is known of {said!r}; {instead(said.lower())}")
+
+
+def instead(said: str) -> str:
+    """The nearest name; where none is near, the kinds of things that there are."""
+    if near := get_close_matches(said, sorted(index()), n=1, cutoff=0.6):
+        return f"did you mean {near[0]!r}?"
+    return f"known are {', '.join(dict.fromkeys(topic.kind for topic in topics()))}"
 
 
 def named(said: str) -> list[Topic]:

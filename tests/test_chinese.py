@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from test_report import run as made
 
-from clusterctl import checks
+from clusterctl import checks, judge
 from clusterctl.catalog import all_checks
 from clusterctl.cli.finish import write
 from clusterctl.cli.language import Language, spoken
@@ -85,8 +85,28 @@ def test_every_why_and_remedy_of_a_check_has_its_chinese(path):
     assert untranslated(sentences(path)) == set()
 
 
+def remedies(path: Path) -> set[str]:
+    """What stands in the tables that are called after remedies."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tables = [
+        one.value
+        for one in tree.body
+        if isinstance(one, ast.Assign)
+        and isinstance(one.value, ast.Dict)
+        and isinstance(one.targets[0], ast.Name)
+        and one.targets[0].id.endswith(("REMEDY", "REMEDIES"))
+    ]
+    return {said for one in tables for value in one.values for said in templates(value, {})}
+
+
+@pytest.mark.parametrize("path", [*FILES, Path(judge.__file__)], ids=lambda path: path.stem)
+def test_every_table_of_remedies_has_its_chinese(path):
+    assert untranslated(remedies(path)) == set()
+
+
 def test_the_reader_of_sentences_finds_them():
     assert sum(len(sentences(path)) for path in FILES) > 200
+    assert len(remedies(Path(judge.__file__))) > 5
 
 
 def test_every_text_of_the_knowledge_has_its_chinese():

@@ -165,6 +165,11 @@ def test_a_slip_names_the_nearest(words, near):
         explain([words])
 
 
+def test_what_is_like_nothing_is_told_what_there_is():
+    with pytest.raises(UserError, match="known are XID, SXid, .*check, probe"):
+        explain(["zzzzqq"])
+
+
 def test_json_holds_both_languages_whatever_the_locale():
     told = json.loads(json.dumps(spelled(explain(["XID 79"])[0])))
     assert told["severity"] == "reboot-node"

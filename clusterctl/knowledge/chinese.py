@@ -62,8 +62,9 @@ def of(sentence: str) -> str:
             return filled(chinese, found.groups())
     for between in SEVERAL:
         if between in sentence:
-            parts = [of(part) for part in sentence.split(between)]
-            return catalogue().get(between, between).join(parts)
+            parts = sentence.split(between)
+            said = [of(part) for part in parts]
+            return sentence if said == parts else catalogue().get(between, between).join(said)
     return sentence
 
 

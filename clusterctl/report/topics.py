@@ -53,7 +53,8 @@ def told(topic: Topic, lang: Language) -> Iterator[tuple[str, str]]:
     yield "then", spoken(topic.then, lang)
     yield "confused with", spoken(topic.confused, lang)
     yield "looks like", topic.looks
-    yield "numbers", "\n".join(topic.numbers)
+    for number, line in enumerate(topic.numbers):
+        yield "" if number else "numbers", line
     yield "source", topic.source
 
 
