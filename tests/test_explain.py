@@ -166,7 +166,7 @@ def test_a_slip_names_the_nearest(words, near):
 
 
 def test_what_is_like_nothing_is_told_what_there_is():
-    with pytest.raises(UserError, match="known are XID, SXid, .*check, probe"):
+    with pytest.raises(UserError, match=r"known are XID, SXid, .*check, probe"):
         explain(["zzzzqq"])
 
 
