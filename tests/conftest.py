@@ -56,3 +56,20 @@ def fabric(laid: fabrics.Net) -> Iterator[fabrics.Net]:
     laid.mend()
     yield laid
     laid.mend()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of two workers one has all real nodes, which fill the machine by themselves, and begins."""
+    if not hasattr(config, "workerinput"):
+        return
+    items.sort(key=lambda item: not on_real_nodes(item))
+    for item in items:
+        group = "nodes" if on_real_nodes(item) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def on_real_nodes(item: pytest.Item) -> bool:
+    """It asks for the nodes, or its file starts some of its own."""
+    wanted = {"lab", "faults", "fabric"} & set(getattr(item, "fixturenames", ()))
+    used = {getattr(thing, "__module__", "") for thing in vars(item.module).values()}
+    return bool(wanted) or bool(used & {"lab", "namespaces", "raising"})
