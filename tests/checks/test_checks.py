@@ -19,6 +19,7 @@ import link_rows
 import log_rows
 import network_rows
 import nic_rows
+import path_rows
 import pcie_rows
 import pytest
 import storage_rows
@@ -60,6 +61,7 @@ MODULES = (
     log_rows,
     network_rows,
     nic_rows,
+    path_rows,
     pcie_rows,
     storage_rows,
     xid_rows,
