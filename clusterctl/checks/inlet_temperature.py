@@ -21,14 +21,18 @@ OWN = "the board's own threshold"
 AIR = (
     "look at the aisle: containment, blanking plates, room cooling; neighbours say how far it goes"
 )
+GIVEN = ("inlet", "coolant_in", "coolant_out")
 COOLANT = "look at the coolant distribution unit: supply temperature, flow, filters, valves"
 
 
 def judge(evidences: Sequence[Evidence]) -> Iterator[Verdict]:
     for evidence in evidences:
-        for sensor in facts_of(evidence, Sensor):
-            if sensor.kind in ("inlet", "coolant_in", "coolant_out"):
-                yield given(evidence, sensor)
+        sensors = list(facts_of(evidence, Sensor))
+        its = [sensor for sensor in sensors if sensor.kind in GIVEN]
+        for sensor in its:
+            yield given(evidence, sensor)
+        if sensors and not its:
+            yield skipping(evidence, "", "the board has no sensor of what the node is given")
 
 
 def given(evidence: Evidence, sensor: Sensor) -> Verdict:
