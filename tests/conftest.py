@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ Inject = Callable[..., None]
 # Whoever starts us in the background of a shell has us ignore it, and our children with us; then
 # no test could see what Ctrl-C does.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ.pop("COLUMNS", None)  # a worker of xdist is told eighty; who needs a width says so
 
 
 @pytest.fixture(scope="session")
