@@ -220,7 +220,7 @@ def own_findings(case: Case, playbook: Playbook) -> Iterator[Finding]:
                 why="nobody of ours asked for one; the time it cost is not counted as burnt",
                 remedy="read the BMC's event log and the journal of the last boot",
                 severity=Severity.ISOLATE,
-                source="peers.md 3.12: a burn-in that a node does not stay up for is failed",
+                source="Crusoe burn-in: a burn-in that a node does not stay up for is failed",
             ),
         )
     if course.watched.jumps_s:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,10 @@ def test_the_broad_except_lives_in_one_file():
         ]
         if not place(path).startswith("remote/"):
             assert not broad or place(path) == "observe.py", f"{place(path)}: {broad}"
+
+
+def test_a_source_names_the_original():
+    """Notes of ours that nobody else has are no source."""
+    for path in [*FILES, *HOUSE.rglob("*.yml"), *HOUSE.rglob("*.md")]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"(peers|localise|vendor_tools)\.md", text), place(path)
