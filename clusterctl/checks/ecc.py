@@ -94,39 +94,42 @@ def lost(evidence: Evidence, part: str, count: int) -> Verdict:
 
 
 def corrected(evidence: Evidence, card: Accelerator) -> Verdict:
-    count = card.ecc_corrected_volatile
-    if count is None:
-        return absent(evidence, card, "ecc_corrected_volatile")
-    limit, source = threshold(evidence, "corrected"), source_of(evidence, "corrected")
-    if count > limit:
-        return warning(
-            evidence,
-            card.part,
-            expected=f"≤ {limit:g} corrected",
-            actual=str(count),
-            why="memory needs correction far more often than usual",
-            remedy="watch this card; run a memory test at the next maintenance",
-            source=source,
-        )
-    return passing(evidence, card.part, f"{count} corrected", source=source, yardstick="floor")
+    return counted(
+        evidence,
+        card,
+        "corrected",
+        why="memory needs correction far more often than usual",
+        remedy="watch this card; run a memory test at the next maintenance",
+    )
 
 
 def deferred(evidence: Evidence, card: Accelerator) -> Verdict:
-    count = card.ecc_deferred_volatile
+    return counted(
+        evidence,
+        card,
+        "deferred",
+        why="data in device memory was lost that nobody has used yet",
+        remedy="let the job end, then reset the device; if it comes back, return the card",
+    )
+
+
+def counted(evidence: Evidence, card: Accelerator, kind: str, *, why: str, remedy: str) -> Verdict:
+    """Errors that warn when they are more than the limit of their kind."""
+    count: int | None = getattr(card, f"ecc_{kind}_volatile")
     if count is None:
-        return absent(evidence, card, "ecc_deferred_volatile")
-    limit, source = threshold(evidence, "deferred"), source_of(evidence, "deferred")
+        return absent(evidence, card, f"ecc_{kind}_volatile")
+    limit, source = threshold(evidence, kind), source_of(evidence, kind)
     if count > limit:
         return warning(
             evidence,
             card.part,
-            expected=f"≤ {limit:g} deferred",
+            expected=f"≤ {limit:g} {kind}",
             actual=str(count),
-            why="data in device memory was lost that nobody has used yet",
-            remedy="let the job end, then reset the device; if it comes back, return the card",
+            why=why,
+            remedy=remedy,
             source=source,
         )
-    return passing(evidence, card.part, f"{count} deferred", source=source, yardstick="floor")
+    return passing(evidence, card.part, f"{count} {kind}", source=source, yardstick="floor")
 
 
 def growth(evidence: Evidence, card: Accelerator, then: Accelerator | None) -> Verdict:

@@ -6,7 +6,6 @@ The shapes of ROCm 6.0 to 7.0 are those of ROCm/amdsmi's change log and command 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from clusterctl.model import (
 from clusterctl.probes.amd_smi_cells import FIELDS, leaf, word
 from clusterctl.probes.amd_smi_links import links
 from clusterctl.probes.amd_smi_text import OTHER_LINE, Tree, records
+from clusterctl.probes.fields import every
 from clusterctl.probes.loose_json import documents, shortened
 from clusterctl.probes.tool_calls import Call, calls
 from clusterctl.spelling import Unreadable, count, visible
@@ -106,15 +106,8 @@ def unnamed(
 
 def gpu(index: int, tree: Tree) -> Iterator[Fact | Trouble]:
     part = f"gpu{index}"
-    values: dict[str, object] = {}
-    failed: defaultdict[str, list[str]] = defaultdict(list)
-    for name, read in FIELDS.items():
-        try:
-            values[name] = read(tree)
-        except Unreadable as error:
-            failed[str(error)].append(name)
-    for why, names in failed.items():
-        yield Trouble(Kind.UNREADABLE, f"{visible(why, 120)} ({', '.join(names)})", part)
+    values, troubles = every(part, FIELDS, tree)
+    yield from troubles
     yield Accelerator(part, "amd", index, **values)  # type: ignore[arg-type]
     yield from firmware(part, tree)
     for told in each(tree.get("process_list")) + each(tree.get("process_info")):

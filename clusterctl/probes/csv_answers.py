@@ -21,10 +21,21 @@ from clusterctl.probes.labelled import (
     readings,
     size,
 )
+from clusterctl.probes.transcript import nothing, told
 from clusterctl.spelling import Unreadable, number, visible
 
 UNIT = re.compile(r"(.*?)\s*\[(.*)\]")
 INDEX = re.compile(r"[0-9]{1,3}")
+
+
+def answered(stdout: str, tool: str, prefix: str, vendor: str) -> Iterator[Fact | Trouble]:
+    """The cards in a transcript of such calls; nothing at all of any card is trouble."""
+    said, troubles = told(stdout)
+    yield from troubles
+    found = list(cards(said, prefix, vendor))
+    yield from found
+    if not found and not troubles:
+        yield nothing(tool, said)
 
 
 def cards(texts: Mapping[str, str], prefix: str, vendor: str) -> Iterator[Fact | Trouble]:

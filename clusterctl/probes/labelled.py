@@ -6,12 +6,12 @@ A block is {"Section/Label": value}, by indentation.  Every reader is Unreadable
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from clusterctl.model import Accelerator, Kind, Trouble
-from clusterctl.spelling import Unreadable, count, measure, number, pci_address, reported, visible
+from clusterctl.probes.fields import every
+from clusterctl.spelling import Unreadable, count, measure, number, pci_address, reported
 
 Block = Mapping[str, str]
 Reader = Callable[[Block], object]
@@ -187,18 +187,11 @@ def readings(
     part: str, vendor: str, index: int | None, found: Block, fields: Mapping[str, Reader]
 ) -> Iterator[Accelerator | Trouble]:
     """The card, and a trouble for all that could not be read of it; no card of nothing but that."""
-    values: dict[str, object] = {}
-    failed: defaultdict[str, list[str]] = defaultdict(list)
-    for name, read in fields.items():
-        try:
-            values[name] = read(found)
-        except Unreadable as error:
-            failed[str(error)].append(name)
-    for why, names in failed.items():
-        yield Trouble(Kind.UNREADABLE, f"{visible(why, 120)} ({', '.join(names)})", part)
+    values, troubles = every(part, fields, found)
+    yield from troubles
     if any(values.get(name) for name in ("model", "uuid", "serial", "pci")):
         yield Accelerator(part, vendor, index, **values)  # type: ignore[arg-type]
-    elif not failed:
+    elif not troubles:
         yield Trouble(Kind.UNREADABLE, "its record names no model and no address", part)
 
 

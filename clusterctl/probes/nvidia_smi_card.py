@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree as ET
 
@@ -15,6 +14,7 @@ from clusterctl.model import (
     Trouble,
     Version,
 )
+from clusterctl.probes.fields import every
 from clusterctl.probes.nvidia_smi_cells import FIELDS, cell, counter, label, process, size
 from clusterctl.spelling import Unreadable, count, visible
 
@@ -37,18 +37,10 @@ def readings(
     part: str, index: int | None, found: ET.Element, *, unasked: tuple[str, ...] = ()
 ) -> Iterator[Fact | Trouble]:
     """`unasked`: fields that this output does not hold, though every GPU has them."""
-    values: dict[str, object] = {}
-    failed: defaultdict[str, list[str]] = defaultdict(list)
-    for name, read in FIELDS.items():
-        if name in unasked:
-            continue
-        try:
-            values[name] = read(found)
-        except Unreadable as error:
-            failed[str(error)].append(name)
-    for why, names in failed.items():
-        yield Trouble(Kind.UNREADABLE, f"{visible(why, 120)} ({', '.join(names)})", part)
-    if not failed:
+    asked = {name: read for name, read in FIELDS.items() if name not in unasked}
+    values, troubles = every(part, asked, found)
+    yield from troubles
+    if not troubles:
         yield from broken(part, found)
     yield Accelerator(part, "nvidia", index, **values)  # type: ignore[arg-type]
     yield from versions(part, found)

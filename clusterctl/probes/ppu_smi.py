@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from clusterctl.model import Accelerator, Applies, Fact, Probe, Trouble, Version
-from clusterctl.probes.csv_answers import cards
-from clusterctl.probes.transcript import asking, nothing, told
+from clusterctl.probes.csv_answers import answered
+from clusterctl.probes.transcript import asking
 
 QUERY = "--query-ppu={} --format=csv"
 CALLS = (
@@ -21,12 +21,7 @@ CALLS = (
 
 
 def parse(stdout: str) -> Iterator[Fact | Trouble]:
-    said, troubles = told(stdout)
-    yield from troubles
-    found = list(cards(said, "ppu", "thead"))
-    yield from found
-    if not found and not troubles:
-        yield nothing("ppu-smi", said)
+    return answered(stdout, "ppu-smi", "ppu", "thead")
 
 
 PROBES = (

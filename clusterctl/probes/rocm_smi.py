@@ -6,7 +6,6 @@ Source of its keys, tables and lines: ROCm/rocm_smi_lib, python_smi_tools/rocm_s
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
 from clusterctl.model import (
@@ -20,6 +19,7 @@ from clusterctl.model import (
     Trouble,
     Version,
 )
+from clusterctl.probes.fields import every
 from clusterctl.probes.loose_json import shortened
 from clusterctl.probes.smi_log import Log, read
 from clusterctl.probes.smi_log_cells import FIELDS, word
@@ -67,15 +67,9 @@ def empty(asked: list[Call], log: Log) -> Iterator[Trouble]:
 def device(
     part: str, vendor: str, index: int, told: Mapping[str, str], **more: object
 ) -> Iterator[Fact | Trouble]:
-    values: dict[str, object] = dict(more)
-    failed: defaultdict[str, list[str]] = defaultdict(list)
-    for name, reader in FIELDS.items():
-        try:
-            values[name] = reader(told)
-        except Unreadable as error:
-            failed[str(error)].append(name)
-    for why, names in failed.items():
-        yield Trouble(Kind.UNREADABLE, f"{visible(why, 120)} ({', '.join(names)})", part)
+    values, troubles = every(part, FIELDS, told)
+    yield from troubles
+    values = more | values
     yield Accelerator(part, vendor, index, **values)  # type: ignore[arg-type]
     readers: list[tuple[str, Callable[[Mapping[str, str]], str]]] = [
         (f"vbios/{part}", word("vbios version", "vbios")),

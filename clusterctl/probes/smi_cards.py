@@ -6,12 +6,12 @@ A tool's sub-commands each tell a part of every card; `cards` brings the parts t
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import NoReturn
 
 from clusterctl.model import Accelerator, DeviceProcess, Fact, Kind, Link, Trouble, Version
+from clusterctl.probes.fields import every
 from clusterctl.probes.smi_tables import Cells, table
 from clusterctl.probes.tool_calls import Call, calls, complaint
 from clusterctl.spelling import Unreadable, count, number, reported, visible
@@ -234,21 +234,12 @@ def version(name: str, part: str, text: str | None) -> Iterator[Version | Troubl
 
 def card(part: str, index: int | None, found: Cells, readers: Readers) -> Iterator[Item]:
     """The card with every value that can be read; fields with the same error share a trouble."""
-    values: dict[str, object] = {}
-    failed: defaultdict[str, list[str]] = defaultdict(list)
-    for name, read in readers.items():
-        try:
-            value = read(found)
-        except Unreadable as error:
-            failed[str(error)].append(name)
-        else:
-            if value not in (None, ""):
-                values[name] = value
-    for why, names in failed.items():
-        yield Trouble(Kind.UNREADABLE, f"{visible(why, 120)} ({', '.join(names)})", part)
+    values, troubles = every(part, readers, found)
+    yield from troubles
+    values = {name: value for name, value in values.items() if value not in (None, "")}
     if values:
         yield Accelerator(part, index=index, **values)  # type: ignore[arg-type]
-    elif not failed:
+    elif not troubles:
         yield Trouble(Kind.UNREADABLE, "nothing is said of this card", part)
 
 
