@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Generic, TypeVar
 
 S = TypeVar("S")
@@ -43,26 +42,6 @@ def each(items: Iterable[S], visit: Callable[[S], T], *, at_once: int) -> Iterat
             yield news.result
     finally:
         visits.stop()
-
-
-@dataclass(frozen=True, slots=True)
-class Handover:
-    """What breaks in a visit's thread goes on in the consumer's; it is never swallowed."""
-
-    tell: Callable[[Broke], None]
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if error is not None:
-            self.tell(Broke(error))
-        return error is not None
 
 
 class Visits(Generic[S, T]):
