@@ -1,0 +1,1 @@
+"""A slow job: what kind of slowness, whose, and what to do next."""
