@@ -313,11 +313,16 @@ def stored(path: Path) -> Stored:
         about = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}/run.json: cannot be read: {error}") from None
+    return Stored(path, described(about, f"{path}/run.json"))
+
+
+def described(about: Any, where: str) -> dict[str, Any]:
+    """What run.json says, if it is one of ours.  Raises UserError."""
     if not isinstance(about, dict) or about.get("schema") != SCHEMA:
-        raise UserError(f"{path}/run.json: not a run of schema {SCHEMA}")
+        raise UserError(f"{where}: not a run of schema {SCHEMA}")
     if lacking := ", ".join(sorted(DESCRIBED - about.keys())):
-        raise UserError(f"{path}/run.json: lacks {lacking}")
-    return Stored(path, about)
+        raise UserError(f"{where}: lacks {lacking}")
+    return about
 
 
 def load(found: Stored) -> Run:

@@ -1,0 +1,1 @@
+"""What earlier runs know: findings over nights, the past of a part, swaps, lemons."""
