@@ -29,6 +29,7 @@ from clusterctl.run import SLACK_S, World, as_probe, look
 from clusterctl.trials.flows import Flow, ask_flow, meeting
 
 TRIAL = "pair_bandwidth"
+COUNTING = ("sysfs_rdma", "ethtool", "ip_addresses")  # what ports count, and whose rail they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def playbook(pace: Pace, params: Mapping[str, object]) -> Playbook:
         for probe in catalog.all_probes().values()
         if {DeviceProcess, PcieDevice} & set(probe.yields)
     ]
+    probes += [one for one in counting() if one not in probes]
     trial = catalog.all_trials()[TRIAL]
     return Playbook(
         "bandwidth",
@@ -64,6 +66,11 @@ def playbook(pace: Pace, params: Mapping[str, object]) -> Playbook:
         stages=(Stage(trial, {**trial.params, **params}),),
         origin="built in",
     )
+
+
+def counting() -> list[Probe]:
+    known = {**catalog.all_probes(), **catalog.named_probes()}
+    return [known[name] for name in COUNTING]
 
 
 # ----------------------------------------------------------------------------- a round

@@ -4,6 +4,7 @@
     settings.json     mode, rounds, confirm, floor
     plan.csv          every test, before it runs: round,src,dst,rail,via
     measured.csv      what came of them, a round at a time: rate, status, engine, why none
+    hints.json        what ports counted meanwhile, and which part that points at
     located.json      what localisation made of it
     matrix.parquet    measured.csv with every sample
 
@@ -26,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from clusterctl.bandwidth import Row
+from clusterctl.bandwidth_counters import Hint
 from clusterctl.localise.columns import STATUSES, UNKNOWN, Topology
 from clusterctl.localise.located import Inconclusive, Located, Population, Rival, Suspect, Test
 from clusterctl.model import UserError
@@ -221,6 +223,16 @@ def write_located(folder: Path, located: Located) -> None:
     write_text(folder / "located.json", json.dumps({"schema": 1, **asdict(located)}, indent=1))
 
 
+def write_hints(folder: Path, found: Sequence[Hint]) -> None:
+    write_text(folder / "hints.json", json.dumps([asdict(one) for one in found]))
+
+
+def hints(folder: Path) -> list[Hint]:
+    """None where nobody counted, as in runs from before there were any."""
+    path = folder / "hints.json"
+    return [Hint(**one) for one in read_json(path)] if path.is_file() else []
+
+
 def located(folder: Path) -> Located:
     """Raises UserError."""
     given = read_json(folder / "located.json")
@@ -242,5 +254,6 @@ def suspect(given: dict[str, Any]) -> Suspect:
             "rivals": tuple(Rival(**one) for one in given["rivals"]),
             "evidence_for": tuple(Test(**one) for one in given["evidence_for"]),
             "evidence_against": tuple(Test(**one) for one in given["evidence_against"]),
+            "counters": tuple(given.get("counters", ())),
         }
     )

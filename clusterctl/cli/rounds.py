@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterctl import bandwidth, store
+from clusterctl import bandwidth_counters as counters
 from clusterctl import bandwidth_folder as folder
 from clusterctl.bandwidth import Row
+from clusterctl.bandwidth_counters import Hint
 from clusterctl.bandwidth_findings import findings, floors
 from clusterctl.cli import world as ambient
 from clusterctl.cli.finish import finish
@@ -25,7 +27,16 @@ from clusterctl.cli.world import Flags
 from clusterctl.localise import schedule
 from clusterctl.localise.columns import UNKNOWN, Topology
 from clusterctl.localise.suspects import locate
-from clusterctl.model import Finding, Node, Observation, Pace, Playbook, Run, UserError
+from clusterctl.model import (
+    WHOLE_NODE,
+    Finding,
+    Node,
+    Observation,
+    Pace,
+    Playbook,
+    Run,
+    UserError,
+)
 from clusterctl.rails import Rails, rails_of
 
 if TYPE_CHECKING:
@@ -185,7 +196,7 @@ def lead(going: UnderWay, flags: Flags) -> Path:
         world = held(going, flags, progress, closing)
         try:
             before, refused = admitted(going, world)
-            rows, located = measure(going, world, refused)
+            rows, located = measure(going, world, refused, before)
         except KeyboardInterrupt:
             recorder.close()
             sys.stderr.write(
@@ -245,7 +256,9 @@ def admitted(going: UnderWay, world: World) -> tuple[list[Observation], dict[int
     return before, {place[name]: f"{name}: {verdict.why}" for name, verdict in refused.items()}
 
 
-def measure(going: UnderWay, world: World, refused: Mapping[int, str]) -> tuple[list[Row], Located]:
+def measure(
+    going: UnderWay, world: World, refused: Mapping[int, str], before: Sequence[Observation]
+) -> tuple[list[Row], Located]:
     topology, path = going.rails.topology, going.recorder.path
     rows, done = list(going.rows), list(going.done)
     confirmed = 0
@@ -254,15 +267,48 @@ def measure(going: UnderWay, world: World, refused: Mapping[int, str]) -> tuple[
         for number, few in sorted(bandwidth.by_round(rows).items()):
             if number not in ended:
                 done += one_round(going, world, few, refused)
-        located = locate(
-            topology, bandwidth.measured(done), floors=floors(going.settings.floor_gbit_s)
-        )
+        counted = counted_since(going, world, before, f"counters-{confirmed}")
+        located = judged_by(topology, done, going.settings, counted)
         if not located.confirm or confirmed >= going.settings.confirm:
             return done, located
         confirmed += 1
         last = max(row.round for row in rows)
         rows += bandwidth.asked_again(located.confirm, topology, last)
         folder.write_plan(path, rows, topology.nodes)
+
+
+def counted_since(
+    going: UnderWay, world: World, before: Sequence[Observation], reading: str
+) -> list[Hint]:
+    """What the ports of nodes that answered counted since, on disk before it is used."""
+    from clusterctl.run import look
+
+    book, silent = going.opening.playbook, unheard(before)
+    asked = [(one, bandwidth.counting()) for one in going.opening.nodes if one.name not in silent]
+    now = look(reading, asked, book, book.pace.node_s, world)
+    found = counters.hints(going.rails, before, now)
+    folder.write_hints(going.recorder.path, found)
+    return found
+
+
+def unheard(seen: Sequence[Observation]) -> set[str]:
+    """Nodes that could not be asked at all: asking them again would only cost time."""
+    return {one.node for one in seen if any(item.part == WHOLE_NODE for item in one.troubles)}
+
+
+def judged_by(
+    topology: Topology, rows: list[Row], settings: folder.Settings, hints: Sequence[Hint]
+) -> Located:
+    """Located, with what their ports counted beside the suspects."""
+    made = locate(
+        topology,
+        bandwidth.measured(rows),
+        floors=floors(settings.floor_gbit_s),
+        priors=counters.priors(hints),
+    )
+    said = counters.said(hints)
+    suspects = (replace(one, counters=said.get(one.component, ())) for one in made.suspects)
+    return replace(made, suspects=tuple(suspects))
 
 
 def one_round(
@@ -310,7 +356,7 @@ def rejudged(path: Path) -> tuple[Run, Located, list[Row], Topology]:
     topology = folder.topology(path)
     rows = folder.read_rows(path / "measured.csv", topology.nodes)
     settings = folder.settings(path)
-    made = locate(topology, bandwidth.measured(rows), floors=floors(settings.floor_gbit_s))
+    made = judged_by(topology, rows, settings, folder.hints(path))
     if not rows:
         raise UserError(f"{found.id}: no round ended; `clusterctl bandwidth --resume {found.id}`")
     run = store.load(found) if found.complete else unfinished(found)

@@ -53,6 +53,7 @@ class Suspect:
     paths: int = 0  # tests that crossed it
     rounds: int = 0
     advice: str = ""
+    counters: tuple[str, ...] = ()  # what its own port counted meanwhile: symbol_error +12
 
 
 @dataclass(frozen=True, slots=True)

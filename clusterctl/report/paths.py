@@ -178,6 +178,7 @@ def evidence(one: Suspect, quoted: int) -> str:
     rivals = ", ".join(f"{rival.component} {rival.posterior:.3f}" for rival in one.rivals[:2])
     said = f"{one.paths} tests across it in {plural(one.rounds, 'round')}; slow: {slow}"
     said += f"; the rest cleared by {clear}" if clear else ""
+    said += f"; its port counted {', '.join(one.counters)}" if one.counters else ""
     return said + (f"; or {rivals}" if rivals else "")
 
 
