@@ -29,6 +29,9 @@ from clusterctl.run import SLACK_S, World, as_probe, look
 from clusterctl.trials.flows import Flow, ask_flow, meeting
 
 TRIAL = "pair_bandwidth"
+# Conversations stand open, so partners start together; what a controller needs to send so many
+# programs is the rest.  A dead path holds up its whole round for this long.
+MEETING_S, MEETING_NODE_S = 10.0, 0.01
 COUNTING = ("sysfs_rdma", "ethtool", "ip_addresses")  # what ports count, and whose rail they are
 
 
@@ -161,6 +164,7 @@ def ask(
         memory=str(params["memory"]),
         way=way,
         name=f"{caller}>{called}",
+        meeting_s=MEETING_S + MEETING_NODE_S * len(rails.nodes),
     )
 
 

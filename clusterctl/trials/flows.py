@@ -89,9 +89,11 @@ def ask_flow(
     memory: str = "host",
     size_bytes: int = 64,
     name: str = "pair_bandwidth",
+    meeting_s: float = MEETING_S,
 ) -> Question:
     """`way`: forward is caller to listener, backward the other; apart is one after the other and
     both is at once.  A TCP engine's receiver reports; with perftest the sender does.
+    `meeting_s`: how long each waits for the other; a dead path costs that much.
     """
     me, peer = (flow.listener, flow.caller) if listener else (flow.caller, flow.listener)
     turns = 2 if way == "apart" else 1
@@ -104,7 +106,7 @@ def ask_flow(
         str(streams),
         me,
         peer,
-        str(MEETING_S),
+        str(meeting_s),
         str(STALL_S),
         engine,
         way,
@@ -121,7 +123,7 @@ def ask_flow(
         script=SCRIPT,
         modules=MODULES,
         timeout_s=turns * (seconds + STALL_S)
-        + MEETING_S
+        + meeting_s
         + (0.0 if engine == "built-in" else TOOL_S)
         + SLACK_S,
     )
