@@ -1,0 +1,173 @@
+"""Every operation of a job: rows as traces give them, then one dense array an attribute.
+
+A worker is a (DP rank, pipeline stage) cell; where several ranks (tensor parallel ones) share it,
+they move in step and their times are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+MOSTLY = 0.5  # of all lanes: an operation seen in fewer is no part of the usual step
+MOST_SEQ = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One row an operation, columns of equal length; `kind` counts into `kinds`.
+
+    `chunk`, `microbatch`: -1 where the operation has none.  `seq` counts operations of one kind
+    within a worker's step.  `node`: of a rank, where somebody knows.  `unread`: rows lost.
+    """
+
+    rank: Integers
+    dp: Integers
+    stage: Integers
+    step: Integers
+    kind: Integers
+    start_s: Floats
+    end_s: Floats
+    seq: Integers
+    chunk: Integers
+    microbatch: Integers
+    kinds: tuple[str, ...]
+    node: Mapping[int, str] = field(default_factory=dict)
+    unread: int = 0
+    unseen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation of the usual step, the same in every step and DP rank."""
+
+    stage: int
+    kind: str
+    seq: int
+    chunk: int = -1
+    microbatch: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """`start_s`, `end_s`: [op, step, DP rank].  `ranks[dp][stage]`, `nodes[dp][stage]`.
+
+    `steps`, `dps`, `stages`: what the trace calls them.
+    """
+
+    ops: tuple[Op, ...]
+    start_s: Floats
+    end_s: Floats
+    steps: tuple[int, ...]
+    dps: tuple[int, ...]
+    stages: tuple[int, ...]
+    ranks: tuple[tuple[tuple[int, ...], ...], ...]
+    nodes: tuple[tuple[str, ...], ...]
+    unseen: tuple[str, ...] = ()
+
+    def of(self, *kinds: str) -> Integers:
+        """Places of all operations of these kinds."""
+        return np.array([at for at, op in enumerate(self.ops) if op.kind in kinds], dtype=np.int64)
+
+
+def dense(rows: Rows) -> Timeline | None:
+    """The steps that were seen whole; None where there is none.
+
+    What is left out (DP ranks, steps, operations that most steps lack) is told in `unseen`.
+    """
+    if not len(rows.rank):
+        return None
+    dps, dp = np.unique(rows.dp, return_inverse=True)
+    stages, stage = np.unique(rows.stage, return_inverse=True)
+    steps, step = np.unique(rows.step, return_inverse=True)
+    code = (stage * len(rows.kinds) + rows.kind) * MOST_SEQ + rows.seq
+    codes, first, op = np.unique(code, return_index=True, return_inverse=True)
+    shape = (len(codes), len(steps), len(dps))
+    flat = np.ravel_multi_index((op.ravel(), step.ravel(), dp.ravel()), shape)
+    size = int(np.prod(shape))
+    times = np.bincount(flat, minlength=size)
+    seen = (times > 0).reshape(shape)
+    kept, whole, there = complete(seen)
+    if not (kept.any() and whole.any() and there.any()):
+        return None
+    times = np.maximum(times, 1)
+    start, end = (
+        (np.bincount(flat, weights=values, minlength=size) / times).reshape(shape)[
+            np.ix_(kept, whole, there)
+        ]
+        for values in (rows.start_s, rows.end_s)
+    )
+    ranks, nodes = cells(rows, dp.ravel(), stage.ravel(), shape[2], len(stages))
+    return Timeline(
+        ops=tuple(
+            Op(
+                int(stage.ravel()[at]),
+                rows.kinds[int(rows.kind[at])],
+                int(rows.seq[at]),
+                int(rows.chunk[at]),
+                int(rows.microbatch[at]),
+            )
+            for at in first[kept]
+        ),
+        start_s=start,
+        end_s=end,
+        steps=tuple(steps[whole].tolist()),
+        dps=tuple(dps[there].tolist()),
+        stages=tuple(stages.tolist()),
+        ranks=tuple(ranks[at] for at in np.flatnonzero(there)),
+        nodes=tuple(nodes[at] for at in np.flatnonzero(there)),
+        unseen=(*rows.unseen, *left_out(rows, kept, whole, there, dps)),
+    )
+
+
+def complete(
+    seen: NDArray[np.bool_],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """(operations, steps, DP ranks) to keep, so that nothing is missing among them."""
+    kept = seen.mean(axis=(1, 2)) > MOSTLY
+    there = seen[kept].mean(axis=(0, 1)) > MOSTLY if kept.any() else np.zeros(seen.shape[2], bool)
+    whole = seen[kept][:, :, there].all(axis=(0, 2))
+    return kept, whole, there
+
+
+def cells(
+    rows: Rows, dp: Integers, stage: Integers, dps: int, stages: int
+) -> tuple[list[tuple[tuple[int, ...], ...]], list[tuple[str, ...]]]:
+    place = np.unique(np.stack([dp, stage, rows.rank]), axis=1)
+    ranks: list[list[list[int]]] = [[[] for _ in range(stages)] for _ in range(dps)]
+    for at, cell, rank in place.T.tolist():
+        ranks[at][cell].append(rank)
+    nodes = [
+        tuple(
+            ",".join(sorted({rows.node[rank] for rank in cell if rank in rows.node}))
+            for cell in line
+        )
+        for line in ranks
+    ]
+    return [tuple(tuple(cell) for cell in line) for line in ranks], nodes
+
+
+def left_out(
+    rows: Rows,
+    kept: NDArray[np.bool_],
+    whole: NDArray[np.bool_],
+    there: NDArray[np.bool_],
+    dps: Integers,
+) -> list[str]:
+    told = []
+    if rows.unread:
+        told.append(f"{rows.unread} rows that could not be read")
+    if not there.all():
+        lost = ", ".join(map(str, dps[~there][:8].tolist()))
+        told.append(f"{int((~there).sum())} DP ranks of which most is missing: {lost}")
+    if not whole.all():
+        told.append(f"{int((~whole).sum())} of {len(whole)} steps of which operations are missing")
+    if not kept.all():
+        told.append(f"{int((~kept).sum())} operations that most steps lack")
+    return told
