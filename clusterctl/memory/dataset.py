@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterator
+import json
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from clusterctl.memory.folder import VERBS, Ended, ended, open_folder
-from clusterctl.model import UserError
-from clusterctl.store import COLUMNS
+from clusterctl.memory.cache import Memory, memory
+from clusterctl.memory.digest import FINDING
+from clusterctl.memory.folder import open_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-log = logging.getLogger(__name__)
-
-FINDING = ("check", *COLUMNS, "shared")
-KEY = ("node", "check", "part")
-QUIET = ("pass", "skip")
-UNREADABLE = (OSError, ValueError, KeyError)  # as pyarrow says it of a file that is no table
+KEY = ["node", "check", "part"]
 
 
 def findings(
@@ -31,68 +26,78 @@ def findings(
     nodes: Collection[str] | None = None,
     checks: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """Verdicts of every sweep and burn-in that ended, oldest run first.
+    """Verdicts of every sweep and burn-in that ended, oldest run first; see `found`.
 
-    The columns of findings.parquet, `run`, and `started` (UTC).  Whatever is neither PASS nor SKIP
-    has its row.  PASS and SKIP have theirs only of a (node, check, part) that was otherwise in at
-    least one of these runs: what was always well has no row, and 65 million such would not help.
-    A night without any row of such a part is a night on which it was not judged.
-    A finding that explains others (`rack=r7`) names many nodes in `node`, comma between them; with
-    `nodes`, it is there where it names one of them.
     Runs that cannot be read are left out, with a line in the log for each.
     Raises UserError where there is no such folder.
     """
+    return found(memory(open_folder(where), since=since, until=until), nodes=nodes, checks=checks)
+
+
+def found(
+    remembered: Memory,
+    *,
+    nodes: Collection[str] | None = None,
+    checks: Collection[str] | None = None,
+) -> pd.DataFrame:
+    """The columns of findings.parquet, `run`, and `started` (UTC); texts are categories.
+
+    Whatever is neither PASS nor SKIP has its row, whole.  PASS and SKIP have theirs, without
+    reasons, only of a (node, check, part) that was otherwise in one of these runs: what was always
+    well has no row.  A night without a row of a part that has others is one on which it was not
+    judged.  A finding that explains others (`rack=r7`) names many nodes in `node`, comma between
+    them; with `nodes`, it is there where it names one of them.
+    """
     import pandas as pd  # noqa: PLC0415 - half a second that only memory pays
 
-    kept: list[pd.DataFrame] = []
-    quiet: list[pd.DataFrame] = []
-    for run, started in readable(where, since, until):
-        try:
-            frame = verdicts(run, nodes, checks)
-        except UNREADABLE as error:
-            log.warning("%s: cannot be read: %s: left out", run.table("findings"), error)
-            continue
-        frame["run"], frame["started"] = run.id, started
-        well = frame.status.isin(QUIET)
-        kept.append(frame[~well])
-        quiet.append(frame[well][[*KEY, "status", "actual", "why", "run", "started"]])
-    if not kept:
-        return pd.DataFrame(columns=[*FINDING, "run", "started"])
-    bad = pd.concat(kept, ignore_index=True)
-    good = pd.concat(quiet, ignore_index=True).merge(bad[[*KEY]].drop_duplicates(), on=[*KEY])
-    both: pd.DataFrame = pd.concat([bad, good], ignore_index=True)
-    texts = [name for name in FINDING if name in both]
-    both[texts] = both[texts].fillna("")
+    bad = of_nodes(remembered.frame("bad", FINDING, check=checks), nodes)
+    if bad.empty:
+        return pd.DataFrame(columns=["run", "started", *FINDING])
+    quiet = well(remembered, bad)
+    both = pd.DataFrame({"started": pd.concat([bad["started"], quiet["started"]])})
+    for name in ("run", *FINDING):
+        said = quiet[name].astype("str") if name in quiet else [""] * len(quiet)
+        words = bad[name].cat.categories.astype("str")
+        pieces = [
+            pd.Categorical.from_codes(bad[name].cat.codes, words),
+            pd.Categorical(pd.Series(said, dtype="str")),
+        ]
+        both[name] = pd.api.types.union_categoricals(pieces, sort_categories=True)
     return both.sort_values(["started", "run", *KEY], ignore_index=True)
 
 
-def readable(
-    where: Path | str, since: datetime | None, until: datetime | None
-) -> Iterator[tuple[Ended, Any]]:
-    import pandas as pd  # noqa: PLC0415 - see findings
-
-    for run in ended(open_folder(where), since=since, until=until):
-        try:
-            about = run.about()
-        except UserError as error:
-            log.warning("%s: left out", error)
-            continue
-        started = pd.Timestamp(about["started"]).tz_convert("UTC")
-        late = until is not None and started > until
-        if about["verb"] in VERBS and not late and (since is None or started >= since):
-            yield run, started
+def of_nodes(frame: pd.DataFrame, nodes: Collection[str] | None) -> pd.DataFrame:
+    if nodes is None:
+        return frame
+    wanted = set(nodes)
+    names = [one for one in frame["node"].unique() if wanted & set(one.split(","))]
+    return frame[frame["node"].isin(names)]
 
 
-def verdicts(
-    run: Ended, nodes: Collection[str] | None, checks: Collection[str] | None
-) -> pd.DataFrame:
-    import pyarrow.parquet as pq  # noqa: PLC0415 - see findings
+def well(remembered: Memory, bad: pd.DataFrame) -> pd.DataFrame:
+    """The nights on which what was ever bad was well, or not to be judged."""
+    import pandas as pd  # noqa: PLC0415 - see found
 
-    frame: pd.DataFrame = pq.read_table(
-        run.table("findings"), filesystem=run.folder.files, columns=list(FINDING)
-    ).to_pandas()
-    if nodes is not None:
-        wanted = set(nodes)
-        names = [one for one in frame.node.unique() if wanted & set(one.split(","))]
-        frame = frame[frame.node.isin(names)]
-    return frame if checks is None else frame[frame["check"].isin(set(checks))]
+    keys = bad[KEY].astype(str).drop_duplicates()
+    pairs = set(keys["node"] + "\n" + keys["check"])
+    quiet = remembered.frame(
+        "well",
+        ["node", "check", "status", "parts"],
+        check=set(keys["check"]),
+        node=set(keys["node"]),
+    )
+    quiet = quiet[(quiet["node"].astype(str) + "\n" + quiet["check"].astype(str)).isin(pairs)]
+    rows = quiet.astype({"node": str, "check": str}).merge(keys, on=["node", "check"])
+    # Few combinations of a part and a list of parts, many nights: each is looked at once.
+    asked = rows[["part", "parts"]].drop_duplicates()
+    there = [part in parts.split("\n") for part, parts in asked.itertuples(index=False)]
+    good = asked[pd.Series(there, asked.index, dtype=bool)]
+    return rows.merge(good, on=["part", "parts"]).drop(columns="parts")
+
+
+def labels(remembered: Memory) -> dict[str, dict[str, str]]:
+    """Of every node that was ever looked at, as its newest run knew them."""
+    rows = remembered.frame("nodes", ["node", "labels"])
+    rows = rows.sort_values("started").drop_duplicates("node", keep="last")
+    read = {text: json.loads(text) for text in rows["labels"].unique()}
+    return {node: read[text] for node, text in zip(rows["node"], rows["labels"], strict=True)}

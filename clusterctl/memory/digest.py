@@ -1,0 +1,252 @@
+"""What is remembered of one run: its bad findings whole, its good ones folded, its numbers by kind.
+
+A digest is derived: it can be made again from the run's own tables, and is never the only copy.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from math import log10
+from typing import TYPE_CHECKING, Any
+
+from clusterctl import codec
+from clusterctl.memory.folder import Ended
+from clusterctl.memory.quantities import LANES, counters
+from clusterctl.store import COLUMNS, ROWS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+FINDING = ("check", *COLUMNS, "shared")
+QUIET = ("pass", "skip")
+# What a part is told from its like by, wherever it is plugged; the first that it has.  A serial
+# may be of a board with two chips on it, so it comes last.
+MARKS = ("uuid", "guid", "serial")
+NO_MARK = 4  # characters: "0", "N/A" and "none" name no part
+PLACE = ("node", "part", "variant", "probe", "mark", "slot", "model")
+# Of facts of which a part may have many: what makes two of them comparable.
+VARIANTS: Mapping[str, tuple[str, ...]] = {
+    "Burn": ("engine", "precision", "rate_unit"),
+    "Copy": ("engine", "way", "size_bytes", "both_ways"),
+    "Bandwidth": ("engine", "size_bytes", "both_ways", "crossed"),
+    "Collective": ("operation", "engine", "size_bytes", "in_place", "algorithm"),
+    "Latency": ("engine", "size_bytes"),
+    "Power": ("source", "in_step"),
+    "Sensor": ("kind", "unit"),
+}
+MODEL = {"Port": "driver", "Sensor": "kind"}
+DEVICE = re.compile(r"\b(?:gpu|npu|mlu|gcu|xpu|dcu)\d+")
+SERIES = {
+    name: tuple(
+        field
+        for field in codec.FIELDS[name]
+        if codec.columns()[field] in {"int", "float"}
+        and field not in {"index", *VARIANTS.get(name, ())}
+    )
+    for name in codec.TYPES
+    if "part" in codec.FIELDS[name] and name not in {"KernelEvent", "DeviceProcess", "SelEvent"}
+}
+JSON = {"Port": "counters", "Optic": "rx_mw"}
+
+
+def digest(run: Ended) -> dict[str, pa.Table]:
+    """Tables by name: about, nodes, bad, well, and one a kind of fact that has numbers.
+
+    Raises UserError, and what pyarrow raises, where the run cannot be read.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - half a second that only memory pays
+
+    about = run.about()
+    tables = judged(run)
+    tables |= {kind: pa.table(frame) for kind, frame in numbers(run).items()}
+    tables["nodes"] = pa.table(
+        {
+            "node": [node["name"] for node in about["nodes"]],
+            "labels": [json.dumps(node["labels"], sort_keys=True) for node in about["nodes"]],
+        }
+    )
+    named = {name: table for name, table in tables.items() if len(table)}
+    tables["about"] = pa.table({name: [value] for name, value in summary(run, about, named)})
+    return {
+        name: table.append_column("run", pa.array([run.id] * len(table)))
+        for name, table in tables.items()
+    }
+
+
+def summary(run: Ended, about: Mapping[str, Any], tables: Mapping[str, Any]) -> Iterator[Any]:
+    yield from ((name, about[name]) for name in ("verb", "started", "finished"))
+    yield "playbook", about["playbook"]["name"]
+    yield "complete", bool(about.get("complete"))
+    yield "again", json.dumps(about.get("campaign", {}).get("again", []))
+    yield "tables", " ".join(sorted(tables))
+    yield "sizes", sizes(run)
+
+
+def sizes(run: Ended) -> str:
+    """Tables of another size are other tables: a digest of them is out of date."""
+    return " ".join(f"{name}:{size}" for name, size in run.sizes)
+
+
+# --------------------------------------------------------------------------- findings
+
+
+def judged(run: Ended) -> dict[str, pa.Table]:
+    import pyarrow as pa  # noqa: PLC0415 - see digest
+    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    bad, folded = [], []
+    schema = pa.schema([(name, pa.string()) for name in FINDING])
+    with pq.ParquetFile(run.table("findings"), filesystem=run.folder.files) as file:
+        for batch in file.iter_batches(ROWS, columns=list(FINDING)):
+            table = pa.Table.from_batches([batch]).select(list(FINDING)).cast(schema)
+            quiet = pc.is_in(table["status"], value_set=pa.array(QUIET))
+            bad.append(table.filter(pc.invert(quiet)))
+            folded.append(table.filter(quiet).select(["node", "check", "status", "part"]))
+    return {
+        "bad": pa.concat_tables([schema.empty_table(), *bad]),
+        "well": well(pa.concat_tables(folded)) if folded else well(schema.empty_table()),
+    }
+
+
+def well(rows: pa.Table) -> pa.Table:
+    """A row a node, check and status; `parts`: all that were so, a line each."""
+    import pandas as pd  # noqa: PLC0415 - see digest
+    import pyarrow as pa  # noqa: PLC0415
+
+    names = ["check", "node", "status"]
+    frame = rows.select([*names, "part"]).to_pandas()
+    joined = frame.groupby(names, sort=True, observed=True)["part"]
+    made = joined.agg(list).reset_index(name="part") if len(frame) else frame
+    parts = ["\n".join(sorted(set(one))) for one in made["part"]]
+    made = pd.DataFrame({**{name: made[name] for name in names}, "parts": parts})
+    texts = pa.schema([(name, pa.string()) for name in (*names, "parts")])
+    return pa.Table.from_pandas(made, schema=texts, preserve_index=False)
+
+
+# --------------------------------------------------------------------------- numbers
+
+
+def numbers(run: Ended) -> dict[str, pd.DataFrame]:
+    """Of each kind of fact, a row a reading of a part; a column a number that anybody reports."""
+    import pandas as pd  # noqa: PLC0415 - see digest
+
+    pieces: dict[str, list[pd.DataFrame]] = {}
+    for kind, rows in facts(run):
+        pieces.setdefault(kind, []).append(rows)
+    kinds = {kind: pd.concat(rows, ignore_index=True) for kind, rows in pieces.items()}
+    cards = carried(kinds.get("Accelerator"))
+    return {kind: placed(kind, rows, cards) for kind, rows in kinds.items()}
+
+
+def facts(run: Ended) -> Iterator[tuple[str, pd.DataFrame]]:
+    import pyarrow as pa  # noqa: PLC0415 - see digest
+    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    with pq.ParquetFile(run.table("observations"), filesystem=run.folder.files) as file:
+        there = set(file.schema_arrow.names)
+        wanted = {kind: [name for name in asked(kind) if name in there] for kind in SERIES}
+        every = sorted({name for names in wanted.values() for name in names})
+        for batch in file.iter_batches(ROWS, columns=["reading", "type", *every]):
+            now = batch.filter(pc.equal(batch["reading"], "now"))
+            for kind in pc.unique(now["type"]).to_pylist():
+                if kind in SERIES:
+                    rows = now.filter(pc.equal(now["type"], kind)).select(wanted[kind])
+                    yield kind, pa.Table.from_batches([rows]).to_pandas()
+
+
+def asked(kind: str) -> list[str]:
+    """The columns of observations.parquet that tell of this kind what is kept."""
+    texts = ("node", "part", "probe", "pci", *MARKS, "model", "driver", *VARIANTS.get(kind, ()))
+    own = {"node", "probe", *codec.FIELDS[kind]}
+    named = (*texts, *SERIES[kind], *((JSON[kind],) if kind in JSON else ()))
+    return [name for name in dict.fromkeys(named) if name in own]
+
+
+def carried(cards: pd.DataFrame | None) -> dict[tuple[str, str], tuple[str, str]]:
+    """(node, gpu3) -> the card's mark and model: what it does under load is its own, too."""
+    if cards is None:
+        return {}
+    marks = marked(cards)
+    models = cards["model"].fillna("") if "model" in cards else [""] * len(cards)
+    told = zip(cards["node"], cards["part"], marks, models, strict=True)
+    return {(node, part): (mark, model) for node, part, mark, model in told if mark}
+
+
+def placed(
+    kind: str, rows: pd.DataFrame, cards: Mapping[tuple[str, str], tuple[str, str]]
+) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415 - see digest
+
+    nothing = pd.Series([""] * len(rows))
+    model = rows.get(MODEL.get(kind, "model"), nothing).fillna("").astype(str)
+    mark = marked(rows)
+    if kind != "Accelerator":
+        borrowed = [
+            of_card(node, part, cards)
+            for node, part in zip(rows["node"], rows["part"], strict=True)
+        ]
+        mark = [own or lent for own, (lent, _) in zip(mark, borrowed, strict=True)]
+        model = pd.Series([m or lent for m, (_, lent) in zip(model, borrowed, strict=True)])
+    shape = VARIANTS.get(kind, ())
+    named = [rows[name].astype(str).where(rows[name].notna(), "") for name in shape if name in rows]
+    found = pd.DataFrame(
+        {
+            "node": rows["node"],
+            "part": rows["part"].fillna(""),
+            "variant": [" ".join(filter(None, cells)) for cells in zip(*named, strict=True)]
+            if named
+            else "",
+            "probe": rows["probe"],
+            "mark": mark,
+            "slot": rows["pci"].fillna("") if "pci" in rows else "",
+            "model": model,
+        }
+    )
+    values = {
+        name: rows[name] for name in SERIES[kind] if name in rows and rows[name].notna().any()
+    }
+    values |= unpacked(kind, rows)
+    return pd.concat([found, pd.DataFrame(values, index=found.index).astype("float64")], axis=1)
+
+
+def marked(rows: pd.DataFrame) -> list[str]:
+    columns = [rows[name].fillna("").astype(str) for name in MARKS if name in rows]
+    if not columns:
+        return [""] * len(rows)
+    return [
+        next((one for one in cells if len(one) >= NO_MARK), "")
+        for cells in zip(*columns, strict=True)
+    ]
+
+
+def of_card(
+    node: str, part: str, cards: Mapping[tuple[str, str], tuple[str, str]]
+) -> tuple[str, str]:
+    """host>gpu0 becomes host>GPU-aaaa; empty where it names no card whose mark is known."""
+    names = DEVICE.findall(part)
+    known = [cards.get((node, name)) for name in names]
+    if not names or None in known:
+        return "", ""
+    told = dict(zip(names, filter(None, known), strict=True))
+    return DEVICE.sub(lambda one: told[one[0]][0], part), told[names[0]][1]
+
+
+def unpacked(kind: str, rows: pd.DataFrame) -> dict[str, Sequence[float | None]]:
+    """Numbers that lie in a cell together: counters of a port, light of a module's lanes."""
+    if JSON.get(kind) not in rows:
+        return {}
+    cells = [json.loads(text) if text else None for text in rows[JSON[kind]].fillna("")]
+    if kind == "Optic":
+        return {LANES: [weakest_dbm(lanes) for lanes in cells]}
+    told = {name: [(one or {}).get(name) for one in cells] for name in counters()}
+    return {name: values for name, values in told.items() if any(v is not None for v in values)}
+
+
+def weakest_dbm(lanes: Sequence[float] | None) -> float | None:
+    lit = [one for one in lanes or () if one > 0]
+    return 10 * log10(min(lit)) if lit else None

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""How long `history`, `diff` and `trend` take over many nights, and in how much memory.
+
+    tests/bench/memory.py --runs 400 --nodes 1250 --keep /tmp/nights
+
+One night is made up, judged by the real checks and stored and digested by the real code, timed.
+The others have its tables under another name and its digest with other numbers, as they would come
+out of 400 sweeps: made in minutes, not hours, and read no differently.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pyarrow as pa
+import synthetic_runs
+from synthetic_runs import START, made
+
+from clusterctl import store
+from clusterctl.memory import cache
+from clusterctl.memory.folder import ended, open_folder
+from clusterctl.model import Copy, Fact, Node, Optic, Run, Sensor
+
+VERBS = (
+    ("history", "n0017"),
+    ("history", "--check", "ecc", "--since", "30d"),
+    ("history", "--check", "ecc"),
+    ("history", "--lemons"),
+    ("diff", "last~1", "last"),
+    ("trend", "gpu_temperature", "rack=r07"),
+    ("trend", "h2d", "--by", "rack"),
+    ("trend", "gpu_temperature", "--by", "rack"),
+)
+
+
+def more(node: Node, number: int, rng: Random) -> Iterator[tuple[str, list[Fact]]]:
+    """What a rack of today also says: paths of each GPU, light in each port, the room's air."""
+    yield from LOOKS(node, number, rng)
+    yield "nvbandwidth", [
+        Copy(part, "nvbandwidth", rng.gauss(rate, rate / 200), 1 << 28, way="copy engine")
+        for gpu in range(8)
+        for part, rate in ((f"host>gpu{gpu}", 55.0), (f"gpu{gpu}>host", 54.0))
+    ] + [
+        Copy(f"gpu{a}>gpu{b}", "nvbandwidth", rng.gauss(390, 1), 1 << 28, way="copy engine")
+        for a in range(8)
+        for b in range(8)
+        if a != b
+    ]  # fmt: skip
+    yield (
+        "optics",
+        [
+            Optic(
+                f"mlx5_{n}/1", "NVIDIA", "MMA4Z00", f"MT{number:06}{n}", 45.0, 3.3, rx_mw=(1.1,) * 4
+            )
+            for n in range(8)
+        ],
+    )
+    yield "ipmitool", [Sensor("Inlet Temp", "inlet", rng.gauss(23, 1), "c", "ok")]
+
+
+LOOKS: Callable[[Node, int, Random], Iterator[tuple[str, list[Fact]]]] = synthetic_runs.looks
+
+
+def template(runs: Path, count: int) -> Run:
+    synthetic_runs.looks = more
+    run = replace(made(count), id=name_of(0))
+    recorder = store.Recorder(runs, run.id)
+    recorder.begin(store.describe(run))
+    recorder.finish(run)
+    return run
+
+
+def name_of(night: int) -> str:
+    return f"{START + timedelta(days=night):%Y%m%dT%H%M%S}-nightly-{night:04x}"
+
+
+def night(runs: Path, number: int, tables: dict[str, pa.Table], rng: np.random.Generator) -> None:
+    """The first night's tables, another night's numbers."""
+    first, path = runs / name_of(0), runs / name_of(number)
+    path.mkdir()
+    for table in ("findings", "observations"):
+        os.link(first / f"{table}.parquet", path / f"{table}.parquet")
+    about = json.loads((first / "run.json").read_text())
+    started = (START + timedelta(days=number)).isoformat()
+    about |= {"id": path.name, "started": started}
+    store.write_json(path / "run.json", about)
+    folder = open_folder(runs)
+    for name in sorted(tables, key=lambda one: one == "about"):
+        table = varied(tables[name], path.name, started, rng)
+        cache.keep(folder, cache.path_of(folder, name, path.name), table)
+
+
+def varied(table: pa.Table, run: str, started: str, rng: np.random.Generator) -> pa.Table:
+    columns = {}
+    for field in table.schema:
+        column = table[field.name]
+        if field.name == "run":
+            column = pa.array([run] * len(table))
+        elif field.name == "started":
+            column = pa.array([started] * len(table))
+        elif pa.types.is_floating(field.type):
+            values = column.to_numpy()
+            column = pa.array(np.round(values * rng.normal(1, 0.005, len(table)), 2))
+        columns[field.name] = column
+    return pa.table(columns)
+
+
+def fleet(runs: Path, nights: int, count: int) -> None:
+    began = time.monotonic()
+    template(runs, count)
+    print(f"a night of {count} nodes made, judged and stored: {time.monotonic() - began:.1f} s")
+    began = time.monotonic()
+    folder = open_folder(runs)
+    (first,) = ended(folder)
+    cache.memory(folder)
+    print(f"its digest, made once when it is first seen: {time.monotonic() - began:.1f} s")
+    tables = cache.digest(first)
+    for number in range(1, nights):
+        night(runs, number, tables, np.random.default_rng(number))
+
+
+def size_mib(folder: Path) -> float:
+    return sum(one.stat().st_size for one in folder.rglob("*") if one.is_file()) / 2**20
+
+
+def timed(words: Sequence[str], runs: Path) -> tuple[float, float, int]:
+    """Seconds, MiB at most and lines of what it printed."""
+    command = [sys.executable, "-m", "clusterctl", *words, "--runs-dir", str(runs)]
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", CHILD, *command], capture_output=True, check=False)
+    seconds = time.monotonic() - began
+    if done.returncode not in {0, 1, 4}:
+        raise SystemExit(done.stderr.decode())
+    return seconds, float(done.stderr.decode().splitlines()[-1]), done.stdout.count(b"\n")
+
+
+CHILD = (
+    "import resource, subprocess, sys; code = subprocess.run(sys.argv[1:]).returncode; "
+    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, file=sys.stderr); "
+    "sys.exit(code)"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--nodes", type=int, default=1250)
+    parser.add_argument(
+        "--keep", type=Path, help="leave the nights in this folder; use it if there"
+    )
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="clusterctl-bench-") as name:
+        runs = given.keep or Path(name)
+        if not any(runs.glob("*/run.json")):
+            fleet(runs, given.runs, given.nodes)
+        digests = size_mib(runs / ".memory")
+        load = Path("/proc/loadavg").read_text().split()[0]
+        print(f"{given.runs} nights of {given.nodes} nodes; digests {digests:.0f} MiB; load {load}")
+        for words in VERBS:
+            seconds, mib, lines = timed(words, runs)
+            print(f"{' '.join(words):40} {seconds:5.1f} s {mib:6.0f} MiB {lines:5} lines")
+    print(f"here: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
