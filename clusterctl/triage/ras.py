@@ -1,0 +1,290 @@
+"""What NCCL's RAS says of a running job: text of 2.24 and later, JSON of 2.28.7 and later.
+
+Formats: NCCL user guide, Troubleshooting, RAS; src/ras/client_support.cc.  The text lists single
+ranks only where they are few; the JSON lists all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from clusterctl.model import Kind, Trouble
+from clusterctl.spelling import visible
+
+COMM = re.compile(r"#\d{1,9}-\d{1,9} \(([0-9a-f]{1,16})\) (INCOMPLETE|ERROR|MISMATCH)")
+PLACE = (
+    r" -- GPUs? (?P<gpu>\S{1,80}) managed by process (?P<pid>\d{1,10}) on node (?P<node>\S{1,255})"
+)
+RANK = re.compile(
+    r"\s+Rank (?P<rank>\d{1,9})(?P<said>.*?)(?:"
+    + PLACE
+    + r"| -- \[process information not found\])$"
+)
+PROCESS = re.compile(
+    r"\s+Process (?P<pid>\d{1,10}) on node (?P<node>\S{1,255}) managing GPUs? (?P<gpu>.{1,80})"
+)
+LEVEL = re.compile(
+    r"\s+(\d{1,9}) ranks have (?:launched up to operation (\d{1,20})|not launched any)"
+)
+OWN_LEVEL = re.compile(r" has (?:launched up to operation (\d{1,20})|not launched any operations)")
+COUNTS = re.compile(r"\s+Communicator ranks have different (?:(\w+) |collective )?operation counts")
+STATUS = re.compile(r"\s+Communicator ranks have different status")
+MISSING = re.compile(r"\s+The missing ranks?: ([\d, ]{1,400})")
+REPORTED = re.compile(r"\s+\d{1,9} ranks reported (.{1,60})")
+OWN_REPORT = re.compile(r" reported (.{1,60})")
+TIMEOUTS = re.compile(r"\s+Encountered (\d{1,9}) communication timeouts?")
+SUMMARY = re.compile(
+    r"\s*\d{1,9}\s+\d{1,9}\s+\d{1,9}\s+\S{1,20}\s+\d{1,9}\s+\d{1,9}\s+[A-Z,]{2,40}\s+\S{2,40}"
+)
+HEADINGS = ("INCOMPLETE", "DEAD", "TIMEOUT")
+# ncclResult_t, nccl.h; 0 is success and 7 in progress
+ERRORS = {
+    1: "Unhandled CUDA error",
+    2: "System error",
+    3: "Internal error",
+    4: "Invalid argument",
+    5: "Invalid usage",
+    6: "Remote process error",
+}
+FINE = frozenset({0, 7})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """`rank` is of the communicator; -1 where only the process is known."""
+
+    rank: int
+    node: str = ""
+    pid: int = 0
+    gpu: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How many ranks have launched `value` operations; `places`: those that are named."""
+
+    value: int
+    count: int
+    places: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Communicator:
+    """`levels`: by operation, only where ranks differ (text) or all (JSON); "" is any operation."""
+
+    name: str
+    size: int | None = None
+    levels: Mapping[str, tuple[Level, ...]] = field(default_factory=dict)
+    missing: tuple[Place, ...] = ()
+    errors: tuple[tuple[Place, str], ...] = ()
+    status_differs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One answer.  `lost`: processes that gave no data, and `dead` those that never will."""
+
+    communicators: tuple[Communicator, ...] = ()
+    lost: tuple[Place, ...] = ()
+    dead: tuple[Place, ...] = ()
+    timeouts: int = 0
+    whole: bool = True
+
+
+def snapshots(text: str) -> Iterator[Snapshot | Trouble]:
+    """Each answer of a text that holds one or several, one after another."""
+    if text.lstrip().startswith("{"):
+        yield from from_json(text)
+        return
+    # Each answer opens with the version; an old one, or a piece, may lack it.
+    parts = [part for part in re.split(r"(?m)^(?=NCCL version )", text) if part.strip()]
+    read = [one for part in parts if (one := from_text(part)) is not None]
+    if not read:
+        yield Trouble(
+            Kind.UNREADABLE, f"not an answer of NCCL's RAS: {visible(text.strip(), 60)!r}"
+        )
+    for one in read:
+        yield one
+        if not one.whole:
+            yield Trouble(Kind.CUT, "an answer of RAS ends before its table of communicators")
+
+
+# ----------------------------------------------------------------------------- JSON
+
+
+def from_json(text: str) -> Iterator[Snapshot | Trouble]:
+    decode, at = json.JSONDecoder(), 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        try:
+            told, at = decode.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            yield Trouble(Kind.CUT, f"JSON of RAS breaks off: {visible(str(error), 80)}")
+            return
+        if isinstance(told, dict) and isinstance(told.get("communicators"), list):
+            yield from told_snapshot(told)
+        else:
+            yield Trouble(Kind.UNREADABLE, "JSON, but not of NCCL's RAS: it has no communicators")
+
+
+def told_snapshot(told: Mapping[str, Any]) -> Iterator[Snapshot | Trouble]:
+    found, bad = [], 0
+    for one in told["communicators"]:
+        try:
+            found.append(told_communicator(one))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            bad += 1
+    dead = tuple(
+        place_of(each)
+        for one in told["communicators"]
+        if isinstance(one, dict)
+        for each in one.get("missing_ranks") or ()
+        if isinstance(each, dict) and (each.get("status") or {}).get("considered_dead") is True
+    )
+    ras = told.get("ras")
+    timeouts = ras.get("timeouts_count") if isinstance(ras, dict) else 0
+    yield Snapshot(tuple(found), (), dead, timeouts if isinstance(timeouts, int) else 0)
+    if bad:
+        yield Trouble(Kind.UNREADABLE, f"{bad} communicators of RAS cannot be read")
+
+
+def told_communicator(told: Mapping[str, Any]) -> Communicator:
+    """Raises KeyError, TypeError, ValueError."""
+    counts: defaultdict[str, defaultdict[int, list[Place]]] = defaultdict(lambda: defaultdict(list))
+    errors = []
+    for one in told["ranks"]:
+        place = place_of(one)
+        for name, value in one["collective_counts"].items():
+            counts[str(name)][int(value)].append(place)
+        status = one["status"]
+        for key in ("init_state", "async_error"):
+            code = int(status[key])
+            if code not in FINE:
+                errors.append((place, ERRORS.get(code, f"NCCL result {code}")))
+    levels = {
+        name: tuple(Level(value, len(each), tuple(each)) for value, each in sorted(by.items()))
+        for name, by in counts.items()
+    }
+    missing = tuple(place_of(one) for one in told["missing_ranks"])
+    name = str(told["hash"]).removeprefix("0x")
+    return Communicator(name, int(told["size"]), levels, missing, tuple(errors))
+
+
+def place_of(told: Mapping[str, Any]) -> Place:
+    return Place(
+        int(told["rank"]),
+        str(told.get("host", "")),
+        int(told.get("pid", 0)),
+        str(told.get("cuda_dev", "")),
+    )
+
+
+# ----------------------------------------------------------------------------- text
+
+
+def from_text(text: str) -> Snapshot | None:
+    """None: nothing in it is RAS's."""
+    reading = Reading()
+    for line in text.splitlines():
+        reading.line(line)
+    return reading.snapshot()
+
+
+class Reading:
+    """A state machine over the lines of one answer: each section has lines of its own."""
+
+    def __init__(self) -> None:
+        self.known = False
+        self.whole = False
+        self.section = ""  # INCOMPLETE, DEAD, TIMEOUT, or a communicator's hash
+        self.operation = ""
+        self.error = ""
+        self.level: tuple[int, int] | None = None
+        self.levels: defaultdict[tuple[str, str], dict[int, Level]] = defaultdict(dict)
+        self.communicators: dict[str, Communicator] = {}
+        self.processes: dict[str, list[Place]] = {"INCOMPLETE": [], "DEAD": []}
+        self.timeouts = 0
+
+    def line(self, line: str) -> None:
+        if line.startswith(("Job summary", "NCCL version", "Communicators...")):
+            self.known = True
+        elif SUMMARY.fullmatch(line):
+            self.whole = True
+        elif found := COMM.match(line):
+            self.open(found[1])
+        elif line.strip() in HEADINGS:
+            self.open(line.strip())
+        elif found := TIMEOUTS.match(line):
+            self.timeouts = int(found[1])
+        elif (found := PROCESS.match(line)) and self.section in self.processes:
+            place = Place(-1, found["node"], int(found["pid"]), found["gpu"])
+            self.processes[self.section].append(place)
+        elif self.section in self.communicators:
+            self.inside(line)
+
+    def open(self, section: str) -> None:
+        self.known = True
+        self.section, self.operation, self.error, self.level = section, "", "", None
+        if section not in HEADINGS:
+            self.communicators.setdefault(section, Communicator(section))
+
+    def inside(self, line: str) -> None:
+        here = self.communicators[self.section]
+        if found := COUNTS.match(line):
+            self.operation, self.level, self.error = found[1] or "", None, "counts"
+        elif STATUS.match(line):
+            self.error = "status"
+            self.communicators[self.section] = replace(here, status_differs=True)
+        elif (found := LEVEL.match(line)) and self.error == "counts":
+            self.level = (int(found[2] or 0), int(found[1]))
+            self.add(Level(*self.level))
+        elif found := MISSING.match(line):
+            ranks = (int(one) for one in re.findall(r"\d{1,9}", found[1]))
+            more = tuple(Place(rank) for rank in ranks)
+            self.communicators[self.section] = replace(here, missing=here.missing + more)
+        elif found := REPORTED.match(line):
+            self.error = f"reported {found[1].strip()}"
+        elif found := RANK.match(line):
+            self.rank(here, found)
+
+    def rank(self, here: Communicator, found: re.Match[str]) -> None:
+        place = Place(
+            int(found["rank"]), found["node"] or "", int(found["pid"] or 0), found["gpu"] or ""
+        )
+        said = found["said"]
+        if own := OWN_LEVEL.match(said):
+            self.level = None
+            self.add(Level(int(own[1] or 0), 1, (place,)))
+        elif own := OWN_REPORT.match(said):
+            errors = (*here.errors, (place, own[1].strip()))
+            self.communicators[self.section] = replace(here, errors=errors)
+        elif self.error.startswith("reported "):
+            errors = (*here.errors, (place, self.error.removeprefix("reported ")))
+            self.communicators[self.section] = replace(here, errors=errors)
+        elif self.error == "counts" and self.level:
+            self.add(Level(*self.level, (place,)))
+        elif not self.error:
+            missing = (*here.missing, place)
+            self.communicators[self.section] = replace(here, missing=missing)
+
+    def add(self, level: Level) -> None:
+        known = self.levels[self.section, self.operation]
+        old = known.get(level.value, Level(level.value, level.count))
+        known[level.value] = replace(old, places=old.places + level.places)
+
+    def snapshot(self) -> Snapshot | None:
+        if not self.known:
+            return None
+        found = dict(self.communicators)
+        for (name, operation), levels in self.levels.items():
+            ordered = tuple(levels[value] for value in sorted(levels))
+            found[name] = replace(found[name], levels={**found[name].levels, operation: ordered})
+        lost, dead = (tuple(self.processes[key]) for key in ("INCOMPLETE", "DEAD"))
+        return Snapshot(tuple(found.values()), lost, dead, self.timeouts, self.whole)

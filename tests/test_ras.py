@@ -1,0 +1,244 @@
+"""NCCL RAS, text and JSON, once and twice; answers are look-alikes of the user guide's."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clusterctl.model import Trouble
+from clusterctl.triage.ras import Snapshot, snapshots
+from clusterctl.triage.ras_verdict import triage_ras
+from clusterctl.triage.verdict import Cause
+
+HEAD = """NCCL version 2.27.3+cuda12.9 compiled with CUDA 12.9
+CUDA runtime version 12090, driver version 12080
+
+Job summary
+===========
+
+  Nodes  Processes         GPUs  Processes     GPUs
+(total)   per node  per process    (total)  (total)
+      2          4            1          8        8
+
+Communicators... (0.01s)
+=============
+
+Group     Comms     Nodes     Ranks     Ranks     Ranks    Status  Errors
+    #  in group  per comm  per node  per comm  in group
+"""
+FINE = f"""{HEAD}    0         1         2         4         8         8   RUNNING      OK
+
+Errors
+======
+
+Warnings
+========
+
+"""
+BEHIND = f"""{HEAD}    0         1         2         4         8         8   RUNNING  MISMATCH
+
+Errors
+======
+
+Warnings
+========
+
+#0-0 (27a079b828ff1a75) MISMATCH
+  Communicator ranks have different AllReduce operation counts
+  7 ranks have launched up to operation %d
+  Rank 5 has launched up to operation 6649 -- GPU 1 managed by process 483077 on node 10.0.0.2
+
+"""
+STOPPED = f"""{HEAD}    0         1         2       3-4         8         8   RUNNING  INCOMPLETE
+
+Errors
+======
+
+INCOMPLETE
+  Missing communicator data from 1 job process
+  Process 3487984 on node 10.0.0.2 managing GPU 2
+
+#0-0 (cf264af53edbe986) INCOMPLETE
+  Missing communicator data from 1 rank
+  Rank 6 -- GPU 2 managed by process 3487984 on node 10.0.0.2
+
+Warnings
+========
+
+TIMEOUT
+  Encountered 2 communication timeouts while gathering communicator data
+
+"""
+DEAD = STOPPED.replace(
+    "INCOMPLETE\n  Missing communicator data from 1 job process\n",
+    "DEAD\n  1 job process is considered dead (unreachable via the RAS network)\n",
+)
+OLD = STOPPED.replace(
+    "  Rank 6 -- GPU 2 managed by process 3487984 on node 10.0.0.2", "  The missing rank: 6"
+)
+ERRORS = f"""{HEAD}    0         1         2         4         8         8     ABORT  ERROR
+
+Errors
+======
+
+#0-0 (cf264af53edbe986) ERROR
+  Asynchronous errors on 8 ranks
+  7 ranks reported Remote process error
+  Rank 3 reported Unhandled CUDA error -- GPU 3 managed by process 17 on node 10.0.0.1
+
+Warnings
+========
+
+"""
+
+
+def told(text):
+    seen = list(snapshots(text))
+    return triage_ras(
+        [one for one in seen if isinstance(one, Snapshot)],
+        unseen=[str(one) for one in seen if isinstance(one, Trouble)],
+    )
+
+
+def named(found):
+    return {rank for one in found.suspects for rank in one.ranks}
+
+
+def as_json(counts, *, missing=(), error=0, dead=False):
+    ranks = [
+        {
+            "rank": rank,
+            "host": f"10.0.0.{1 + rank // 4}",
+            "pid": 100 + rank,
+            "cuda_dev": rank % 4,
+            "nvml_dev": rank % 4,
+            "status": {
+                "init_state": 0,
+                "async_error": error if rank == 3 else 0,
+                "finalize_called": False,
+                "destroy_flag": False,
+                "abort_flag": False,
+            },
+            "collective_counts": {"Broadcast": 3, "AllReduce": count},
+        }
+        for rank, count in enumerate(counts)
+        if rank not in missing
+    ]
+    gone = [
+        {
+            "rank": rank,
+            "host": "10.0.0.9",
+            "pid": 9,
+            "cuda_dev": 0,
+            "nvml_dev": 0,
+            "status": {"unresponsive": True, "considered_dead": dead},
+        }
+        for rank in missing
+    ]
+    return json.dumps(
+        {
+            "nccl_version": "2.29.1",
+            "communicators_count": 1,
+            "communicators": [
+                {
+                    "hash": "0xae94423cfbb2ef4a",
+                    "secondary_hash": "0x1:0x2",
+                    "size": len(counts),
+                    "ranks_count": len(ranks),
+                    "missing_ranks_count": len(gone),
+                    "ranks": ranks,
+                    "missing_ranks": gone,
+                }
+            ],
+            "ras": {"collection_time_sec": 0.0, "timeouts_count": 0},
+        },
+        indent=1,
+    )
+
+
+@pytest.mark.parametrize(
+    "second", [BEHIND % 6650, as_json([9] * 5 + [8] + [9] * 2)], ids=["text", "json"]
+)
+def test_a_rank_behind_in_two_looks_alike_is_stuck(second):
+    once, twice = told(second), told(second + "\n" + second)
+    assert named(once) == named(twice) == {5}
+    assert once.confidence <= 0.5
+    assert twice.confidence >= 0.9
+    assert twice.suspects[0].node == "10.0.0.2"
+
+
+def test_a_rank_that_caught_up_is_not_stuck():
+    assert not told(as_json([9] * 7 + [8]) + as_json([20] * 7 + [19])).suspects
+    found = told(as_json([9] * 8) + as_json([20] * 8))
+    assert found.cause is Cause.UNKNOWN
+    assert "does not hang" in found.evidence[0]
+
+
+def test_all_at_the_same_number_twice_is_the_transfer_or_the_program():
+    found = told(as_json([9] * 8) * 2)
+    assert found.cause is Cause.NETWORK
+    assert not found.suspects
+    assert found.confidence <= 0.5
+
+
+@pytest.mark.parametrize(
+    "text", [STOPPED, OLD, as_json([9] * 8, missing=(6,))], ids=["2.27", "2.24", "json"]
+)
+def test_a_process_that_does_not_answer_is_named(text):
+    found = told(text)
+    assert named(found) == {6}
+    assert 0.8 < found.confidence < 0.95
+
+
+@pytest.mark.parametrize(
+    "text", [DEAD, as_json([9] * 8, missing=(6,), dead=True)], ids=["text", "json"]
+)
+def test_a_dead_process_is_surer_than_a_silent_one(text):
+    found = told(text)
+    assert named(found) == {6}
+    assert found.confidence >= 0.95
+    assert "dead" in found.suspects[0].why[0]
+
+
+@pytest.mark.parametrize("text", [ERRORS, as_json([9] * 8, error=1)], ids=["text", "json"])
+def test_the_rank_with_an_error_of_its_own_is_named_and_its_victims_are_not(text):
+    found = told(text)
+    assert named(found) == {3}
+    assert "CUDA" in found.suspects[0].why[0]
+    assert not told(as_json([9] * 8, error=6)).suspects
+
+
+def test_nothing_to_say_is_never_healthy():
+    assert told(FINE).cause is Cause.UNKNOWN
+    assert told(FINE + FINE).cause is Cause.UNKNOWN
+    assert triage_ras([]).cause is Cause.UNKNOWN
+
+
+def test_what_is_not_ras_s_is_said():
+    for text in ("", "hello\n", "{}", "[]", '{"communicators": 7}'):
+        seen = list(snapshots(text))
+        assert all(isinstance(one, Trouble) for one in seen), text
+
+
+def test_timeouts_of_ras_itself_are_on_the_screen():
+    assert any("2 timeouts" in line for line in told(STOPPED).unseen)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from([BEHIND % 6650, STOPPED, DEAD, ERRORS, as_json([9] * 3 + [8], error=1)]),
+    st.integers(0, 3000),
+    st.text(max_size=5),
+)
+def test_any_cut_and_any_change_is_read(text, at, other):
+    cut = text[: min(at, len(text) - 1)]
+    told(cut)
+    told(cut + other + text[len(cut) + len(other) :])
+
+
+@pytest.mark.parametrize("text", [BEHIND % 6650, as_json([9] * 8)], ids=["text", "json"])
+def test_a_cut_before_the_table_is_seen(text):
+    assert any(isinstance(one, Trouble) for one in snapshots(text[:300]))
