@@ -46,6 +46,7 @@ MAY = {
         "campaign_folder.py",
         "bandwidth_folder.py",
         "inventory/",
+        "memory/acks.py",
     ),
 }
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import typer
 
+from clusterctl.cli.ack import ack
 from clusterctl.cli.bandwidth import bandwidth
 from clusterctl.cli.burnin import burnin
+from clusterctl.cli.drain import drain
 from clusterctl.cli.exec import execute
 from clusterctl.cli.explain import explain
 from clusterctl.cli.fabric import fabric
@@ -21,8 +23,10 @@ from clusterctl.cli.localise import localise, plan_rounds
 from clusterctl.cli.nodes import nodes
 from clusterctl.cli.read import read
 from clusterctl.cli.show import show
+from clusterctl.cli.status import status
 from clusterctl.cli.sweep import sweep
 from clusterctl.cli.switches import switches
+from clusterctl.cli.undrain import undrain
 from clusterctl.cli.watch import stop, watch
 from clusterctl.model import UserError
 
@@ -39,9 +43,13 @@ app = typer.Typer(
 app.command()(nodes)
 app.command()(sweep)
 app.command()(burnin)
+app.command()(ack)
 app.command()(bandwidth)
 app.command()(watch)
 app.command()(stop)
+app.command()(drain)
+app.command()(undrain)
+app.command()(status)
 app.command()(fabric)
 app.command()(switches)
 app.command()(localise)

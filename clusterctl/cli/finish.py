@@ -14,6 +14,8 @@ from clusterctl.model import Run, UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from clusterctl.memory.acks import Page
+    from clusterctl.report.accounts import Accounts
     from clusterctl.report.histories import Moments, Series
     from clusterctl.report.standings import Standing
     from clusterctl.store import Recorder
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 def finish(run: Run, recorder: Recorder) -> Path:
     """Keep the run.  A disk that is full costs the tables, never the verdict on the screen."""
+    if run.verb == "sweep" and run.playbook.checks:
+        from clusterctl.memory.nights import remember
+
+        remember(run, recorder.path, recorder.path.parent)
     try:
         return recorder.finish(run)
     except OSError as error:
@@ -39,29 +45,54 @@ def render(
     page: Path | None = None,
     folder: Path | None = None,
     lang: Language | None = None,
+    night: Page | None = None,
+    silent: bool = False,
 ) -> int:
     """Print the run, or write it to `output`; the exit code.  Raises UserError.
 
     `page`: an HTML page beside that, whatever the form of the answer.  `folder`: the run's, where
-    it may be a campaign's; `.partial` or not any more.
+    it may be a campaign's; `.partial` or not any more.  `night`: the table tells what changed.
+    `silent`: files are written and nothing is printed.
     """
-    from clusterctl.report.accounts import account
-
-    accounts = account(run)
+    kept = night or remembered(run, folder)
+    accounts = accounted(run, kept)
     if output is None:
-        write(run, form, sys.stdout, verbose=verbose, lang=lang)
+        if not silent:
+            write(run, form, sys.stdout, verbose=verbose, lang=lang, night=night, accounts=accounts)
     else:
         try:
             draft = beside(output)
             with draft.open("w", encoding="utf-8") as file:
-                write(run, form, file, verbose=verbose, lang=lang)
+                write(run, form, file, verbose=verbose, lang=lang, night=night, accounts=accounts)
             if draft != output:
                 draft.replace(output)  # a reader has the old answer or the new one, whole
         except OSError as error:
             raise UserError(f"-o {output}: {error.strerror}") from None
     if page is not None:
         write_page(run, page, folder)
+        if not silent:
+            sys.stderr.write(f"page: {page}\n")
     return accounts.exit_code
+
+
+def remembered(run: Run, folder: Path | None) -> Page | None:
+    """What a sweep told of the nights before it; None where it has no memory."""
+    if run.verb != "sweep" or folder is None:
+        return None
+    from clusterctl.memory.nights import read
+
+    return read(folder)
+
+
+def accounted(run: Run, night: Page | None) -> Accounts:
+    """With what is acked counted, and no reason for an exit code."""
+    from clusterctl.memory.acks import not_covered
+    from clusterctl.report.accounts import account, excusing
+
+    accounts = account(run)
+    if night is None or not night.acked:
+        return accounts
+    return excusing(accounts, run, not_covered(run.findings, night.acked), len(night.acked))
 
 
 def beside(output: Path) -> Path:
@@ -70,13 +101,30 @@ def beside(output: Path) -> Path:
     return output.with_name(f".{output.name}.new") if plain else output
 
 
-def refuse_output(*paths: Path | None) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """A reader has the old text or the new one, whole.  Raises OSError; the old one stays."""
+    draft = beside(path)
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            if draft != path:
+                os.fsync(file.fileno())
+        if draft != path:
+            draft.replace(path)
+    except OSError:
+        if draft != path:
+            draft.unlink(missing_ok=True)
+        raise
+
+
+def refuse_output(*paths: Path | None, flag: str = "-o") -> None:
     """Raises UserError before anything is asked, where an answer could not be written after it."""
     for path in paths:
         if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-            raise UserError(f"-o {path}: its folder is not there or cannot be written")
+            raise UserError(f"{flag} {path}: its folder is not there or cannot be written")
         if path is not None and path.is_dir():
-            raise UserError(f"-o {path}: is a folder")
+            raise UserError(f"{flag} {path}: is a folder")
 
 
 def write_page(run: Run, path: Path, folder: Path | None) -> None:
@@ -91,7 +139,6 @@ def write_page(run: Run, path: Path, folder: Path | None) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"--html {path}: {error.strerror}") from None
-    sys.stderr.write(f"page: {path}\n")
 
 
 def after_burn(run: Run) -> Sequence[Standing]:
@@ -116,20 +163,30 @@ def over_time(standings: Sequence[Standing], folder: Path | None) -> tuple[Serie
 
 
 def write(
-    run: Run, form: Format, file: object, *, verbose: bool, lang: Language | None = None
+    run: Run,
+    form: Format,
+    file: object,
+    *,
+    verbose: bool,
+    lang: Language | None = None,
+    night: Page | None = None,
+    accounts: Accounts | None = None,
 ) -> None:
     """JSON and CSV are English whatever the language: programs read them."""
     from typing import TextIO, cast
 
     from clusterctl.report import records
-    from clusterctl.report.accounts import account
 
     text = cast("TextIO", file)
-    accounts = account(run)
+    accounts = accounts or accounted(run, night)
     if form is Format.JSON:
         text.write(records.as_json(run, accounts, after_burn(run)))
     elif form is Format.CSV:
         text.write(records.as_csv(run, after_burn(run)))
+    elif form is Format.JSONL:
+        from clusterctl.report import jsonl
+
+        text.writelines(jsonl.lines(run))
     else:
         from rich.console import Console
 
@@ -141,4 +198,9 @@ def write(
         for one in collective_tables(run.observations):
             console.print(one)
         say = chinese.of if spoken(lang) is Language.ZH else ENGLISH
-        console.print(summary(run, accounts, verbose=verbose, say=say))
+        if night is not None and night.before:
+            from clusterctl.report import morning
+
+            console.print(morning.summary(run, night, accounts, verbose=verbose, say=say))
+        else:
+            console.print(summary(run, accounts, verbose=verbose, say=say))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from clusterctl.judge import REACHABLE, by_node
 from clusterctl.limits import LABELS
-from clusterctl.model import Accelerator, Kind, Node, PcieDevice, Run, Status
+from clusterctl.model import Accelerator, Finding, Kind, Node, PcieDevice, Run, Status
 from clusterctl.sources import Seen, believe, lost
 
 WORST_FIRST = (Status.FAIL, Status.UNKNOWN, Status.WARN, Status.PASS)
@@ -26,13 +27,19 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """`nodes`: the worst status of each.  `findings`: how many of each status."""
+    """`nodes`: the worst status of each.  `findings`: how many of each status.
+
+    `acked`: how many findings somebody knows of; `excused`: the worst status of each node without
+    them, where there are any.
+    """
 
     nodes: dict[str, Status]
     answered: int
     findings: Counter[Status]
     parts: tuple[Parts, ...]
     bugs: int
+    acked: int = 0
+    excused: dict[str, Status] | None = None
 
     def count(self, status: Status) -> int:
         return sum(found is status for found in self.nodes.values())
@@ -44,9 +51,10 @@ class Accounts:
             return EXIT_NO_NODE
         if self.bugs:
             return EXIT_BUG
-        if self.count(Status.FAIL):
+        open_ones = set((self.nodes if self.excused is None else self.excused).values())
+        if Status.FAIL in open_ones:
             return EXIT_FAIL
-        return EXIT_UNKNOWN if self.count(Status.UNKNOWN) else EXIT_PASS
+        return EXIT_UNKNOWN if Status.UNKNOWN in open_ones else EXIT_PASS
 
     @property
     def line(self) -> str:
@@ -58,7 +66,8 @@ class Accounts:
         ]
         seen = [f"{part.seen} of {part.expected} {part.name}" for part in self.parts]
         nodes = "1 node" if len(self.nodes) == 1 else f"{len(self.nodes)} nodes"
-        return f"{' · '.join(counted)} of {nodes}; {', '.join(seen)} seen"
+        acked = f"; {self.acked} acked" if self.acked else ""
+        return f"{' · '.join(counted)} of {nodes}; {', '.join(seen)} seen{acked}"
 
 
 def account(run: Run) -> Accounts:
@@ -75,6 +84,11 @@ def account(run: Run) -> Accounts:
         parts=parts(run),
         bugs=sum(one.verdict.actual == Kind.BUG for one in run.findings),
     )
+
+
+def excusing(accounts: Accounts, run: Run, others: Sequence[Finding], acked: int) -> Accounts:
+    """`others`: the findings of the run that no ack covers."""
+    return replace(accounts, acked=acked, excused=worst(replace(run, findings=tuple(others))))
 
 
 def worst(run: Run) -> dict[str, Status]:
