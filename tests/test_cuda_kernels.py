@@ -20,12 +20,13 @@ TEXT = (KERNELS / "burn.ptx").read_text()
 NVCC = re.search(r"^// Cuda compilation tools, release .*, V(\S+)$", TEXT, re.MULTILINE)[1]
 # PTX ISA 7.0, "Instruction Set"; cp.async and mma with .bf16 came with it, the others earlier.
 OLD_ENOUGH = re.compile(
-    "add|and|atom|bar|bfi|bra|cp|cvt|cvta|div|ld|ldmatrix|mad|max|min|mma|mov|mul|or|ret|selp|setp"
+    "add|and|atom|bar|bfi|bra|cp|cvt|cvta|div|ld|ldmatrix|mad|max|min|fma|mma|mov|mul|or|ret|selp|setp"
     "|shl|shr|st|sub|xor"
 )
 ENTRIES = {
     *("burn_fill", "burn_gemm", "burn_exact", "burn_digest", "burn_write", "burn_read"),
     *("burn_fill_int8", "burn_gemm_int8", "burn_exact_int8"),
+    *("burn_fill_fp32", "burn_gemm_fp32", "burn_exact_fp32"),
 }
 
 

@@ -122,16 +122,20 @@ def test_sound_gpus_pass(node, python):
     assert statuses(seen) <= {"pass", "skip"}
 
 
-def test_int8_is_checked_as_surely_as_bf16(node):
+@pytest.mark.parametrize(
+    ("precision", "unit", "rate_unit", "scale"),
+    [("int8", "operations", "gop_s", 1e9), ("fp32", "flop", "tflop_s", 1e12)],
+)
+def test_every_precision_is_checked_as_surely_as_bf16(node, precision, unit, rate_unit, scale):
     node.says(f"gpu.1.flip = {IN_TILE}", gpus=2)
-    seen = burning(precision="int8").join()
+    seen = burning(precision=precision).join()
     assert not seen.troubles
     found = burns(seen)
-    good, bad = (found[f"gpu{i}", "gop_s"] for i in range(2))
-    assert (good.errors, good.precision, good.unit) == (0, "int8", "operations")
-    assert good.rate == pytest.approx(good.amount / good.seconds / 1e9, rel=1e-3)
+    good, bad = (found[f"gpu{i}", rate_unit] for i in range(2))
+    assert (good.errors, good.precision, good.unit) == (0, precision, unit)
+    assert good.rate == pytest.approx(good.amount / good.seconds / scale, rel=1e-3)
     assert good.digest == bad.digest
-    assert good.digest.startswith(f"int8-{SIZE}-{SEED}:")
+    assert good.digest.startswith(f"{precision}-{SIZE}-{SEED}:")
     assert bad.errors > 0
     assert f"wrong in {TILE}" in bad.detail
 

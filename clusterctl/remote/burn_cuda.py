@@ -20,7 +20,7 @@ SAMPLE_S = (0.1, 1.0)  # at least and at most between two; a load has twenty whe
 LIST_S = 20.0  # NVML without persistence mode starts the GPUs first
 SLACK_S = 45.0  # contexts of eight GPUs, compiling the kernels, the checks of the first result
 PAIR_S = 1.0  # of a pair's copies beyond their time
-PRECISIONS = ("bf16", "int8")
+PRECISIONS = ("bf16", "fp32", "int8")
 
 
 def prepare():
@@ -212,7 +212,7 @@ def cause(status):
 
 
 def burn(ptx, seconds, seed, precision, size, share, modes=("memory", "gemm"), slack_s=SLACK_S):
-    """Rows of every GPU: its memory for a quarter of the time, its tensor cores for the rest."""
+    """Rows of every GPU: its memory for a quarter of the time, its arithmetic for the rest."""
     if precision not in PRECISIONS and "gemm" in modes:
         trouble("missing", "the built-in CUDA engine knows %s only" % " ".join(PRECISIONS))
         return

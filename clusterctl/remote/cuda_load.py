@@ -117,11 +117,15 @@ def float_bits(total):
 
 
 # What the kernels are called, bytes of an element, what a sum is in C.
-KINDS = {"bf16": ("", 2, float_bits), "int8": ("_int8", 1, lambda total: total & 0xFFFFFFFF)}
+KINDS = {
+    "bf16": ("", 2, float_bits),
+    "fp32": ("_fp32", 4, float_bits),
+    "int8": ("_int8", 1, lambda total: total & 0xFFFFFFFF),
+}
 
 
 def gemm(gpu, seconds, seed, size, begun, pause=lambda _: None, precision="bf16"):
-    """Products on the tensor cores, every element of every result compared.
+    """Products, every element of every result compared: on the tensor cores, of fp32 without them.
 
     `begun` is called when the load begins, `pause` where the first result is about to be checked.
     """

@@ -35,7 +35,7 @@ KERNELS = ("cuda/burn.ptx",)
 START_S = 150.0
 SIZES = (256, 16384)  # a tile's width; beyond it sums would not be exact
 TILE = 256
-BUILT_IN = ("bf16", "int8")
+BUILT_IN = ("bf16", "fp32", "int8")
 ASCEND = ("fp32", "bf16", "fp16", "int8")
 
 

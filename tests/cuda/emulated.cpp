@@ -9,6 +9,7 @@
 static const u32 N = 512;
 alignas(16) static u16 a[N * N], b[N * N];
 alignas(16) static u8 a8[N * N], b8[N * N];
+alignas(16) static float a32[N * N], b32[N * N];
 alignas(16) static u32 c[N * N];
 static u64 bad[(N / ROWS) * (N / COLUMNS)], digests[2 * (N / ROWS) * (N / COLUMNS)], found[3];
 static const u32 TILES = (N / ROWS) * (N / COLUMNS);
@@ -20,10 +21,14 @@ static void fill_a() { burn_fill(a, (u64)N * N, 1); }
 static void fill_b() { burn_fill(b, (u64)N * N, 2); }
 static void fill_a8() { burn_fill_int8(a8, (u64)N * N, 1); }
 static void fill_b8() { burn_fill_int8(b8, (u64)N * N, 2); }
+static void fill_a32() { burn_fill_fp32(a32, (u64)N * N, 1); }
+static void fill_b32() { burn_fill_fp32(b32, (u64)N * N, 2); }
 static void gemm_bf16() { burn_gemm((const u8 *)a, (const u8 *)b, c, N, store, bad); }
 static void gemm_int8() { burn_gemm_int8(a8, b8, c, N, store, bad); }
+static void gemm_fp32() { burn_gemm_fp32((const u8 *)a32, (const u8 *)b32, c, N, store, bad); }
 static void exact_bf16() { burn_exact(a, b, c, N, bad); }
 static void exact_int8() { burn_exact_int8(a8, b8, c, N, bad); }
+static void exact_fp32() { burn_exact_fp32(a32, b32, c, N, bad); }
 static void digest() { burn_digest(c, N, digests); }
 
 static void (*gemm)() = gemm_bf16, (*exact)() = exact_bf16; // what is held now
@@ -59,6 +64,10 @@ static void hold_fill()
     run(fill_b8, {3, 1, 1}, 64, 0);
     for (u32 i = 0; i < N * N; i++)
         HOLDS((signed char)a8[i] == element(i, 1) && (signed char)b8[i] == element(i, 2));
+    run(fill_a32, {3, 1, 1}, 64, 0);
+    run(fill_b32, {3, 1, 1}, 64, 0);
+    for (u32 i = 0; i < N * N; i++)
+        HOLDS(a32[i] == (float)element(i, 1) && b32[i] == (float)element(i, 2));
 }
 
 static u32 bits_of_sum(int sum) { return gemm == gemm_int8 ? (u32)sum : __float_as_uint((float)sum); }
@@ -139,6 +148,11 @@ int main()
     exact = exact_int8;
     hold_product();
     hold_fault(130, 300, c[130 * N + 300] ^ 1u << 30, false);
+    gemm = gemm_fp32;
+    exact = exact_fp32;
+    hold_product();
+    hold_fault(255, 0, 0x7FC00000, true);
+    hold_fault(1, 257, c[N + 257] ^ 1, false);
     hold_memory();
     puts("all held");
 }

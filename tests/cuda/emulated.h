@@ -49,6 +49,7 @@ struct Fiber {
     std::vector<Copy> open;                 // not committed yet
     std::vector<std::vector<Copy>> groups;  // committed, not arrived
     u32 address;                            // what ldmatrix reads of
+    u32 loads;                              // of four numbers, so far
     u32 a[4], b[2];                         // what mma takes
 };
 
@@ -120,6 +121,22 @@ static void load_matrices(u32 (&r)[4], u32 from)
     meet_warp();
 }
 
+static struct { u32 banks[8], places[8], count; } asked[MOST / 8][128];
+
+// Eight lanes at a time are served: of the same place all at once, of one bank one after the other.
+static void load_four(float (&r)[4], u32 from)
+{
+    assert(from % 16 == 0 && from + 16 <= (u32)SHARED);
+    memcpy(r, shared + from, 16);
+    auto &eight = asked[now / 8][fibers[now].loads++ % 128];
+    u32 mine = eight.count++;
+    eight.places[mine] = from;
+    eight.banks[mine] = from / 16 % 8;
+    for (u32 i = 0; i < mine; i++)
+        assert(eight.places[i] == from || eight.banks[i] != eight.banks[mine]); // no bank conflict
+    eight.count %= 8;
+}
+
 static float half_of(u32 pair, int high) { return __uint_as_float(high ? pair & 0xFFFF0000u : pair << 16); }
 
 // PTX ISA, mma.m16n8k16 with .bf16: where each element of A, B and C lies.
@@ -181,6 +198,7 @@ static void run_block(int order)
         Fiber &one = fibers[i];
         one.stack.resize(1 << 16);
         one.done = false;
+        one.loads = 0;
         one.open.clear();
         one.groups.clear();
         getcontext(&one.context);

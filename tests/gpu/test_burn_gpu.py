@@ -83,6 +83,13 @@ def test_the_digest_is_the_same_every_time_and_on_every_gpu(first):
     assert len(digests) == 1
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_other_units_than_those_of_bf16_compute_right(precision):
+    seen = burned(precision=precision)
+    assert statuses(seen) <= {"pass", "skip"}
+    assert {burn.precision for burn in seen.facts if burn.digest} == {precision}
+
+
 @pytest.mark.skipif(not torch_sees_a_gpu(), reason="no PyTorch that sees a GPU, so no cuBLAS")
 def test_its_speed_against_cublas_on_the_same_card(first):
     theirs = of(burned(engine="torch", precision="bf16", size=8192), "tflop_s")

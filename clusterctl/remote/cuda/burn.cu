@@ -1,6 +1,6 @@
 // What the built-in engine computes on a GPU.  burn.ptx beside it is made of this by tests/cuda/build.
 //
-// A and B hold whole numbers from -127 to 127, which bf16 and int8 hold exactly.  Their products and,
+// A and B hold whole numbers from -127 to 127, which bf16, fp32 and int8 hold exactly.  Their products and,
 // up to a size of 16384, the sums (below 2^24 by more than 20 standard deviations, and below 2^31
 // surely) are exact in float and in int32, so C is the same bits on every GPU, whatever the order of
 // additions: a wrong bit is the GPU's fault.
@@ -59,6 +59,15 @@ __device__ __forceinline__ void multiply_add(int (&c)[4], const u32 (&a)[4], u32
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// Four numbers of a line.
+__device__ __forceinline__ void load_four(float (&r)[4], u32 from)
+{
+    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(r[0]), "=f"(r[1]), "=f"(r[2]), "=f"(r[3])
+                 : "r"(from)
+                 : "memory");
+}
+
 extern __shared__ __align__(128) unsigned char shared[];
 
 #endif
@@ -100,8 +109,16 @@ extern "C" __global__ void burn_fill_int8(u8 *out, u64 count, u32 seed)
         out[i] = (u8)element((u32)i, seed);
 }
 
+extern "C" __global__ void burn_fill_fp32(float *out, u64 count, u32 seed)
+{
+    u64 step = (u64)gridDim.x * blockDim.x;
+    for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step)
+        out[i] = (float)element((u32)i, seed);
+}
+
 __device__ __forceinline__ int number(u16 bf16) { return (int)__uint_as_float((u32)bf16 << 16); }
 __device__ __forceinline__ int number(u8 int8) { return (signed char)int8; }
+__device__ __forceinline__ int number(float fp32) { return (int)fp32; }
 
 __device__ __forceinline__ u32 bits_of(float sum) { return __float_as_uint(sum); }
 __device__ __forceinline__ u32 bits_of(int sum) { return (u32)sum; }
@@ -113,7 +130,7 @@ __device__ __forceinline__ u32 bits_of(int sum) { return (u32)sum; }
 // columns; eight warps of 64 × 64.
 
 const int ROWS = 128, COLUMNS = 256, STAGES = 4, THREADS = 256;
-const int LINE_BYTES = 64; // of each row at a time: 32 of bf16, 64 of int8
+const int LINE_BYTES = 64; // of each row at a time: 32 of bf16, 64 of int8, 16 of fp32
 const int STAGE_BYTES = (ROWS + COLUMNS) * LINE_BYTES; // four: 98304, and sm_86 has 101376
 const int GROUP = 8;                                   // rows of tiles that share B in the L2 cache
 
@@ -251,9 +268,76 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     gemm_of<int, 1>(a, b, c, n, store, bad);
 }
 
+// ---------------------------------------------------------------------------- the FMA units
+
+// The same product and the same tiles without the tensor cores, in fp32: the units that everything
+// but matrices runs on.  Each thread has 8 × 16 elements; four numbers of a line are read at once.
+extern "C" __global__ void __launch_bounds__(256, 1)
+    burn_gemm_fp32(const u8 *a, const u8 *b, u32 *c, u32 n, u32 store, u64 *bad)
+{
+    const int thread = (int)threadIdx.x, warp = thread >> 5, lane = thread & 31;
+    const int high = (warp & 3) * 4 + (lane >> 3), across = (warp >> 2) * 8 + (lane & 7);
+    const int wide = (int)n / COLUMNS;
+    const int tile_row = (int)blockIdx.x / wide, tile_column = (int)blockIdx.x % wide;
+    const int row_bytes = (int)n * 4, steps = row_bytes / LINE_BYTES;
+    const u32 base = shared_address(shared);
+
+    a += (u64)tile_row * ROWS * row_bytes;
+    b += (u64)tile_column * COLUMNS * row_bytes;
+
+    for (int stage = 0; stage < STAGES - 1; stage++) {
+        load_stage(base + stage * STAGE_BYTES, a + stage * LINE_BYTES, b + stage * LINE_BYTES, row_bytes,
+                   thread);
+        copy_commit();
+    }
+
+    float sum[8][16] = {};
+    for (int step = 0; step < steps; step++) {
+        const u32 from = base + step % STAGES * STAGE_BYTES;
+        const int next = step + STAGES - 1;
+        copy_wait<STAGES - 2>();
+        __syncthreads();
+        if (next < steps)
+            load_stage(base + next % STAGES * STAGE_BYTES, a + (u64)next * LINE_BYTES,
+                       b + (u64)next * LINE_BYTES, row_bytes, thread);
+        copy_commit(); // an empty one too: the count of groups is what is waited for
+#pragma unroll 1
+        for (int chunk = 0; chunk < 4; chunk++) {
+            float left[8][4], right[4];
+#pragma unroll
+            for (int i = 0; i < 8; i++)
+                load_four(left[i], from + place(high + i * 16, chunk));
+#pragma unroll
+            for (int j = 0; j < 16; j++) {
+                load_four(right, from + ROWS * LINE_BYTES + place(across + j * 16, chunk));
+#pragma unroll
+                for (int k = 0; k < 4; k++)
+#pragma unroll
+                    for (int i = 0; i < 8; i++)
+                        sum[i][j] += left[i][k] * right[k];
+            }
+        }
+    }
+
+    u32 wrong = 0;
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+#pragma unroll
+        for (int j = 0; j < 16; j++) {
+            u32 *at = c + (u64)(tile_row * ROWS + high + i * 16) * n + tile_column * COLUMNS + across +
+                      j * 16;
+            if (store)
+                *at = bits_of(sum[i][j]);
+            else
+                wrong += *at != bits_of(sum[i][j]);
+        }
+    if (wrong)
+        atomicAdd(bad + tile_row * wide + tile_column, (u64)wrong);
+}
+
 // ---------------------------------------------------------------------------- checks of C
 
-// Every element again with the integer units, which share nothing with the tensor cores.  One block
+// Every element again with the integer units, which share nothing with the units above.  One block
 // of 256 threads for 64 × 64 elements; bad[tile], of 128 × 256 as above, counts what differs.
 template <class SUM, class ELEMENT>
 __device__ __forceinline__ void exact_of(const ELEMENT *a, const ELEMENT *b, const u32 *c, u32 n,
@@ -301,6 +385,12 @@ extern "C" __global__ void __launch_bounds__(256)
     burn_exact_int8(const u8 *a, const u8 *b, const u32 *c, u32 n, u64 *bad)
 {
     exact_of<int>(a, b, c, n, bad);
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    burn_exact_fp32(const float *a, const float *b, const u32 *c, u32 n, u64 *bad)
+{
+    exact_of<float>(a, b, c, n, bad);
 }
 
 // 128 bits for each tile, the same whatever the order: the sum and the exclusive or of two mixtures

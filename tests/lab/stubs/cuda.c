@@ -290,13 +290,25 @@ static void fill_int8(void **p) {
   for (u64 i = 0; i < LONG(1); i++) out[i] = (unsigned char)element((u32)i, INT(2));
 }
 
-/* The product as exact numbers; row by row of A and of B, which are int8, or else bf16. */
-static int *product(const void *a, const void *b, u32 n, int int8) {
+static void fill_fp32(void **p) {
+  float *out = POINTER(0);
+  for (u64 i = 0; i < LONG(1); i++) out[i] = (float)element((u32)i, INT(2));
+}
+
+enum { BF16, INT8, FP32 };
+
+static short number_at(const void *of, u64 i, int kind) {
+  if (kind == INT8) return ((signed char *)of)[i];
+  return (short)(kind == FP32 ? (int)((float *)of)[i] : whole(((u16 *)of)[i]));
+}
+
+/* The product as exact numbers; row by row of A and of B. */
+static int *product(const void *a, const void *b, u32 n, int kind) {
   int *c = malloc(4ul * n * n);
   short *left = malloc(2ul * n * n), *right = malloc(2ul * n * n);
   for (u64 i = 0; i < (u64)n * n; i++) {
-    left[i] = (short)(int8 ? ((signed char *)a)[i] : whole(((u16 *)a)[i]));
-    right[i] = (short)(int8 ? ((signed char *)b)[i] : whole(((u16 *)b)[i]));
+    left[i] = number_at(a, i, kind);
+    right[i] = number_at(b, i, kind);
   }
   for (u64 row = 0; row < n; row++)
     for (u64 column = 0; column < n; column++) {
@@ -308,16 +320,16 @@ static int *product(const void *a, const void *b, u32 n, int int8) {
   return c;
 }
 
-static u32 bits_in(int sum, int int8) { return int8 ? (u32)sum : bits_of((float)sum); }
+static u32 bits_in(int sum, int kind) { return kind == INT8 ? (u32)sum : bits_of((float)sum); }
 
-static void any_gemm(void **p, int int8) {
+static void any_gemm(void **p, int kind) {
   static __thread long products;
   u32 n = INT(3), *c = POINTER(2);
-  int *sums = product(POINTER(0), POINTER(1), n, int8), gpu = current->gpu;
+  int *sums = product(POINTER(0), POINTER(1), n, kind), gpu = current->gpu;
   long wrong = number_of(gpu, "wrong", -1), flip = number_of(gpu, "flip", -1);
   products++;
   for (u64 i = 0; i < (u64)n * n; i++) {
-    u32 bits = bits_in(sums[i], int8);
+    u32 bits = bits_in(sums[i], kind);
     if ((long)i == wrong || ((long)i == flip && products > 2)) bits ^= 1;
     if (INT(4))
       c[i] = bits;
@@ -327,20 +339,22 @@ static void any_gemm(void **p, int int8) {
   free(sums);
 }
 
-static void any_exact(void **p, int int8) {
+static void any_exact(void **p, int kind) {
   u32 n = INT(3), *c = POINTER(2);
   if (number_of(current->gpu, "blind", 0)) return;
-  int *sums = product(POINTER(0), POINTER(1), n, int8);
+  int *sums = product(POINTER(0), POINTER(1), n, kind);
   for (u64 i = 0; i < (u64)n * n; i++)
     ((u64 *)POINTER(4))[i / n / ROWS * (n / COLUMNS) + i % n / COLUMNS] +=
-        (c[i] == 0x80000000u ? 0 : c[i]) != bits_in(sums[i], int8);
+        (c[i] == 0x80000000u ? 0 : c[i]) != bits_in(sums[i], kind);
   free(sums);
 }
 
-static void gemm(void **p) { any_gemm(p, 0); }
-static void gemm_int8(void **p) { any_gemm(p, 1); }
-static void exact(void **p) { any_exact(p, 0); }
-static void exact_int8(void **p) { any_exact(p, 1); }
+static void gemm(void **p) { any_gemm(p, BF16); }
+static void gemm_int8(void **p) { any_gemm(p, INT8); }
+static void gemm_fp32(void **p) { any_gemm(p, FP32); }
+static void exact(void **p) { any_exact(p, BF16); }
+static void exact_int8(void **p) { any_exact(p, INT8); }
+static void exact_fp32(void **p) { any_exact(p, FP32); }
 
 static void digest(void **p) {
   u32 *c = POINTER(0), n = INT(1);
@@ -377,10 +391,11 @@ static const kernel_t KERNELS[] = {
     {"burn_fill", fill, 256, 0},          {"burn_gemm", gemm, 256, 98304},
     {"burn_exact", exact, 256, 0},        {"burn_digest", digest, 256, 0},
     {"burn_fill_int8", fill_int8, 256, 0}, {"burn_gemm_int8", gemm_int8, 256, 98304},
-    {"burn_exact_int8", exact_int8, 256, 0},
+    {"burn_exact_int8", exact_int8, 256, 0}, {"burn_exact_fp32", exact_fp32, 256, 0},
+    {"burn_fill_fp32", fill_fp32, 256, 0}, {"burn_gemm_fp32", gemm_fp32, 256, 98304},
     {"burn_write", write_pattern, 256, 0}, {"burn_read", read_pattern, 256, 0},
 };
-static char names[1 << 18]; /* the PTX: a kernel that it does not have cannot be had */
+static char names[1 << 19]; /* the PTX: a kernel that it does not have cannot be had */
 
 int cuModuleLoadDataEx(void **module, const char *image, unsigned count, int *options, void **told) {
   (void)count, (void)options, (void)told;
