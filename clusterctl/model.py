@@ -49,6 +49,7 @@ class Question:
     and may import `modules` of the controller's installation.  `files`, paths in `remote/`, come
     along as text: the script's global FILES maps each path to it.  `without_python` is the command
     for nodes that have no Python; empty: such a node cannot be asked this.
+    `programs`, files of this machine, come along as bytes: its global PROGRAMS maps the paths to them.
     `group` names questions that must not run side by side (one firmware, one driver lock).
     `brief`: a script that only reads and takes no time, so that one process of the node may run it
     after others like it; where it is held up, the others do not wait for it.
@@ -64,6 +65,7 @@ class Question:
     group: str = ""
     files: tuple[str, ...] = ()
     brief: bool = False
+    programs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -1067,6 +1069,30 @@ class Soak:
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """Which findings take their node out of service, and what never happens whatever is found.
+
+    No more than `most_nodes`, nor `most_percent` of all nodes that the scheduler knows (one at
+    least), in `window_h`; of each partition `least_left` nodes, and `least_left_percent`, stay
+    usable; a fault that `same_fault` nodes have at once drains none of them.  `drain_on`: the
+    severities that do; `never`: checks that do not.  `peers_alone`: a comparison with peers
+    suffices.  `oldest_h`: findings older than that are not acted on.
+    """
+
+    drain_on: tuple[Severity, ...] = (Severity.REBOOT_NODE, Severity.ISOLATE, Severity.RETURN)
+    never: tuple[str, ...] = ()
+    peers_alone: bool = False
+    most_nodes: int = 4  # ours: what a crew looks at in a day
+    # Delta's spare nodes for H100 (arXiv 2503.11901): more out than spares takes capacity sold.
+    most_percent: float = 5.0
+    window_h: float = 24.0  # ours: one night and the day after it
+    least_left: int = 1
+    least_left_percent: float = 50.0  # NVSentinel's breaker: half of the GPU nodes cordoned
+    same_fault: int = 3  # as in shared.py: two nodes may break together by chance
+    oldest_h: float = 24.0  # ours: who was repaired since is not drained for yesterday
+
+
+@dataclass(frozen=True, slots=True)
 class Playbook:
     name: str
     about: str = ""
@@ -1080,6 +1106,7 @@ class Playbook:
     soak: Soak | None = None
     lease_s: float = 3600.0
     keep_going: bool = False  # a node that fails a stage goes on to the next
+    act: Act = Act()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from clusterctl import catalog
+from clusterctl.act import policy
 from clusterctl.limits import Sku, compares, expected
 from clusterctl.model import (
+    Act,
     Check,
     Fact,
     Limit,
@@ -29,7 +31,7 @@ from clusterctl.yaml_files import kind, nearest, read_mapping, refuse_unknown
 
 KEYS = (
     *("name", "about", "select", "pace", "probes", "stages", "checks", "expect"),
-    *("soak", "lease_s", "keep_going"),
+    *("soak", "lease_s", "keep_going", "act"),
 )
 
 
@@ -94,6 +96,7 @@ def build(origin: str, given: Mapping[str, Any]) -> Playbook:
         soak=soaking,
         lease_s=positive(f"{origin}: lease_s", given.get("lease_s", 3600.0)),
         keep_going=truth(f"{origin}: keep_going", given.get("keep_going", False)),
+        act=policy.build(f"{origin}: act", given.get("act", {}), catalog.all_checks()),
     )
 
 
@@ -112,6 +115,7 @@ def spell(playbook: Playbook) -> dict[str, Any]:
         "probes": [probe.name for probe in playbook.probes],
         "stages": [{stage.trial.name: dict(stage.params)} for stage in playbook.stages],
         **campaign,
+        **({"act": policy.spell(playbook.act)} if playbook.act != Act() else {}),
         "checks": [check.name for check in playbook.checks],
         "expect": {
             check: {

@@ -46,6 +46,9 @@ MAY = {
         "campaign_folder.py",
         "bandwidth_folder.py",
         "inventory/",
+        "lock.py",
+        "act/notify_log.py",
+        "act/journal.py",
         "memory/acks.py",
     ),
 }

@@ -1,0 +1,7 @@
+"""What changes the world; nothing else may.
+
+policy   which findings act, as a playbook says it          whom      findings -> who should go
+breaker  who must stay, whatever was found                  agenda    what happens, step by step
+slurm, kubernetes, hook   the hands                         journal   what was done, for ever
+proof    burns after a repair                               deed      the nouns of all that
+"""

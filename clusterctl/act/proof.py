@@ -1,0 +1,71 @@
+"""Burns after a repair: has the check that took a node out passed under load since?"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from clusterctl import store
+from clusterctl.acceptance import Decision, Rule, decide, shipped_rules
+from clusterctl.campaign_verdict import AGAIN
+from clusterctl.model import Run, Status, UserError
+
+log = logging.getLogger(__name__)
+
+
+def proof(runs_dir: Path, node: str, check: str, since: datetime) -> tuple[str, str]:
+    """See release.Proof: of the newest `burnin --again` that speaks of the node.
+
+    A newer burn that failed takes back what an older one proved.
+    """
+    how = f"`clusterctl burnin --again {node} -p burnin-72h`, with a check of {check}"
+    for found in burns(runs_dir, node, since):
+        try:
+            run = store.load(found)
+        except UserError as error:
+            log.warning("%s; it proves nothing", error)
+            continue
+        if not came_back(run, node):
+            continue
+        if why := wanting(run, node, check, shipped_rules()):
+            return "", f"{run.id} after it does not clear that: {why}; burn it again: {how}"
+        return run.id, f"{check} passed under load in {run.id}"
+    return "", f"no burn since then has cleared it: {how}"
+
+
+def burns(runs_dir: Path, node: str, since: datetime) -> Iterator[store.Stored]:
+    """Ended ones that began after that moment, the newest first."""
+    found = []
+    for file in runs_dir.glob("*/run.json"):
+        if file.parent.suffix == store.PARTIAL:
+            continue
+        try:
+            one = store.stored(file.parent)
+            if one.about["verb"] == "burnin" and one.complete and one.started > since:
+                found.append(one)
+        except (UserError, ValueError, TypeError) as error:
+            log.warning("%s; it proves nothing", error)
+    for one in sorted(found, key=lambda one: one.started, reverse=True):
+        if any(named["name"] == node for named in one.about["nodes"]):
+            yield one
+
+
+def came_back(run: Run, node: str) -> bool:
+    """Whether it was burnt as one that returns from repair."""
+    return any(one.check == AGAIN and one.verdict.node == node for one in run.findings)
+
+
+def wanting(run: Run, node: str, check: str, rules: Sequence[Rule]) -> str:
+    """What the burn lacks to clear the node of that check; empty: nothing."""
+    (outcome,) = (one for one in decide(run, rules) if one.node == node)
+    if outcome.decision is not Decision.ACCEPT:
+        return f"{outcome.decision} ({outcome.rule})"
+    told = [one.verdict for one in run.findings if (one.check, one.verdict.node) == (check, node)]
+    bad = [one for one in told if one.status not in {Status.PASS, Status.SKIP}]
+    if bad:
+        return f"{check} of {bad[0].part} is {bad[0].status}"
+    if not any(one.status is Status.PASS for one in told):
+        return f"{check} passed nowhere in it"
+    return ""

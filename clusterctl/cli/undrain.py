@@ -1,0 +1,106 @@
+"""clusterctl undrain: back into service what we took out, once it is proven; or undo an action."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusterctl.cli import acting, options
+from clusterctl.cli import world as ambient
+from clusterctl.cli.acting import Way
+from clusterctl.cli.world import Flags
+from clusterctl.model import Node, UserError
+
+if TYPE_CHECKING:
+    from clusterctl.act.deed import Hands, Picture
+    from clusterctl.act.journal import Journal, Log
+    from clusterctl.act.release import Release
+
+
+def undrain(
+    nodes: Annotated[str, typer.Argument(help="These, e.g. n[001-002].")] = "",
+    *,
+    undo: Annotated[
+        str, typer.Option("--undo", help="An action's id: as it was before, if untouched since.")
+    ] = "",
+    yes: acting.Yes = False,
+    inventory: options.Inventory = None,
+    by: acting.Through = None,
+    slurm_host: acting.SlurmHost = "",
+    hook: acting.HookPath = None,
+    hook_timeout: acting.HookTime = 60.0,
+    context: acting.Context = "",
+    runs_dir: options.RunsDir = None,
+    accept_new: options.AcceptNew = False,
+    ssh_config: options.SshConfig = None,
+) -> None:
+    """Put back what we drained, where its check passed under load since (`burnin --again`)."""
+    from clusterctl.act import journal
+    from clusterctl.act.deed import Blind
+
+    ambient.logs()
+    if bool(nodes) == bool(undo):
+        raise UserError("undrain: give NODES, or --undo ACTION from `clusterctl status`")
+    way = Way(by, slurm_host, hook, hook_timeout, context)
+    flags = Flags(inventory, nodes, "", None, accept_new, runs_dir, ssh_config)
+    chosen = ambient.targets(flags) if nodes else ()
+    directory = ambient.runs(runs_dir)
+    with ExitStack() as closing:
+        writer = closing.enter_context(journal.writing(directory, acting.me())) if yes else None
+        log = journal.read(directory / journal.NAME)
+        if undo:
+            way = way.of_action(log.action(undo).by)
+        try:
+            hands = acting.hands(way, chosen, log, flags, closing)
+            picture = hands.look()
+        except Blind as error:
+            raise typer.Exit(acting.blind(error)) from None
+        if writer:
+            acting.settled(log, hands, picture, writer)
+        found = undone(undo, log, picture) if undo else proven(chosen, log, hands, picture, flags)
+        raise typer.Exit(carried(found, hands, picture, writer))
+
+
+def proven(
+    chosen: Sequence[Node], log: Log, hands: Hands, picture: Picture, flags: Flags
+) -> list[Release]:
+    from clusterctl.act.proof import proof
+    from clusterctl.act.release import release
+    from clusterctl.act.whom import called
+
+    names = [(node.name, called(node, hands.label)) for node in chosen]
+    runs_dir = ambient.runs(flags.runs_dir)
+    return release(names, picture, log.of(hands.by), partial(proof, runs_dir))
+
+
+def undone(name: str, log: Log, picture: Picture) -> list[Release]:
+    """Raises UserError where there is no such action."""
+    from clusterctl.act.release import undoing
+
+    action = log.action(name)
+    return [undoing(action, picture.states.get(action.called), list(log.actions.values()))]
+
+
+def carried(
+    found: Sequence[Release], hands: Hands, picture: Picture, writer: Journal | None
+) -> int:
+    """Without a `writer` nothing is changed; the exit code."""
+    from clusterctl.act.agenda import carry_out
+    from clusterctl.report import actions
+
+    console = acting.console(sys.stdout)
+    for shown in actions.released(found, hands):
+        console.print(shown)
+    deeds = [one.deed for one in found if one.deed is not None]
+    if not deeds or not writer:
+        console.print(actions.DRY if deeds else actions.NOTHING)
+        return actions.exit_code((), (), picture)
+    done = list(carry_out(deeds, hands, writer, acting.actor()))
+    for told in actions.ended(done):
+        console.print(told)
+    return actions.exit_code((), done, picture)
