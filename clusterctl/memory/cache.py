@@ -144,6 +144,7 @@ TEXTS = frozenset(
     {
         *("run", "node", "labels", "check", "part", "status", "severity", "expected", "actual"),
         *("why", "remedy", "source", "yardstick", "shared", "parts", "variant", "probe", "mark"),
+        "serial",
         *("slot", "model", "verb", "started", "finished", "playbook", "again", "tables", "sizes"),
     }
 )

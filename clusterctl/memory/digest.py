@@ -26,7 +26,7 @@ QUIET = ("pass", "skip")
 # may be of a board with two chips on it, so it comes last.
 MARKS = ("uuid", "guid", "serial")
 NO_MARK = 4  # characters: "0", "N/A" and "none" name no part
-PLACE = ("node", "part", "variant", "probe", "mark", "slot", "model")
+PLACE = ("node", "part", "variant", "probe", "mark", "serial", "slot", "model")
 # Of facts of which a part may have many: what makes two of them comparable.
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     "Burn": ("engine", "precision", "rate_unit"),
@@ -139,7 +139,8 @@ def numbers(run: Ended) -> dict[str, pd.DataFrame]:
         pieces.setdefault(kind, []).append(rows)
     kinds = {kind: pd.concat(rows, ignore_index=True) for kind, rows in pieces.items()}
     cards = carried(kinds.get("Accelerator"))
-    return {kind: placed(kind, rows, cards) for kind, rows in kinds.items()}
+    found = {kind: placed(kind, rows, cards) for kind, rows in kinds.items()}
+    return {kind: rows for kind, rows in found.items() if len(rows.columns) > len(PLACE)}
 
 
 def facts(run: Ended) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -203,6 +204,7 @@ def placed(
             else "",
             "probe": rows["probe"],
             "mark": mark,
+            "serial": rows["serial"].fillna("") if "serial" in rows else "",
             "slot": rows["pci"].fillna("") if "pci" in rows else "",
             "model": model,
         }
@@ -210,7 +212,7 @@ def placed(
     values = {
         name: rows[name] for name in SERIES[kind] if name in rows and rows[name].notna().any()
     }
-    values |= unpacked(kind, rows)
+    values.update(unpacked(kind, rows))
     return pd.concat([found, pd.DataFrame(values, index=found.index).astype("float64")], axis=1)
 
 
@@ -236,7 +238,7 @@ def of_card(
     return DEVICE.sub(lambda one: told[one[0]][0], part), told[names[0]][1]
 
 
-def unpacked(kind: str, rows: pd.DataFrame) -> dict[str, Sequence[float | None]]:
+def unpacked(kind: str, rows: pd.DataFrame) -> dict[str, Any]:
     """Numbers that lie in a cell together: counters of a port, light of a module's lanes."""
     if JSON.get(kind) not in rows:
         return {}

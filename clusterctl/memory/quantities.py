@@ -42,6 +42,7 @@ class Quantity:
     counter: bool = False
     parts: str = ""
     variant: str = ""
+    zero: float = 1.0  # what stands for none on a scale of decades
 
 
 @cache

@@ -48,27 +48,22 @@ VERBS = (
 
 def more(node: Node, number: int, rng: Random) -> Iterator[tuple[str, list[Fact]]]:
     """What a rack of today also says: paths of each GPU, light in each port, the room's air."""
-    yield from LOOKS(node, number, rng)
-    yield "nvbandwidth", [
-        Copy(part, "nvbandwidth", rng.gauss(rate, rate / 200), 1 << 28, way="copy engine")
-        for gpu in range(8)
-        for part, rate in ((f"host>gpu{gpu}", 55.0), (f"gpu{gpu}>host", 54.0))
-    ] + [
-        Copy(f"gpu{a}>gpu{b}", "nvbandwidth", rng.gauss(390, 1), 1 << 28, way="copy engine")
-        for a in range(8)
-        for b in range(8)
-        if a != b
-    ]  # fmt: skip
-    yield (
-        "optics",
-        [
-            Optic(
-                f"mlx5_{n}/1", "NVIDIA", "MMA4Z00", f"MT{number:06}{n}", 45.0, 3.3, rx_mw=(1.1,) * 4
-            )
+    paths = {f"host>gpu{gpu}": 55.0 for gpu in range(8)}
+    paths |= {f"gpu{gpu}>host": 54.0 for gpu in range(8)}
+    paths |= {f"gpu{a}>gpu{b}": 390.0 for a in range(8) for b in range(8) if a != b}
+    extra: dict[str, list[Fact]] = {
+        "nvml": [
+            Copy(part, "nvbandwidth", rng.gauss(rate, rate / 200), 1 << 28, way="copy engine")
+            for part, rate in paths.items()
+        ],
+        "sysfs_rdma": [
+            Optic(f"mlx5_{n}/1", "NVIDIA", "MMA4Z00", f"MT{number:06}{n}", 45.0, rx_mw=(1.1,) * 4)
             for n in range(8)
         ],
-    )
-    yield "ipmitool", [Sensor("Inlet Temp", "inlet", rng.gauss(23, 1), "c", "ok")]
+        "drives": [Sensor("Inlet Temp", "inlet", rng.gauss(23, 1), "c", "ok")],
+    }
+    for probe, facts in LOOKS(node, number, rng):
+        yield probe, [*facts, *extra.pop(probe, [])]
 
 
 LOOKS: Callable[[Node, int, Random], Iterator[tuple[str, list[Fact]]]] = synthetic_runs.looks
