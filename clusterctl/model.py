@@ -49,7 +49,7 @@ class Question:
     and may import `modules` of the controller's installation.  `files`, paths in `remote/`, come
     along as text: the script's global FILES maps each path to it.  `without_python` is the command
     for nodes that have no Python; empty: such a node cannot be asked this.
-    `programs`, files of this machine, come along as bytes: its global PROGRAMS maps the paths to them.
+    `programs`, paths here, come along as bytes: its global PROGRAMS maps each path to them.
     `group` names questions that must not run side by side (one firmware, one driver lock).
     `brief`: a script that only reads and takes no time, so that one process of the node may run it
     after others like it; where it is held up, the others do not wait for it.

@@ -318,6 +318,16 @@ class TestPython:
         answer = run_text(python, f"print(FILES[{path!r}], len(FILES))", files=(path,))
         assert answer.stdout == (REMOTE / path).read_text() + " 1\n"
 
+    def test_a_program_comes_along_byte_by_byte(self, python, tmp_path):
+        one, other = tmp_path / "one", tmp_path / "other"
+        one.write_bytes(bytes(range(256)) * 9)
+        other.write_bytes(b"other")
+        look = f"print(PROGRAMS[{str(one)!r}] == bytes(range(256)) * 9, len(PROGRAMS))"
+        answer = run_text(python, look, programs=(str(one),))
+        assert answer.stdout == "True 1\n"
+        answer = run_text(python, look, programs=(str(one), str(other)))
+        assert answer.stdout == "True 2\n"
+
     def test_nothing_that_is_imported_leaves_a_compiled_file(self, python):
         answer = run_text(python, "import sys; print(sys.dont_write_bytecode)")
         assert answer.stdout == "True\n"

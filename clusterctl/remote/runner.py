@@ -40,7 +40,7 @@ class Tool:
     def __init__(self, index, question):
         self.index = index
         (self.argv, self.script, self.modules, self.files) = question[:4]
-        (self.timeout_s, self.cap_bytes, self.group, self.brief) = question[4:]
+        (self.timeout_s, self.cap_bytes, self.group, self.brief, self.programs) = question[4:]
         self.pid = 0
         self.pipes = {}  # file descriptor -> 0 for stdout, 1 for stderr
         self.chunks = ([], [])
@@ -148,6 +148,8 @@ def run_script(tool, sources):
     main.__file__ = name
     places, packed = sources["files"], sources["packed"]
     main.FILES = {path: zlib.decompress(packed[places[path] :]).decode() for path in tool.files}
+    places = sources["programs"]
+    main.PROGRAMS = {path: zlib.decompress(packed[places[path] :]) for path in tool.programs}
     sys.modules["__main__"] = main
     try:
         exec(sources["code"].get(tool.script) or compile(text, name, "exec"), main.__dict__)

@@ -124,7 +124,7 @@ def packed(questions: tuple[Question, ...]) -> bytes:
     asked = [
         (
             *(q.command, q.script, q.modules, q.files),
-            *(float(q.timeout_s), q.cap_bytes, q.group, q.brief),
+            *(float(q.timeout_s), q.cap_bytes, q.group, q.brief, q.programs),
         )
         for q in questions
     ]
@@ -132,6 +132,7 @@ def packed(questions: tuple[Question, ...]) -> bytes:
         "scripts": {q.script: remote_file(f"{q.script}.py") for q in questions if q.script},
         "modules": {},
         "files": {},
+        "programs": {},
     }
     tail = b""
     for name in sorted({name for q in questions for name in q.modules}):
@@ -140,6 +141,9 @@ def packed(questions: tuple[Question, ...]) -> bytes:
     for name in sorted({name for q in questions for name in q.files}):
         tail = zlib.compress(remote_file(name).encode(), 9) + tail
         sources["files"][name] = -len(tail)
+    for name in sorted({name for q in questions for name in q.programs}):
+        tail = zlib.compress(Path(name).read_bytes(), 6) + tail
+        sources["programs"][name] = -len(tail)
     text = f"{remote_file('runner.py')}\n\nguard({asked!r}, {sources!r}, d)\n"
     return zlib.compress(text.encode(), 9) + tail
 
