@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from queue import SimpleQueue
+from math import inf
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 S = TypeVar("S")
@@ -23,20 +24,31 @@ class Broke:
     error: BaseException
 
 
-def each(items: Iterable[S], visit: Callable[[S], T], *, at_once: int) -> Iterator[T]:
+def endless() -> float:
+    return inf
+
+
+def each(
+    items: Iterable[S],
+    visit: Callable[[S], T],
+    *,
+    at_once: int,
+    left_s: Callable[[], float] = endless,
+) -> Iterator[T]:
     """Results in the order in which visits end; at most `at_once` visits run at a time.
 
     `items` may block; an item is taken only when a visit for it can start, and results wait for
     the consumer, so memory is bounded.  Closing the generator starts no more visits and leaves
     the running ones to themselves: their threads are daemons, and neither they nor a blocked
-    `items` hold up Ctrl-C.  What `visit` or `items` raises is raised here.
+    `items` hold up Ctrl-C.  What `visit` or `items` raises is raised here.  When no second is
+    left, results end, whoever is still being visited.
     """
     if at_once < 1:
         raise ValueError(f"at_once must be 1 or more, not {at_once}")
     visits = Visits(iter(items), visit, at_once)
     visits.start()
     try:
-        while (news := visits.next()) is not None:
+        while (news := visits.next(left_s())) is not None:
             if isinstance(news, Broke):
                 raise news.error
             yield news.result
@@ -63,9 +75,12 @@ class Visits(Generic[S, T]):
         self.working += 1
         threading.Thread(target=self._work, name="visit", daemon=True).start()
 
-    def next(self) -> Done[T] | Broke | None:
-        """The next result; None: there are no more."""
-        news = self.news.get()
+    def next(self, patience_s: float) -> Done[T] | Broke | None:
+        """The next result; None: there are no more, or none within the patience."""
+        try:
+            news = self.news.get(timeout=None if patience_s == inf else max(0.0, patience_s))
+        except Empty:
+            return None
         self.room.release()
         return news
 

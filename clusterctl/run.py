@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from clusterctl.fanout import each
+from clusterctl.fanout import each, endless
 from clusterctl.judge import NO_PAST, Past, by_node, judge
 from clusterctl.limits import Sku
 from clusterctl.model import (
     DeviceProcess,
     Finding,
     Group,
+    Kind,
     Node,
     Observation,
     Playbook,
@@ -36,6 +37,7 @@ from clusterctl.transport import Transport
 Asked = tuple[Node, Sequence[Probe]]
 Tell = Callable[[str, frozenset[str], list[Observation]], None]
 BUSY = "busy"  # the finding of a node that a trial left in peace
+OUT_OF_TIME = Trouble(Kind.MISSING, "not asked to the end: the time budget of the run was spent")
 SLACK_S = 20.0  # for connecting, and for the node to stop what passed its deadline
 
 
@@ -44,6 +46,8 @@ class World:
     """Everything ambient.  `reach` gives the transport of a reading, by name and node deadline.
 
     `tell` hears the reading, the nodes still out, and what the node that just answered said.
+    `left_s`: seconds that the budget leaves for asking; who has not answered then is not waited
+    for.
     """
 
     reach: Callable[[str, float], Transport]
@@ -52,6 +56,7 @@ class World:
     run_id: str
     skus: Sequence[Sku] = ()
     tell: Tell = lambda _reading, _out, _seen: None
+    left_s: Callable[[], float] = endless
 
 
 def sweep(
@@ -145,10 +150,13 @@ def look(
 
     heard: dict[str, list[Observation]] = {}
     knocked = transport.knock([node for node, _ in asked])
-    for seen in each(knocked, visit, at_once=playbook.pace.at_once):
+    for seen in each(knocked, visit, at_once=playbook.pace.at_once, left_s=world.left_s):
         heard[seen[0].node] = seen
         out.discard(seen[0].node)
         world.tell(reading, frozenset(out), seen)
+    for node, probes in asked:
+        if node.name not in heard:
+            heard[node.name] = unseen(node, probes, OUT_OF_TIME, world.clock)
     return [one for node, _ in asked for one in heard[node.name]]
 
 

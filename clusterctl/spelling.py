@@ -89,6 +89,18 @@ def measure(text: str, unit: str) -> float | None:
     return number(digits)
 
 
+SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s?([smhdw])")
+SPANS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def seconds(text: str) -> float:
+    """How long: 90s, 20m, 6h, 30d, 2w.  Raises Unreadable: minutes without a unit are a riddle."""
+    found = SPAN.fullmatch(text.strip())
+    if not found:
+        raise Unreadable(f"not a time span: {text!r}; write 90s, 20m, 6h, 30d or 2w")
+    return float(found[1]) * SPANS_S[found[2]]
+
+
 def plain(text: str) -> str:
     """Without ANSI escapes; colours in a pipe are the tool's habit, not its message."""
     return ANSI.sub("", text)

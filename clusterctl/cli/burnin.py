@@ -17,7 +17,7 @@ def burnin(
     playbook: options.PlaybookName = "burnin-quick",
     nodes: options.Nodes = "",
     select: options.Select = "",
-    form: options.OutputFormat = options.Format.TABLE,
+    form: options.RunFormat = options.Format.TABLE,
     output: options.Output = None,
     html: options.Page = None,
     runs_dir: options.RunsDir = None,

@@ -14,7 +14,7 @@ def judge(
     run: Annotated[str, typer.Argument(help='Id, start of an id, directory, or "last".')],
     *,
     playbook: options.PlaybookName = None,
-    form: options.OutputFormat = options.Format.TABLE,
+    form: options.RunFormat = options.Format.TABLE,
     output: options.Output = None,
     html: options.Page = None,
     runs_dir: options.RunsDir = None,

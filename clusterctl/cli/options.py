@@ -21,6 +21,13 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+    JSONL = "jsonl"  # of findings, so of runs only
+
+
+def no_lines(form: Format) -> Format:
+    if form is Format.JSONL:
+        raise typer.BadParameter("jsonl: is for sweep, burnin, show and judge; here is json")
+    return form
 
 
 Inventory = Annotated[
@@ -37,7 +44,12 @@ Select = Annotated[
 PlaybookName = Annotated[
     str | None, typer.Option("-p", "--playbook", help="A playbook file, or a name from `list`.")
 ]
-OutputFormat = Annotated[Format, typer.Option("--format", help="How the answer is written.")]
+OutputFormat = Annotated[
+    Format, typer.Option("--format", callback=no_lines, help="How the answer is written.")
+]
+RunFormat = Annotated[
+    Format, typer.Option("--format", help="How the answer is written; jsonl: a finding a line.")
+]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write the answer here, not to stdout.")
 ]
@@ -72,4 +84,26 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say why everythi
 SshConfig = Annotated[
     Path | None,
     typer.Option("--ssh-config", "-F", help="Instead of ~/.ssh/config and /etc/ssh/ssh_config."),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print nothing and exit 0 where nothing has changed."),
+]
+Budget = Annotated[
+    str,
+    typer.Option("--budget", help="End in this time, e.g. 20m; whoever was not asked is UNKNOWN."),
+]
+Jitter = Annotated[
+    str,
+    typer.Option("--jitter", help="Begin up to this much later, e.g. 5m; by this host's name."),
+]
+Metrics = Annotated[
+    Path | None,
+    typer.Option("--prometheus", help="Write metrics here, too, for node_exporter's textfiles."),
+]
+Notify = Annotated[
+    Path | None, typer.Option("--notify", help="Tell people what changed, as this file says.")
+]
+NotifyDryRun = Annotated[
+    bool, typer.Option("--notify-dry-run", help="Show that message instead of sending it.")
 ]

@@ -18,6 +18,8 @@ def render(
     path: Path, form: Format, output: Path | None, *, page: Path | None = None, anew: bool = False
 ) -> int:
     """Print the run in this folder, or write it to `output`.  `anew`: judged again first."""
+    if form is Format.JSONL:
+        raise UserError("--format jsonl: a run of bandwidth has paths, not findings alone: json")
     answer = stored(path, anew=anew)
     if output is None:
         write(answer, form, sys.stdout)

@@ -14,7 +14,7 @@ from clusterctl.cli.language import Lang
 def show(
     run: Annotated[str, typer.Argument(help='Id, start of an id, directory, or "last".')],
     *,
-    form: options.OutputFormat = options.Format.TABLE,
+    form: options.RunFormat = options.Format.TABLE,
     output: options.Output = None,
     html: options.Page = None,
     runs_dir: options.RunsDir = None,

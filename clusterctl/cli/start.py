@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from clusterctl.cli import world as ambient
+from clusterctl.cli.cron import Terms, nobody, turn
 from clusterctl.cli.finish import finish
 from clusterctl.cli.progress import Progress
 from clusterctl.cli.world import Flags
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from clusterctl.judge import Past
     from clusterctl.run import World
 
-PASSIVE_NICE, LOAD_NICE = 10, 0
+PASSIVE_NICE, LOAD_NICE = 19, 0  # the least that there is: a sweep meets running jobs
+ATTENDED = Terms()
 
 
-def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
+def carry_out(
+    verb: Literal["sweep", "burnin"], name: str, flags: Flags, terms: Terms = ATTENDED
+) -> Run:
     """Load files, run, keep the run.  Raises UserError before anything is asked of a node."""
     from clusterctl.limits import check_labels, unknown_skus
     from clusterctl.playbook import load, skus
@@ -38,17 +42,20 @@ def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
     check_labels(chosen)
     for line in unknown_skus(chosen, skus()):
         sys.stderr.write(f"clusterctl: {line}\n")
-    recorder = Recorder(ambient.runs(flags.runs_dir), ambient.new_id(playbook))
+    folder = ambient.runs(flags.runs_dir)
     judged = Provisional(playbook, {node.name: node for node in chosen})
-    progress = Progress(judged.fails, terminal=sys.stderr.isatty())
-    with progress, ExitStack() as closing:
+    progress = Progress(judged.fails, terminal=sys.stderr.isatty() and not terms.quiet)
+    alone = turn(folder, flags) if verb == "sweep" else nullcontext()
+    with alone, progress, ExitStack() as closing:
+        recorder = Recorder(folder, ambient.new_id(playbook))
         world = ambient.build(
             playbook,
             recorder,
             flags,
-            tell=progress.tell,
+            tell=nobody if terms.quiet else progress.tell,
             nice=PASSIVE_NICE if verb == "sweep" else LOAD_NICE,
             closing=closing,
+            terms=terms,
         )
         recorder.begin(opening(verb, playbook, chosen, world, force=flags.why))
         try:
@@ -60,7 +67,9 @@ def carry_out(verb: Literal["sweep", "burnin"], name: str, flags: Flags) -> Run:
                 f"`clusterctl judge {recorder.path}`, or start the same command again.\n"
             )
             raise
-    sys.stderr.write(f"run: {finish(run, recorder)}\n")
+        kept = finish(run, recorder)
+    if not terms.quiet:
+        sys.stderr.write(f"run: {kept}\n")
     return run
 
 

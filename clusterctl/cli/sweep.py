@@ -14,22 +14,33 @@ def sweep(
     playbook: options.PlaybookName = "nightly",
     nodes: options.Nodes = "",
     select: options.Select = "",
-    form: options.OutputFormat = options.Format.TABLE,
+    form: options.RunFormat = options.Format.TABLE,
     output: options.Output = None,
     html: options.Page = None,
     runs_dir: options.RunsDir = None,
     at_once: options.AtOnce = None,
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
+    quiet: options.Quiet = False,
+    budget: options.Budget = "",
+    jitter: options.Jitter = "",
+    prometheus: options.Metrics = None,
+    notify: options.Notify = None,
+    notify_dry_run: options.NotifyDryRun = False,
     verbose: options.Verbose = False,
     lang: Lang = None,
 ) -> None:
     """Look at every node and judge it; passive probes only, so jobs are not disturbed."""
-    from clusterctl.cli.finish import refuse_output, render
+    from clusterctl.cli import cron, outlets
+    from clusterctl.cli.finish import refuse_output, remembered, render
     from clusterctl.cli.start import carry_out
-    from clusterctl.cli.world import Flags
+    from clusterctl.cli.world import Flags, runs
 
     refuse_output(output, html)
+    folder = runs(runs_dir)
+    out = outlets.opened(
+        folder, prometheus=prometheus, notify=notify, dry_run=notify_dry_run, lang=lang
+    )
     flags = Flags(
         inventory,
         nodes,
@@ -39,5 +50,20 @@ def sweep(
         runs_dir=runs_dir,
         ssh_config=ssh_config,
     )
-    run = carry_out("sweep", playbook or "nightly", flags)
-    raise typer.Exit(render(run, form, output, verbose=verbose, page=html, lang=lang))
+    terms = cron.terms(quiet=quiet, budget=budget, jitter=jitter)
+    run = carry_out("sweep", playbook or "nightly", flags, terms)
+    night = remembered(run, folder / run.id)
+    worth = cron.worth_saying(run, night)
+    cron.tell(run, night, out, budget)
+    code = render(
+        run,
+        form,
+        output,
+        verbose=verbose,
+        page=html,
+        folder=folder / run.id,
+        lang=lang,
+        night=night,
+        silent=quiet and not worth,
+    )
+    raise typer.Exit(0 if quiet and not worth else code)

@@ -19,7 +19,7 @@ def switches(
     inventory: options.Inventory = None,
     select: options.Select = "",
     ends: Ends = "",
-    form: options.OutputFormat = options.Format.TABLE,
+    form: options.RunFormat = options.Format.TABLE,
     output: options.Output = None,
     runs_dir: options.RunsDir = None,
     at_once: options.AtOnce = None,

@@ -17,6 +17,7 @@ from clusterctl.model import Node, Pace, Playbook, UserError
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
+    from clusterctl.cli.cron import Terms
     from clusterctl.run import Tell, World
     from clusterctl.store import Recorder
     from clusterctl.transport import Transport
@@ -168,12 +169,15 @@ def build(
     tell: Tell,
     nice: int,
     closing: ExitStack,
+    terms: Terms | None = None,
 ) -> World:
     """Everything ambient, every answer recorded as it comes.  Raises UserError."""
     from functools import partial
 
+    from clusterctl.fanout import endless
     from clusterctl.playbook import skus
     from clusterctl.run import World
+    from clusterctl.transport.budget import Budgeted
     from clusterctl.transport.replay import Recording
 
     connect = reach(playbook.pace, flags, nice=nice, closing=closing)
@@ -183,7 +187,10 @@ def build(
         connect = beside(connect)
 
     def recorded(reading: str, node_s: float) -> Transport:
-        return Recording(connect(node_s), partial(recorder.hear, reading))
+        transport: Transport = connect(node_s)
+        if terms is not None:
+            transport = Budgeted(transport, node_s, connect, terms.talking_s)
+        return Recording(transport, partial(recorder.hear, reading))
 
     return World(
         reach=recorded,
@@ -192,6 +199,7 @@ def build(
         run_id=recorder.final.name,
         skus=skus(),
         tell=tell,
+        left_s=terms.asking_s if terms else endless,
     )
 
 

@@ -1,0 +1,129 @@
+"""What a sweep that nobody watches needs: its turn, its time, and its silence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import sys
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from clusterctl.model import UserError
+
+if TYPE_CHECKING:
+    from clusterctl.cli.outlets import Outlets
+    from clusterctl.cli.world import Flags
+    from clusterctl.memory.acks import Page
+    from clusterctl.model import Run
+
+JUDGING_SHARE, JUDGING_MOST_S = 0.1, 60.0  # of the budget, to judge and to write
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a run behaves where nobody watches.  `budget_s` counts from `began`."""
+
+    quiet: bool = False
+    budget_s: float = inf
+    began: float = field(default_factory=time.monotonic)
+
+    def asking_s(self) -> float:
+        """Seconds left for asking; the rest of the budget is for judging and writing."""
+        if self.budget_s == inf:
+            return inf
+        kept = min(self.budget_s * JUDGING_SHARE, JUDGING_MOST_S)
+        return self.began + self.budget_s - kept - time.monotonic()
+
+    def talking_s(self) -> float:
+        """Seconds left for one node: it ends a little before the asking, so that we hear that."""
+        return self.asking_s() - min(self.budget_s * JUDGING_SHARE / 2, 2.0)
+
+
+def span(flag: str, text: str) -> float:
+    """Raises UserError that names the flag."""
+    from clusterctl.spelling import Unreadable, seconds
+
+    try:
+        return seconds(text)
+    except Unreadable as error:
+        raise UserError(f"{flag}: {error}") from None
+
+
+def terms(*, quiet: bool, budget: str, jitter: str) -> Terms:
+    """Waits for the jitter first.  Raises UserError."""
+    budget_s = span("--budget", budget) if budget else inf
+    if budget and budget_s < 1:
+        raise UserError(f"--budget: {budget}: leaves no time to ask anybody")
+    if jitter:
+        time.sleep(share_of_host(os.uname().nodename) * span("--jitter", jitter))
+    return Terms(quiet, budget_s)
+
+
+def share_of_host(name: str) -> float:
+    """From 0 to 1, always the same for a host: many of them spread, and each keeps its rhythm."""
+    return Random(name).random()  # noqa: S311 - it hides nothing
+
+
+def turn(folder: Path, flags: Flags) -> AbstractContextManager[None]:
+    """One sweep of the same nodes at a time.  Raises UserError that names who is at it."""
+    from clusterctl.cli.world import now
+    from clusterctl.lock import Holder, held
+
+    where = [str(path.resolve()) for path in flags.inventory or ()]
+    which = json.dumps([where, flags.nodes, flags.select])
+    name = f".sweep-{hashlib.sha256(which.encode()).hexdigest()[:12]}.lock"
+    since = f"{now():%Y-%m-%d %H:%M:%S} UTC"
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    me = Holder(os.getpid(), os.uname().nodename, since, command)
+    return held(folder / name, me, "a sweep of these nodes")
+
+
+def unreached(run: Run) -> list[str]:
+    """The nodes that the budget left no time for, or not enough."""
+    from clusterctl.run import OUT_OF_TIME
+    from clusterctl.transport.budget import CUT_SHORT, UNASKED
+
+    ours = {OUT_OF_TIME.detail, UNASKED, CUT_SHORT}
+    cut = {one.node for one in run.observations for why in one.troubles if why.detail in ours}
+    return sorted(cut)
+
+
+def tell(run: Run, night: Page | None, out: Outlets, budget: str) -> None:
+    """All that goes elsewhere than to the screen; what fails of it is said on stderr."""
+    from clusterctl.cli.finish import accounted
+    from clusterctl.cli.outlets import pour
+
+    if left := unreached(run):
+        sys.stderr.write(f"clusterctl: {spent(run, left, budget)}\n")
+    pour(run, accounted(run, night), night, out, whole=not left)
+
+
+def spent(run: Run, left: list[str], budget: str) -> str:
+    from clusterctl.inventory.ranges import fold
+
+    return (
+        f"the budget of {budget} was spent: {len(left)} of {len(run.nodes)} nodes were not asked "
+        f"to the end: {fold(left)}"
+    )
+
+
+def worth_saying(run: Run, night: Page | None) -> bool:
+    """Whether anything is not as it was, or, where nobody remembers, must be acted on at all."""
+    if night is not None:
+        from clusterctl.memory.life import changed
+
+        return changed(night.told)
+    from clusterctl.report.folding import to_act_on
+
+    return any(True for _ in to_act_on(run.findings))
+
+
+def nobody(*_: object) -> None:
+    """Hears how far a run is, and says nothing."""
