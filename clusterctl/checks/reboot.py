@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from clusterctl.model import Boot, Check, Evidence, Verdict
+from clusterctl.model import Boot, Check, Evidence, Verdict, Version
 from clusterctl.verdicts import FIRST_READING, facts_of, passing, skipping, warning
 
 PART = "node"
+WITH_A_REBOOT = ("kernel", "os", "driver/", "firmware/")  # drift tells of these themselves
 
 
 def judge(nodes: Sequence[Evidence]) -> Iterator[Verdict]:
@@ -23,6 +24,9 @@ def since(evidence: Evidence, boot: Boot) -> Verdict:
         return skipping(evidence, PART, FIRST_READING)
     if boot.boot_id in past and evidence.same_boot:
         return passing(evidence, PART, up, expected="the same boot", yardstick="past")
+    if changed := meant(evidence):
+        actual = f"rebooted, {up}, into another {changed}"
+        return passing(evidence, PART, actual, yardstick="past")
     return warning(
         evidence,
         PART,
@@ -35,11 +39,24 @@ def since(evidence: Evidence, boot: Boot) -> Verdict:
     )
 
 
+def meant(evidence: Evidence) -> str:
+    """What came with the reboot that nobody gets without one; empty: nothing is known of it."""
+    then = {one.part: one.value for one in evidence.earlier if isinstance(one, Version)}
+    now = {one.part: one.value for one in facts_of(evidence, Version)}
+    changed = [
+        part
+        for part, value in now.items()
+        if part.startswith(WITH_A_REBOOT) and then.get(part, value) != value
+    ]
+    return ", ".join(sorted(changed)[:3])
+
+
 CHECKS = (
     Check(
         name="reboot",
         asks="Did the node reboot since it was last read?",
         wants=(Boot,),
+        uses=(Version,),
         judge=judge,
     ),
 )

@@ -12,6 +12,7 @@ from clusterctl.model import (
     Cpu,
     DeviceProcess,
     Dimm,
+    Filesystem,
     Memory,
     Scheduler,
     Service,
@@ -115,6 +116,8 @@ def versions(**values):
 
 
 V = versions(kernel="5.15.0-91", driver="550.54")
+NFS = Filesystem("/data", "nas1:/data", "nfs4", read_only=False)
+ROOT = Filesystem("/", "/dev/nvme0n1p2", "ext4", read_only=False, wanted_read_only=False)
 
 DRIFT = (
     row("too few peers", *V, expect={"versions": "skip"}),
@@ -125,6 +128,39 @@ DRIFT = (
         {"n2 driver": "warn", "n1 versions": "pass"},
     ),
     Row("one lacks a part", fleet(V, V[:1]), {"n2 driver": "warn", "n1 versions": "pass"}),
+    Row(
+        "what three have alike is one change, with its share",
+        {f"n{i}": V if i < 8 else versions(kernel="5.15.0-91", driver="550.90") for i in range(11)},
+        {"n8 driver": "warn", "n9 driver": "warn", "n10 driver": "warn", "n7 versions": "pass"},
+        says="not the same on all: 3 of 11 nodes",
+    ),
+    Row(
+        "who changed since the last reading is counted",
+        {f"n{i}": V if i < 8 else versions(kernel="5.15.0-91", driver="550.90") for i in range(11)},
+        {"n8 driver": "warn", "n9 driver": "warn", "n10 driver": "warn", "n7 versions": "pass"},
+        earlier=V,
+        says="3 changed to 550.90 since the last reading",
+    ),
+    Row(
+        "a file system of a server is everybody's or nobody's",
+        fleet((*V, NFS), V),
+        {"n2 mount//data": "warn", "n1 versions": "pass"},
+    ),
+    Row(
+        "another server under the same name",
+        fleet((*V, NFS), (*V, replace(NFS, device="nas2:/data"))),
+        {"n2 mount//data": "warn", "n1 versions": "pass"},
+    ),
+    Row(
+        "local disks have names of their own",
+        fleet((*V, ROOT), (*V, replace(ROOT, device="/dev/sda2"))),
+        {"n2 versions": "pass"},
+    ),
+    Row(
+        "what fstab does not ask for and no server gives is nobody's business",
+        fleet(V, (*V, replace(ROOT, part="/mnt", wanted_read_only=None))),
+        {"n2 versions": "pass"},
+    ),
     Row(
         "what a missing card does not say is no drift",
         fleet((*V, Version("vbios/gpu7", "96.00")), V),
@@ -230,6 +266,21 @@ REBOOT = (
         "a known boot that is not the last reading's",
         Boot("a", 60.0),
         earlier=(Boot("a", 1.0),),
+        same_boot=False,
+        expect={"node": "warn"},
+    ),
+    row(
+        "into another kernel: somebody meant it, and drift tells of the kernel",
+        *(Boot("b", 60.0), Version("kernel", "6.8.0-45")),
+        earlier=(Boot("a", 1.0), Version("kernel", "5.15.0-91")),
+        same_boot=False,
+        expect={"node": "pass"},
+        says="into another kernel",
+    ),
+    row(
+        "a setting that changed beside it needs no reboot",
+        *(Boot("b", 60.0), Version("sysctl/vm.swappiness", "1")),
+        earlier=(Boot("a", 1.0), Version("sysctl/vm.swappiness", "60")),
         same_boot=False,
         expect={"node": "warn"},
     ),
