@@ -17,6 +17,7 @@ from clusterctl.cli.drain import drain
 from clusterctl.cli.exec import execute
 from clusterctl.cli.explain import explain
 from clusterctl.cli.fabric import fabric
+from clusterctl.cli.history import history
 from clusterctl.cli.judge import judge
 from clusterctl.cli.listing import listing
 from clusterctl.cli.localise import localise, plan_rounds
@@ -26,6 +27,7 @@ from clusterctl.cli.show import show
 from clusterctl.cli.status import status
 from clusterctl.cli.sweep import sweep
 from clusterctl.cli.switches import switches
+from clusterctl.cli.triage import triage
 from clusterctl.cli.undrain import undrain
 from clusterctl.cli.watch import stop, watch
 from clusterctl.model import UserError
@@ -54,8 +56,10 @@ app.command()(fabric)
 app.command()(switches)
 app.command()(localise)
 app.command("plan-rounds")(plan_rounds)
+app.command()(triage)
 app.command()(show)
 app.command()(judge)
+app.command()(history)
 app.command("exec")(execute)
 app.command("list")(listing)
 app.command()(read)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import isfinite
 
 from rich.console import Group, RenderableType
@@ -39,9 +39,12 @@ def exit_code(found: Triage) -> int:
     return {Cause.HEALTHY: EXIT_PASS, Cause.UNKNOWN: EXIT_UNKNOWN}.get(found.cause, EXIT_FAIL)
 
 
-def as_json(found: Triage) -> str:
-    """`schema` 1; a slowdown of null: does not move, or (class unknown) nobody can say."""
-    told = {
+def as_json(found: Triage, more: Mapping[str, object] | None = None) -> str:
+    """`schema` 1; a slowdown of null: does not move, or (class unknown) nobody can say.
+
+    `more`: what only one way of looking has.
+    """
+    told: dict[str, object] = {
         "schema": 1,
         "class": str(found.cause),
         "slowdown": finite(found.slowdown),
@@ -67,6 +70,7 @@ def as_json(found: Triage) -> str:
         "evidence": list(found.evidence),
         "next": found.advice,
         "unseen": list(found.unseen),
+        **(more or {}),
     }
     return json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
@@ -143,13 +147,17 @@ def suspects(found: Triage) -> Table:
             cell(one.what, "red"),
             cell(one.node),
             cell(ranks(one.ranks)),
-            cell("stands still" if one.slowdown is None else f"{one.slowdown:.2f} x"),
+            cell(slower(one)),
             cell(f"{one.confidence:.0%}"),
             cell("; ".join(one.why[:REASONS])),
         )
     if len(found.suspects) > SHOWN:
         made.caption = f"… and {len(found.suspects) - SHOWN} more: --format csv"
     return made
+
+
+def slower(one: Suspect) -> str:
+    return "stands still" if one.slowdown is None else f"{one.slowdown:.2f} x"
 
 
 def ranks(numbers: tuple[int, ...]) -> str:

@@ -13,6 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import pairwise
 
 import numpy as np
 
@@ -169,7 +170,7 @@ def streams(line: Timeline, here: Integers, begins: Floats) -> Iterable[tuple[in
             by_kind[line.ops[at].kind].append((begun, at))
     for found in by_kind.values():
         found.sort()
-        for (_, before), (_, at) in zip(found[:-1], found[1:], strict=True):
+        for (_, before), (_, at) in pairwise(found):
             yield at, before
 
 
@@ -254,16 +255,12 @@ def matched(
     """(computation, the transfer before or after it); recorders may count the ends' idle ones."""
     step, chunks, stages = way
     moved = ordered(line, stage, kind)
-    there = [
-        at for at in computes if 0 <= virtual(line.ops[at], stages) + step < chunks * stages
-    ]
+    there = [at for at in computes if 0 <= virtual(line.ops[at], stages) + step < chunks * stages]
     if len(moved) == len(there):
         return list(zip(there, moved, strict=True))
     if len(moved) == len(computes):
         idle = set(computes) - set(there)
-        return [
-            (at, one) for at, one in zip(computes, moved, strict=True) if at not in idle
-        ]
+        return [(at, one) for at, one in zip(computes, moved, strict=True) if at not in idle]
     return []
 
 

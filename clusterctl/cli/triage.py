@@ -1,0 +1,87 @@
+"""clusterctl triage: why is this job slow, whose fault is it, what to do next."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusterctl.cli import options
+from clusterctl.model import UserError
+
+if TYPE_CHECKING:
+    from clusterctl.triage.classify import Told
+
+
+def triage(
+    more: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="More files of --trace.")
+    ] = None,
+    *,
+    trace: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--trace",
+            help="Operations as parquet, Kineto JSON (.gz) one a rank, or step-time logs.",
+        ),
+    ] = None,
+    meta: Annotated[
+        Path | None,
+        typer.Option("--meta", help="YAML: dp_size, pp_size, …, nodes, ranks_per_node."),
+    ] = None,
+    form: options.OutputFormat = options.Format.TABLE,
+    page: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write the answer as one self-contained page here, too."),
+    ] = None,
+) -> None:
+    """Say why a training job is slow: workload, congestion or hardware, and who."""
+    files = [*(trace or ()), *(more or ())]
+    if not files:
+        raise UserError("triage: give the job's traces: clusterctl triage --trace FILE…")
+    told = read(files, meta)
+    if page is not None:
+        write_page(told, page)
+    write(told, form)
+    from clusterctl.report.triage import exit_code
+
+    raise typer.Exit(exit_code(told.triage))
+
+
+def read(files: list[Path], meta: Path | None) -> Told:
+    from clusterctl.triage import traces
+
+    if meta is None:
+        return traces.triage(files)
+    from clusterctl.yaml_files import read_mapping
+
+    given = read_mapping(meta)
+    traces.refuse_unknown(given, str(meta))
+    return traces.triage(files, given)
+
+
+def write(told: Told, form: options.Format) -> None:
+    from clusterctl.report import timeline, triage
+
+    if form is options.Format.JSON:
+        sys.stdout.write(triage.as_json(told.triage, timeline.figures(told.study)))
+    elif form is options.Format.CSV:
+        sys.stdout.write(triage.as_csv(told.triage))
+    else:
+        from rich.console import Console
+
+        console = Console(width=options.width(sys.stdout))
+        console.print(triage.as_table(told.triage))
+        if told.study is not None:
+            console.print(timeline.as_table(told.study, console.width))
+
+
+def write_page(told: Told, page: Path) -> None:
+    from clusterctl.report import timeline
+
+    try:
+        page.write_text(timeline.page(told.triage, told.study), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{page}: {error.strerror}") from None

@@ -1,0 +1,191 @@
+"""Which class explains most of what a job loses: each is repaired alone, in a replay.
+
+The share of a class is the mean of what repairing only it gives back and of what only it would
+cost an ideal job: where two classes hide behind each other, either alone would mislead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from clusterctl.triage import cells, moves, pauses, work
+from clusterctl.triage.damage import Blind, Clear, Damage, Judged
+from clusterctl.triage.operations import Floats, Timeline
+from clusterctl.triage.replay import replay
+from clusterctl.triage.schedule import schedule
+from clusterctl.triage.verdict import Cause, RuledOut, Triage
+from clusterctl.triage.whatif import Study, study, worst_repaired, worst_workers
+
+LEAST_GAIN = 0.01  # of the step time: less is within what any job varies by
+LEAST_STEPS = 3
+UNEXPLAINED = 1.15
+RESAMPLED = 200
+SEED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds, by step: what repairing only this gives back, what only this would cost."""
+
+    damage: Damage
+    back_s: Floats
+    alone_s: Floats
+
+    @property
+    def both_s(self) -> Floats:
+        found: Floats = (self.back_s + self.alone_s) / 2
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The answer, and what it rests on (None: nothing could be replayed)."""
+
+    triage: Triage
+    study: Study | None
+
+
+def classify(line: Timeline | None, unseen: Sequence[str] = ()) -> Told:
+    if line is None:
+        return Told(nothing("no step was seen whole", unseen), None)
+    unseen = tuple(dict.fromkeys((*unseen, *line.unseen)))
+    if len(line.steps) < LEAST_STEPS:
+        why = f"{len(line.steps)} whole steps; at least {LEAST_STEPS} tell chance from habit"
+        return Told(nothing(why, unseen), None)
+    plan = schedule(line)
+    if plan is None:
+        why = "operations wait for each other in a circle: clocks or numbering cannot be trusted"
+        return Told(nothing(why, unseen), None)
+    done = study(line, plan)
+    return Told(replace(weighed(done, tuple(looked(done))), unseen=tuple(unseen)), done)
+
+
+def nothing(why: str, unseen: Sequence[str]) -> Triage:
+    return Triage(Cause.UNKNOWN, evidence=(why,), unseen=tuple(unseen))
+
+
+def looked(done: Study) -> Iterable[Judged]:
+    found = cells.cells(done)
+    mb = work.microbatches(done)
+    paused = pauses.pauses(done, mb)
+    written = pauses.checkpoint(done, paused)
+    yield from cells.judge(done, found)
+    yield work.stages(done)
+    yield work.sequence(done, mb)
+    yield pauses.data(done, paused, written)
+    yield pauses.collection(done, paused)
+    yield written
+    yield from moves.judge(done)
+
+
+def weighed(done: Study, judged: Sequence[Judged]) -> Triage:
+    hurt = [one for one in judged if isinstance(one, Damage)]
+    held = sum((one.held_s for one in hurt if one.held_s is not None), np.zeros(()))
+    gap = sum((one.gap_s for one in hurt if one.gap_s is not None), np.zeros(()))
+    step_s = replay(done.plan, done.took.take_s, given(held)) + gap
+    costs = [cost(done, one, step_s, held, gap) for one in hurt]
+    lost = float((step_s - done.ideal_step_s).mean())
+    real = [
+        one
+        for one in costs
+        if lost > 0 and float(one.both_s.mean()) >= LEAST_GAIN * float(step_s.mean())
+    ]
+    slowdown = float(step_s.mean() / done.ideal_step_s.mean())
+    shares = (
+        {one.damage.cause: float(one.both_s.mean()) / lost for one in costs} if lost > 0 else {}
+    )
+    shares = {**shares, **published(done, hurt)}
+    if not real:
+        return healthy(done, judged, costs, slowdown, shares)
+    best = max(real, key=lambda one: float(one.both_s.mean()))
+    return Triage(
+        best.damage.cause,
+        slowdown,
+        shares,
+        suspects=best.damage.suspects,
+        ruled_out=tuple(ruled_out(judged, costs, best, shares, float(step_s.mean()))),
+        confidence=confidence(real, best, step_s),
+        evidence=best.damage.evidence,
+    )
+
+
+def given(held: Floats) -> Floats | None:
+    return held if held.shape else None
+
+
+def cost(done: Study, one: Damage, step_s: Floats, held: Floats, gap: Floats) -> Cost:
+    take = done.took.take_s
+    repaired = take if one.repaired_s is None else one.repaired_s
+    other_held = held - one.held_s if one.held_s is not None else held
+    other_gap = gap - one.gap_s if one.gap_s is not None else gap
+    without = replay(done.plan, repaired, given(other_held)) + other_gap
+    worse = np.divide(take, repaired, out=np.ones_like(take), where=repaired > 0)
+    alone = replay(done.plan, done.ideal_s * worse, one.held_s) - done.ideal_step_s
+    return Cost(one, step_s - without, alone + (one.gap_s if one.gap_s is not None else 0.0))
+
+
+def published(done: Study, hurt: Iterable[Damage]) -> dict[Cause, float]:
+    """M_W and M_S, with all suspects where they are more than 3 % of the workers."""
+    slow = sum(len(one.suspects) for one in hurt if one.cause is Cause.WORKER)
+    workers = worst_workers(done, least=max(1, slow))
+    share = done.share(worst_repaired(done, workers)) if slow > 1 else done.m_w
+    return {Cause.WORKER: share, Cause.STAGE: done.m_s}
+
+
+def healthy(
+    done: Study,
+    judged: Sequence[Judged],
+    costs: Sequence[Cost],
+    slowdown: float,
+    shares: dict[Cause, float],
+) -> Triage:
+    mean = float(done.step_s.mean())
+    cause = Cause.UNKNOWN if slowdown >= UNEXPLAINED else Cause.HEALTHY
+    told = (
+        f"{len(done.line.steps)} steps of {mean:.4g} s, {len(done.line.dps)} DP ranks, "
+        f"{len(done.line.stages)} stages; evenly shared work would take {mean / slowdown:.4g} s"
+    )
+    fits = "what is lost fits no class: no worker, stage, transfer or pause stands out"
+    return Triage(
+        cause,
+        slowdown,
+        shares,
+        ruled_out=tuple(ruled_out(judged, costs, None, shares, mean)),
+        confidence=min(0.99, 1 - 0.5 ** len(done.line.steps)),
+        evidence=(told, fits) if cause is Cause.UNKNOWN else (told,),
+    )
+
+
+def ruled_out(
+    judged: Iterable[Judged],
+    costs: Iterable[Cost],
+    best: Cost | None,
+    shares: dict[Cause, float],
+    step_s: float,
+) -> Iterable[RuledOut]:
+    by_cause = {one.damage.cause: one for one in costs}
+    for one in judged:
+        if best is not None and one.cause is best.damage.cause:
+            continue
+        match one:
+            case Clear(cause, why):
+                yield RuledOut(cause, why, shares.get(cause))
+            case Blind(cause, why):
+                yield RuledOut(cause, f"cannot be told from this trace: {why}")
+            case Damage(cause, evidence=told):
+                gain = float(by_cause[cause].both_s.mean()) / step_s
+                first = told[0] if told else "; ".join(each.what for each in one.suspects[:3])
+                yield RuledOut(cause, f"costs {gain:.1%} of a step: {first}", shares.get(cause))
+
+
+def confidence(real: Sequence[Cost], best: Cost, step_s: Floats) -> float:
+    """How often this class stays first when the steps are drawn anew."""
+    pick = np.random.default_rng(SEED).integers(0, len(step_s), (RESAMPLED, len(step_s)))
+    means = np.stack([one.both_s[pick].mean(axis=1) for one in real])
+    at = next(number for number, one in enumerate(real) if one is best)
+    first = (means.argmax(axis=0) == at) & (means[at] >= LEAST_GAIN * step_s[pick].mean(axis=1))
+    sure = [each.confidence for each in best.damage.suspects[:1]]
+    return float(min([0.99, 1 - 0.5 ** len(step_s), float(first.mean()), *sure]))

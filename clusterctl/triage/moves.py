@@ -1,0 +1,241 @@
+"""Whether transfers are slow: one group's or link's always (network), everyone's at times
+(congestion).
+
+A transfer is what is left of an operation once all who take part have begun.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clusterctl.triage.cells import whole_worker
+from clusterctl.triage.damage import Blind, Clear, Damage, Judged, spread
+from clusterctl.triage.operations import Floats
+from clusterctl.triage.schedule import Scope, scope
+from clusterctl.triage.verdict import Cause, Suspect
+from clusterctl.triage.whatif import Study
+
+LEAST_S = 2e-5  # shorter transfers are all latency
+SLOW = np.log(1.3)
+SIGMAS = 5.0
+OWN_SPREAD = 0.03  # of medians of healthy groups' transfers
+PEERS = 3
+LIFTED = np.log(1.4)
+EVERYONE = 0.6  # of units
+QUIET = 0.2  # quantile
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Operations of one kind that use the same wires: `dp` -1 for a group over all DP ranks.
+
+    `ends`: the stages at both ends, twice the same for a group.
+    """
+
+    kind: str
+    dp: int
+    ends: tuple[int, int]
+    ops: tuple[int, ...]
+
+
+def units(done: Study) -> list[Unit]:
+    line, plan = done.line, done.plan
+    found: dict[tuple[str, int, tuple[int, int]], list[int]] = defaultdict(list)
+    for sender, receiver in plan.links:
+        ends = (line.ops[sender].stage, line.ops[receiver].stage)
+        for dp in range(len(line.dps)):
+            found[line.ops[sender].kind, dp, ends].append(sender)
+    for at, op in enumerate(line.ops):
+        if scope(op.kind) is Scope.DP and len(line.dps) > 1:
+            found[op.kind, -1, (op.stage, op.stage)].append(at)
+    return [
+        Unit(kind, dp, ends, tuple(ops))
+        for (kind, dp, ends), ops in found.items()
+        if np.median(done.took.take_s[list(ops)]) >= LEAST_S
+    ]
+
+
+def seconds(done: Study, unit: Unit) -> Floats:
+    """[op, step]; of a group over DP ranks, the median rank's."""
+    taken = done.took.take_s[list(unit.ops)]
+    found: Floats = np.median(taken, axis=2) if unit.dp < 0 else taken[:, :, unit.dp]
+    return np.maximum(found, 1e-9)
+
+
+def judge(done: Study) -> tuple[Judged, Judged]:
+    """(network, congestion)"""
+    found = units(done)
+    if not found:
+        why = "no transfer long enough to be judged"
+        return Blind(Cause.NETWORK, why), Blind(Cause.CONGESTION, why)
+    return network(done, found), congestion(done, found)
+
+
+# ------------------------------------------------------------------------------------ network
+
+
+def network(done: Study, found: list[Unit]) -> Judged:
+    """Each unit against others of its kind, by the median of its transfers."""
+    by_kind: dict[str, list[Unit]] = defaultdict(list)
+    for unit in found:
+        by_kind[unit.kind].append(unit)
+    slow: list[tuple[Unit, float]] = []
+    worst = 0.0
+    judged = 0
+    for alike in by_kind.values():
+        levels = np.array([level(done, unit) for unit in alike])
+        groups = peers(alike)
+        for unit, own in zip(alike, levels.tolist(), strict=True):
+            same = levels[groups[unit.dp < 0, unit.ends]] if unit.dp >= 0 else levels
+            same = same if len(same) >= PEERS else levels
+            if len(same) < PEERS:
+                continue
+            judged += 1
+            sigma = np.hypot(OWN_SPREAD, spread(same[:, None]))
+            over = own - float(np.median(same))
+            worst = max(worst, over)
+            if over >= max(SLOW, SIGMAS * sigma) and own - float(np.median(levels)) >= SLOW:
+                slow.append((unit, over))
+    if not judged:
+        return Blind(Cause.NETWORK, "no two groups or links of a kind to compare")
+    if not slow:
+        return Clear(
+            Cause.NETWORK,
+            f"the slowest link or group takes {np.expm1(worst):.0%} longer than its like",
+        )
+    repaired = done.took.take_s.copy()
+    for unit, over in slow:
+        mend(done, unit, repaired, np.exp(-over))
+    return Damage(Cause.NETWORK, repaired, suspects=tuple(ends_of(done, slow)))
+
+
+def peers(alike: list[Unit]) -> dict[tuple[bool, tuple[int, int]], NDArray[np.int64]]:
+    found: dict[tuple[bool, tuple[int, int]], list[int]] = defaultdict(list)
+    for at, unit in enumerate(alike):
+        found[unit.dp < 0, unit.ends].append(at)
+    return {key: np.array(places) for key, places in found.items()}
+
+
+def level(done: Study, unit: Unit) -> float:
+    """The ln of its usual time; persistent, so that an episode does not make a link slow."""
+    return float(np.median(np.log(np.median(seconds(done, unit), axis=0))))
+
+
+def mend(done: Study, unit: Unit, repaired: Floats, factor: Floats | float) -> None:
+    """In place: an operation and, of a link, what its other end waits for."""
+    other = dict(done.plan.links)
+    for at in unit.ops:
+        if unit.dp < 0:
+            repaired[at] *= np.reshape(factor, (-1, 1))
+        else:
+            repaired[at, :, unit.dp] *= factor
+            repaired[other[at], :, unit.dp] *= factor
+
+
+def ends_of(done: Study, slow: list[tuple[Unit, float]]) -> list[Suspect]:
+    """A worker whose links are all slow, else the link, else the group."""
+    line = done.line
+    links = [(unit, over) for unit, over in slow if unit.dp >= 0]
+    touched = Counter((unit.dp, stage) for unit, _ in links for stage in set(unit.ends))
+    pairs = {(unit.dp, tuple(sorted(unit.ends))) for unit, _ in links}
+    found = []
+    for (dp, stage), _ in touched.most_common():
+        its = {pair for pair in pairs if pair[0] == dp and stage in pair[1]}
+        if len(its) < 2:
+            continue
+        over = max(one for unit, one in links if unit.dp == dp and stage in unit.ends)
+        found.append(worker(done, dp, stage, over, len(its)))
+        pairs -= its
+    for dp, ends in sorted(pairs):
+        over = max(one for unit, one in links if unit.dp == dp and tuple(sorted(unit.ends)) == ends)
+        ranks = [rank for stage in ends for rank in whole_worker(line, line.ranks[dp][stage])]
+        found.append(
+            Suspect(
+                f"dp {line.dps[dp]} stage {line.stages[ends[0]]}-{line.stages[ends[1]]}",
+                tuple(ranks),
+                ",".join(dict.fromkeys(filter(None, (line.nodes[dp][one] for one in ends)))),
+                float(np.exp(over)),
+                0.9,
+                (f"transfers between these stages take {np.exp(over):.2f} times their peers'",),
+            )
+        )
+    for unit, over in slow:
+        if unit.dp < 0 and not any(
+            f"stage {line.stages[unit.ends[0]]}" in one.what for one in found
+        ):
+            found.append(group(done, unit, over))
+    return found
+
+
+def worker(done: Study, dp: int, stage: int, over: float, links: int) -> Suspect:
+    line = done.line
+    return Suspect(
+        f"dp {line.dps[dp]} stage {line.stages[stage]}",
+        whole_worker(line, line.ranks[dp][stage]),
+        line.nodes[dp][stage],
+        float(np.exp(over)),
+        0.95,
+        (
+            (
+                f"all {links} links of it are slow, up to {np.exp(over):.2f} times their peers': "
+                "what they share is this worker's NIC"
+            ),
+        ),
+    )
+
+
+def group(done: Study, unit: Unit, over: float) -> Suspect:
+    line = done.line
+    stage = unit.ends[0]
+    ranks = [rank for row in line.ranks for rank in whole_worker(line, row[stage])]
+    return Suspect(
+        f"DP group of stage {line.stages[stage]}",
+        tuple(ranks),
+        "",
+        float(np.exp(over)),
+        0.7,
+        (
+            (
+                f"its {unit.kind} takes {np.exp(over):.2f} times the other stages'; which of its "
+                "members cannot be told from one group"
+            ),
+        ),
+    )
+
+
+# --------------------------------------------------------------------------------- congestion
+
+
+def congestion(done: Study, found: list[Unit]) -> Judged:
+    """Steps in which nearly all units are slower than in their own quiet times."""
+    lifts = np.stack([lift(done, unit) for unit in found])  # [unit, step]
+    level = np.median(lifts, axis=0)
+    hit = ((lifts >= LIFTED).mean(axis=0) >= EVERYONE) & (level >= LIFTED)
+    told = (
+        f"in {int(hit.sum())} of {len(hit)} steps at least {EVERYONE:.0%} of {len(found)} groups "
+        f"and links were {np.expm1(LIFTED):.0%} slower than in their quiet times"
+    )
+    if not hit.any():
+        return Clear(Cause.CONGESTION, told)
+    repaired = done.took.take_s.copy()
+    for unit, own in zip(found, lifts, strict=True):
+        mend(done, unit, repaired, np.exp(-np.where(hit, np.maximum(own, 0.0), 0.0)))
+    worst = float(np.exp(level[hit].max()))
+    return Damage(
+        Cause.CONGESTION,
+        repaired,
+        evidence=(told, f"up to {worst:.1f} times at once, so it is what they share"),
+    )
+
+
+def lift(done: Study, unit: Unit) -> Floats:
+    """The ln of each step's mean over the unit's quiet level, [step]."""
+    taken = seconds(done, unit)
+    quiet = np.quantile(taken, QUIET, axis=1, keepdims=True)
+    quiet = np.minimum(quiet, np.median(quiet) * 1.5)
+    found: Floats = np.log((taken / quiet).mean(axis=0))
+    return found

@@ -1,0 +1,139 @@
+"""Traces of every operation as parquet files.
+
+Only the columns that are needed are read, and no more steps than memory can hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from clusterctl.model import UserError
+from clusterctl.triage.operations import MOST_SEQ, Integers, Rows
+
+NEEDED = ("dp_rank", "stage", "rank", "step", "optype", "start_ts", "duration")
+ALSO = ("seq_id", "mc", "mb_id")
+MOST_ROWS = 16_000_000
+LARGEST = 1 << 40  # no rank, step or number of an operation is beyond
+
+
+def read(files: Sequence[Path]) -> Rows:
+    """Raises UserError: no parquet, or a needed column is not there."""
+    tables = [table(file, len(files)) for file in files]
+    unseen = [told for _, told in tables if told]
+    try:
+        whole = pa.concat_tables([one for one, _ in tables], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        why = first_line(error)
+        raise UserError(f"{files[0]} …: the files do not fit together: {why}") from None
+    names = {name: whole.column(name) for name in whole.column_names}
+    return rows({name: column(values) for name, values in names.items()}, tuple(unseen))
+
+
+def table(file: Path, files: int) -> tuple[pa.Table, str]:
+    try:
+        opened = pq.ParquetFile(file)
+        have = set(opened.schema_arrow.names)
+        lacks = [name for name in NEEDED if name not in have]
+        if lacks:
+            raise UserError(
+                f"{file}: no column {', '.join(lacks)}; a trace of operations has "
+                f"{', '.join((*NEEDED, *ALSO))}"
+            )
+        wanted = [name for name in (*NEEDED, *ALSO) if name in have]
+        most = MOST_ROWS // files
+        if opened.metadata.num_rows <= most:
+            return opened.read(columns=wanted), ""
+        return some_steps(file, opened, wanted, most)
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror or first_line(error)}") from None
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise UserError(f"{file}: cannot be read as parquet: {first_line(error)}") from None
+
+
+def some_steps(
+    file: Path, opened: pq.ParquetFile, wanted: list[str], most: int
+) -> tuple[pa.Table, str]:
+    steps = np.unique(pc.unique(opened.read(columns=["step"]).column("step")).to_numpy())
+    fit = max(1, int(len(steps) * most / opened.metadata.num_rows))
+    first = (len(steps) - fit) // 2  # neighbours: gaps between steps stay visible
+    taken = steps[first : first + fit]
+    found = pq.read_table(file, columns=wanted, filters=[("step", "in", taken.tolist())])
+    told = f"{len(steps) - fit} of {len(steps)} steps of {file.name}, to fit in memory"
+    return found, told
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]
+
+
+def column(values: pa.ChunkedArray) -> NDArray[Any]:
+    """Numbers as they are (null: nan), names as codes of a categorical of text."""
+    if pa.types.is_dictionary(values.type) or pa.types.is_string(values.type):
+        return np.asarray(values.cast(pa.string()).to_pylist(), dtype=object)
+    return np.asarray(values.to_numpy(zero_copy_only=False))
+
+
+def rows(columns: Mapping[str, NDArray[Any]], unseen: tuple[str, ...] = ()) -> Rows:
+    """Columns of equal length; a row with a value that cannot be is left out and counted.
+
+    Raises UserError where a column is of another type altogether.
+    """
+    names = columns["optype"].astype(str)
+    kinds, kind = np.unique(names, return_inverse=True)
+    start, took = number(columns, "start_ts"), number(columns, "duration")
+    whole = {name: number(columns, name) for name in ("dp_rank", "stage", "rank", "step")}
+    for name in ALSO:
+        given = number(columns, name) if name in columns else None
+        whole[name] = np.full(len(start), -1.0) if given is None else np.nan_to_num(given, nan=-1)
+    good = np.isfinite(start) & np.isfinite(took) & (took >= 0)
+    for name, values in whole.items():
+        least = -1 if name in ALSO else 0
+        good &= np.isfinite(values) & (values >= least) & (values < LARGEST)
+    good &= whole["seq_id"] < MOST_SEQ
+    bad = int((~good).sum())
+    exact = {name: values[good].astype(np.int64) for name, values in whole.items()}
+    made = Rows(
+        rank=exact["rank"],
+        dp=exact["dp_rank"],
+        stage=exact["stage"],
+        step=exact["step"],
+        kind=kind.ravel()[good].astype(np.int64),
+        start_s=start[good],
+        end_s=(start + took)[good],
+        seq=exact["seq_id"],
+        chunk=exact["mc"],
+        microbatch=exact["mb_id"],
+        kinds=tuple(kinds.tolist()),
+        unread=bad,
+        unseen=unseen,
+    )
+    return made if len(made.seq) and (made.seq >= 0).all() else numbered(made)
+
+
+def number(columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
+    try:
+        return np.asarray(columns[name], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"column {name} of the trace holds no numbers") from None
+
+
+def numbered(made: Rows) -> Rows:
+    """With `seq`: the turn of an operation among those of its kind, in its worker's step."""
+    order = np.lexsort((made.start_s, made.kind, made.step, made.rank))
+    keys = np.stack([made.rank, made.step, made.kind])[:, order]
+    new = np.ones(keys.shape[1], dtype=bool)
+    new[1:] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
+    places = np.arange(keys.shape[1])
+    begun = np.maximum.accumulate(np.where(new, places, 0)) if len(places) else places
+    seq: Integers = np.empty(len(places), dtype=np.int64)
+    seq[order] = places - begun
+    return replace(made, seq=seq)
