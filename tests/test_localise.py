@@ -118,6 +118,14 @@ def test_nobody_is_blamed_on_a_healthy_fabric(weather, seed):
     assert named(locate(fabric(), measured(fabric(), {}, weather, seed=seed))) == []
 
 
+def test_a_slow_uplink_that_nobody_can_choose_is_its_leafs_also_beside_a_slow_host():
+    on = fabric(nodes="n[0000-0127]", leaf_size=16, uplinks=8)
+    faults = {"uplink:2/3>5": 0.5, "host:n0005": 0.5}
+    alone = replace(HARSH, hidden="hashed", shared=False)
+    rows = measured(on, faults, alone, rounds=12)
+    assert set(named(locate(on, rows))) == {"uplinks:2/3", "host:n0005"}
+
+
 def test_a_slow_leaf_of_two_rails_and_four_leaves_is_not_its_hosts():
     on = topology.parse(SMALL, "small")
     assert named(locate(on, measured(on, {"leaf:3/1": 0.9}, rounds=4))) == ["leaf:3/1"]

@@ -64,7 +64,7 @@ class Board:
     def ask(self, component: int, number: int) -> Iterator[Test]:
         paths = self.model.paths
         kind = int(paths.kind[component])
-        left = WIDE[kind]
+        left = wide = self.wide(component, kind)
         for avoid in (self.doubtful - {component}, frozenset[int]()):
             for src, dst, rail, via in self.ways(component, kind, number):
                 links = self.links(src, dst, rail, via)
@@ -76,8 +76,14 @@ class Board:
                 left -= 1
                 if not left:
                     return
-            if left < WIDE[kind] or self.separable(component):
+            if left < wide or self.separable(component):
                 return
+
+    def wide(self, component: int, kind: int) -> int:
+        """How many tests a doubt is worth; where hashing decides, few of a leaf's flows hit it."""
+        if kind not in {UPS, DOWNS} or self.pins():
+            return WIDE[kind]
+        return len(self.members(component - self.model.paths.starts[kind]))
 
     def separable(self, component: int) -> bool:
         """Whether it is doubted alone: then what stands in the way is only this round's room."""

@@ -87,14 +87,19 @@ def lower_still(left: Floats, sigma: Floats, habit: Floats) -> Floats | None:
     return found
 
 
-def habit_of(residual: Floats, sigma: Floats, groups: Sequence[NDArray[np.int32]]) -> Floats:
+def habit_of(
+    residual: Floats,
+    sigma: Floats,
+    groups: Sequence[NDArray[np.int32]],
+    explained: NDArray[np.bool_],
+) -> Floats:
     """What share of rows, by unit of ln rate, lies at each residual well below the level.
 
-    Of every cell the tenth of `groups` (codes by row, such as the leaf they leave) that has most is
-    left out, so that the one bad uplink does not count as habit.
+    Rows that faults explain are left out.  Of every cell the tenth of `groups` (codes by row, such
+    as the leaf they leave) that has most is left out, so that the one bad uplink is no habit.
     """
     cells = np.clip(((residual - FAILED_LOG) / HABIT_CELL).astype(np.int64), 0, HABIT_CELLS - 1)
-    low = residual < -3 * sigma
+    low = (residual < -3 * sigma) & ~explained
     least = np.full(HABIT_CELLS, np.inf)
     for codes in groups:
         number = np.unique(codes, return_inverse=True)[1].ravel()
@@ -104,7 +109,7 @@ def habit_of(residual: Floats, sigma: Floats, groups: Sequence[NDArray[np.int32]
         kept = count - (-(-count // 10) if count >= 4 else 0)
         least = np.minimum(least, table[:kept].sum(axis=0) * (count / kept))
     smooth = np.convolve(least, (0.25, 0.5, 0.25), mode="same")
-    found: Floats = (smooth / len(residual) / HABIT_CELL)[cells]
+    found: Floats = (smooth / max(int((~explained).sum()), 1) / HABIT_CELL)[cells]
     return found
 
 

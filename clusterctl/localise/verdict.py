@@ -79,8 +79,7 @@ def judge(rows: Measured, paths: Paths, floors: Sequence[Floor]) -> Judged:
     sigma = scales(residual, x, stratum, failed)
     tail = tails(residual, sigma, stratum, np.zeros(len(x), dtype=bool))
     healthy = residual[~failed] / sigma[~failed]
-    hidden = paths.cross & (rows.via < 0)
-    habit = habits(residual, sigma, stratum, paths, hidden)
+    habit = habits(residual, sigma, stratum, paths, np.zeros(len(x), dtype=bool))
     usual = np.sort(residual[np.isfinite(habit)])
     habit = np.where(failed, failing(failed, paths) * FAILED_DENSITY, habit)
     noise = Noise(sigma, tail, freedom_of(healthy), habit, usual)
@@ -333,13 +332,15 @@ def tails(residual: Floats, sigma: Floats, stratum: Ints, explained: NDArray[np.
 
 
 def habits(
-    residual: Floats, sigma: Floats, stratum: Ints, paths: Paths, hidden: NDArray[np.bool_]
+    residual: Floats, sigma: Floats, stratum: Ints, paths: Paths, explained: NDArray[np.bool_]
 ) -> Floats:
     """What slow rows look like where paths are not known and flows may meet; nan elsewhere."""
     found = np.full(len(residual), np.nan)
+    hidden = paths.cross & (paths.crossed[6] < 0)
     for _, at in groups(np.where(hidden, stratum, -1), residual):
         if hidden[at[0]] and len(at) >= 4 * FEW:
-            found[at] = habit_of(residual[at], sigma[at], list(paths.crossed[9:11, at]))
+            groups_of = list(paths.crossed[9:11, at])
+            found[at] = habit_of(residual[at], sigma[at], groups_of, explained[at])
     return found
 
 
@@ -350,8 +351,11 @@ def without(judged: Judged, paths: Paths, explained: NDArray[np.bool_]) -> Judge
     left = ~explained & (residual > FAILED_LOG) & ~np.isfinite(noise.habit)
     spread = spread_of_parts(residual[left], noise.sigma[left], paths.crossed[:, left])
     failed = residual <= FAILED_LOG
-    habit = np.where(failed, failing(failed & ~explained, paths) * FAILED_DENSITY, noise.habit)
-    return replace(judged, noise=replace(noise, tail=tail, habit=habit), spread=spread)
+    habit = habits(residual, noise.sigma, judged.stratum, paths, explained)
+    usual = np.sort(residual[np.isfinite(habit) & ~explained])
+    habit = np.where(failed, failing(failed & ~explained, paths) * FAILED_DENSITY, habit)
+    noise = replace(noise, tail=tail, habit=habit, usual=usual)
+    return replace(judged, noise=noise, spread=spread)
 
 
 def failing(failed: NDArray[np.bool_], paths: Paths) -> float:
