@@ -18,15 +18,22 @@ class What(StrEnum):
     TRIALS = "trials"
     PLAYBOOKS = "playbooks"
     VENDORS = "vendors"
+    RULES = "rules"
 
 
 def listing(
     what: Annotated[What, typer.Argument(help="What to list.")],
     form: options.OutputFormat = options.Format.TABLE,
 ) -> None:
-    """List probes, checks, trials, playbooks, or the vendors whose accelerators are understood."""
+    """List probes, checks, trials, playbooks, vendors of accelerators, or rules for Prometheus."""
     from clusterctl.report.catalogue import as_table, rows
 
+    if what is What.RULES:
+        from importlib.resources import files
+
+        rules = files("clusterctl.knowledge").joinpath("prometheus.yml")
+        sys.stdout.write(rules.read_text(encoding="utf-8"))
+        return
     found = rows(what)
     if form is options.Format.JSON:
         sys.stdout.write(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
