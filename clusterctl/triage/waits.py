@@ -32,7 +32,7 @@ def culprits(flights: Sequence[Flight], stalls: Sequence[Stall]) -> list[Root]:
     named = {**owing, **late}
     ends = {end for rank in named for end in waits.chase(rank)}
     if ends - set(named):
-        named.update({rank: root for one in flights for rank, root in waits.owed(one)})
+        named = {**{rank: root for one in flights for rank, root in waits.owed(one)}, **named}
     found = [root for rank, root in named.items() if rank in ends]
     return sorted(found, key=lambda one: (one.since_ns, one.rank))
 

@@ -1,0 +1,272 @@
+"""Where each rank of a job is, several times: Python frames by py-spy, and what the kernel says.
+
+argv: one JSON object: looks, apart_s, native (C frames too, which stops the process for each look),
+and whose processes, as for job_processes.py.  Prints a JSON object a line, `k` says which: node,
+rank, look, trouble; last end with their number.
+
+py-spy comes from the PATH, else with the request (PROGRAMS); it then lives in memory, in a file
+that never has a name, so nothing stays behind whenever we are killed.  It reads the memory of a
+process and does not stop it (--nonblocking), unless native frames are asked for.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import job_processes
+
+ASKED = json.loads(sys.argv[1])
+LOOK_S = 15.0  # of one py-spy; it takes 0.05 s where nothing is wrong
+TRIES = 3  # what changes while it is read cannot be followed
+MOST_BYTES = 16 << 20
+MOST_FRAMES, MOST_THREADS, MOST_TASKS = 120, 200, 64
+PLACES = ("/dev/shm", "/run", "/tmp", "/var/tmp")  # noqa: S108 - the file there has no name
+REFUSED = ("ermission", "not permitted", "EPERM", "EACCES")
+LINES = []
+
+
+def say(kind, **told):
+    LINES.append(kind)
+    print(json.dumps(dict(told, k=kind)))
+
+
+text = job_processes.read
+
+
+# ----------------------------------------------------------------------------- py-spy
+
+
+def installed():
+    for place in os.environ.get("PATH", "").split(":"):
+        path = os.path.join(place, "py-spy")
+        if place.startswith("/") and os.access(path, os.X_OK):
+            return path
+    return ""
+
+
+def in_memory(program):
+    """A descriptor of a file without a name that can be executed.  Raises OSError."""
+    error = OSError("no place to keep a program without a name")
+    for make in (by_memfd, *(by_place(name) for name in PLACES)):
+        try:
+            written = make()
+        except (OSError, AttributeError, TypeError) as refused:
+            error = refused
+            continue
+        try:
+            left = memoryview(program)
+            while left:
+                left = left[os.write(written, left) :]
+            readable = os.open("/proc/self/fd/{}".format(written), os.O_RDONLY)
+        except OSError as refused:
+            os.close(written)
+            error = refused
+            continue
+        os.close(written)  # what is open for writing cannot be executed
+        try:
+            run(["/proc/self/fd/{}".format(readable), "--version"], (readable,))
+            return readable
+        except OSError as refused:  # noexec
+            os.close(readable)
+            error = refused
+    raise error
+
+
+def by_memfd():
+    try:
+        return os.memfd_create("py-spy", 0x11)  # MFD_CLOEXEC, MFD_EXEC of Linux 6.3
+    except OSError:
+        return os.memfd_create("py-spy", 1)
+
+
+def by_place(folder):
+    return lambda: os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o700)
+
+
+def run(command, keep=()):
+    """(exit code, stdout, stderr); raises OSError where it cannot be started."""
+    process = begin(command, keep)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+def begin(command, keep):
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=keep,
+    )
+
+
+def find_spy():
+    """(command, descriptors, where it is from); the command is empty where there is none."""
+    path = installed()
+    if path:
+        return [path], (), path
+    programs = globals().get("PROGRAMS") or {}
+    if not programs:
+        return [], (), ""
+    try:
+        descriptor = in_memory(next(iter(programs.values())))
+    except OSError as error:
+        return [], (), "cannot be run here: {}".format(error)
+    return ["/proc/self/fd/{}".format(descriptor)], (descriptor,), "sent"
+
+
+def dumps_of(spy, keep, pids):
+    """Of each process its threads, or the last words of py-spy; all are asked at once."""
+    mode = "--native" if ASKED.get("native") else "--nonblocking"
+    found, left = {}, list(pids)
+    for _ in range(TRIES):
+        asked = {}
+        for pid in left:
+            try:
+                asked[pid] = begin([*spy, "dump", "--json", mode, "--pid", str(pid)], keep)
+            except OSError as error:
+                found[pid] = str(error)
+        end = time.monotonic() + LOOK_S
+        for pid, process in asked.items():
+            found[pid] = heard(process, end)
+        left = [pid for pid in asked if isinstance(found[pid], str) and not refused(found[pid])]
+        if not left:
+            break
+    return found
+
+
+def heard(process, end):
+    try:
+        out, err = process.communicate(timeout=max(0.1, end - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return "py-spy gave no answer in {:.0f} s".format(LOOK_S)
+    if process.returncode == 0 and len(out) < MOST_BYTES:
+        try:
+            return [
+                thread(one) for one in json.loads(out.decode("utf-8", "replace"))[:MOST_THREADS]
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            return "py-spy's answer cannot be read: {!r}".format(error)[:200]
+    words = err.decode("utf-8", "replace").strip().split("\n")
+    return " ".join(" ".join(words).split())[:300] or "py-spy: exit {}".format(process.returncode)
+
+
+def thread(one):
+    frames = [
+        [
+            frame["name"][:200],
+            (frame.get("short_filename") or frame["filename"])[-200:],
+            frame["line"],
+        ]
+        for frame in one["frames"][:MOST_FRAMES]
+    ]
+    return [
+        one.get("thread_name") or "",
+        one.get("os_thread_id"),
+        one["active"],
+        one["owns_gil"],
+        frames,
+    ]
+
+
+def refused(words):
+    return any(word in words for word in REFUSED)
+
+
+# ----------------------------------------------------------------------------- the kernel
+
+
+def tasks_of(pid):
+    """Of the main task, and of those that do not simply sleep.
+
+    Each is [tid, name, state, what it waits in, ticks of CPU, kernel frames].
+    """
+    found = []
+    try:
+        tids = sorted(int(name) for name in os.listdir("/proc/{}/task".format(pid)))
+    except OSError:
+        return found
+    for tid in tids:
+        place = "/proc/{}/task/{}/".format(pid, tid)
+        name, _, rest = text(place + "stat").rpartition(") ")
+        cells = rest.split()
+        if len(cells) < 14 or (tid != pid and cells[0] not in "RD"):
+            continue
+        lines = [line.split("+")[0].split() for line in text(place + "stack").split("\n")]
+        found.append(
+            [
+                *(tid, name.partition("(")[2], cells[0], text(place + "wchan").strip("0\n")),
+                *(int(cells[11]) + int(cells[12]), [line[-1] for line in lines if line][:12]),
+            ]
+        )
+        if len(found) == MOST_TASKS:
+            break
+    return found
+
+
+def rank_of(one):
+    """Says who a rank is."""
+    pid = one["pid"]
+    try:
+        uid = os.stat("/proc/{}".format(pid)).st_uid
+    except OSError:
+        uid = None
+    known = {name: one[name] for name in ("rank", "label", "job", "world", "name")}
+    say("rank", pid=pid, uid=uid, tracer=tracer(pid), **known)
+
+
+def tracer(pid):
+    """Who debugs it already: a process has one at most."""
+    for line in text("/proc/{}/status".format(pid)).split("\n"):
+        if line.startswith("TracerPid:"):
+            return int(line.split()[1])
+    return 0
+
+
+def about_node(spy, came):
+    capable = 0
+    for line in text("/proc/self/status").split("\n"):
+        if line.startswith("CapEff:"):
+            capable = int(line.split()[1], 16) >> 19 & 1  # CAP_SYS_PTRACE
+    say(
+        "node",
+        machine=os.uname().machine,
+        spy=bool(spy),
+        came=came,
+        uid=os.geteuid(),
+        capable=bool(capable),
+        yama=text("/proc/sys/kernel/yama/ptrace_scope").strip(),
+        native=bool(ASKED.get("native")),
+    )
+
+
+def main():
+    spy, keep, came = find_spy()
+    about_node(spy, came)
+    ranks, hidden = job_processes.ranks(ASKED)
+    if hidden:
+        say("trouble", detail="{} processes hide their environment: not root?".format(hidden))
+    for one in ranks:
+        rank_of(one)
+    pids = [one["pid"] for one in ranks]
+    begun = time.monotonic()
+    for look in range(ASKED["looks"]):
+        left = begun + look * ASKED["apart_s"] - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+        at_s = round(time.monotonic() - begun, 3)
+        tasks = {pid: tasks_of(pid) for pid in pids}
+        living = [pid for pid in pids if tasks[pid]]
+        threads = dumps_of(spy, keep, living) if spy else {}
+        for pid in pids:
+            seen = threads.get(pid)
+            told = {"threads": seen} if isinstance(seen, list) else {"why": seen or ""}
+            say("look", pid=pid, look=look, at_s=at_s, tasks=tasks[pid], **told)
+    print(json.dumps({"k": "end", "lines": len(LINES)}))
+
+
+main()
