@@ -18,7 +18,8 @@ from clusterctl.spelling import plain, visible
 TIMEOUT = re.compile(
     r"\[(?:PG (?P<pg>[^\]]{0,200}?) )?Rank (?P<rank>\d{1,9})\] "
     r"Watchdog caught collective operation timeout: WorkNCCL\(SeqNum=(?P<seq>\d{1,20}), "
-    r"OpType=(?P<op>\w{1,40})(?P<sizes>[^)]{0,200}\)?[^)]{0,40})\) ran for (?P<ms>\d{1,15}) milliseconds"
+    r"OpType=(?P<op>\w{1,40})(?P<sizes>[^)]{0,200}\)?[^)]{0,40})\) "
+    r"ran for (?P<ms>\d{1,15}) milliseconds"
 )
 # [PG ID 0 PG GUID 0(default_pg) Rank 1] Timeout at NCCL work: 808, last enqueued NCCL work: 811,
 # last completed NCCL work: 807.
