@@ -9,7 +9,7 @@ Delete the folder and nothing is lost but the time to make it again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -88,7 +88,9 @@ class Memory:
         """As `table`, with `run` and `started` (UTC) in front."""
         import pandas as pd  # noqa: PLC0415 - half a second that only memory pays
 
-        found: pd.DataFrame = self.table(name, ["run", *columns], **wanted).to_pandas()
+        table = self.table(name, ["run", *columns], **wanted)
+        found: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+        del table
         for column in found.columns[found.dtypes == "object"]:
             found[column] = found[column].astype("category")
         at = {night.id: night.started for night in self.nights}
@@ -96,6 +98,9 @@ class Memory:
         begun = pd.DatetimeIndex([at[run] for run in runs.categories], tz="UTC")
         found.insert(1, "started", begun.take(runs.codes.to_numpy()))
         return found
+
+    def only(self, runs: Collection[str]) -> Memory:
+        return Memory(self.folder, tuple(one for one in self.nights if one.id in runs))
 
     def mended(self, run: str, path: str) -> bool:
         import pyarrow.parquet as pq  # noqa: PLC0415 - see frame
@@ -144,7 +149,7 @@ TEXTS = frozenset(
     {
         *("run", "node", "labels", "check", "part", "status", "severity", "expected", "actual"),
         *("why", "remedy", "source", "yardstick", "shared", "parts", "variant", "probe", "mark"),
-        "serial",
+        *("serial", "kind"),
         *("slot", "model", "verb", "started", "finished", "playbook", "again", "tables", "sizes"),
     }
 )

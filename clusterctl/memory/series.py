@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from clusterctl.memory.cache import Memory
-from clusterctl.memory.digest import PLACE
 from clusterctl.memory.quantities import Quantity
 
 if TYPE_CHECKING:
     import pandas as pd
 
+PLACE = ("node", "part", "variant", "probe", "mark", "model")
 Matrix = npt.NDArray[np.float64]
 DAY_S = 86400.0
 

@@ -90,22 +90,29 @@ def night(runs: Path, number: int, tables: dict[str, pa.Table], rng: np.random.G
         os.link(first / f"{table}.parquet", path / f"{table}.parquet")
     about = json.loads((first / "run.json").read_text())
     started = (START + timedelta(days=number)).isoformat()
-    about |= {"id": path.name, "started": started}
+    about |= {"id": path.name, "started": started, "verb": verb_of(number)}
     store.write_json(path / "run.json", about)
     folder = open_folder(runs)
     for name in sorted(tables, key=lambda one: one == "about"):
-        table = varied(tables[name], path.name, started, rng)
+        table = varied(tables[name], path.name, started, verb_of(number), rng)
         cache.keep(folder, cache.path_of(folder, name, path.name), table)
 
 
-def varied(table: pa.Table, run: str, started: str, rng: np.random.Generator) -> pa.Table:
+def verb_of(night: int) -> str:
+    return "sweep" if night % 30 else "burnin"
+
+
+def varied(
+    table: pa.Table, run: str, started: str, verb: str, rng: np.random.Generator
+) -> pa.Table:
+    same = {"run": run, "started": started, "verb": verb}
     columns = {}
     for field in table.schema:
         column = table[field.name]
-        if field.name == "run":
-            column = pa.array([run] * len(table))
-        elif field.name == "started":
-            column = pa.array([started] * len(table))
+        if field.name in same:
+            column = pa.array([same[field.name]] * len(table))
+        elif field.name == "print":  # nobody swapped anything
+            pass
         elif pa.types.is_floating(field.type):
             values = column.to_numpy()
             column = pa.array(np.round(values * rng.normal(1, 0.005, len(table)), 2))

@@ -1,0 +1,158 @@
+"""clusterctl history: what earlier runs know of a node, of a check, of who keeps coming back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusterctl.cli import options, remembered
+from clusterctl.model import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from clusterctl.memory.cache import Memory, Night
+    from clusterctl.memory.lemon import Repair, Score
+    from clusterctl.report.sheets import Sheet
+
+MOST = 40  # nodes with a score that a table shows
+
+
+def history(
+    node: Annotated[str, typer.Argument(help="A node, or several: n[001-016].")] = "",
+    *,
+    check: Annotated[str, typer.Option("--check", help="Of this check alone; all nodes.")] = "",
+    lemons: Annotated[
+        bool, typer.Option("--lemons", help="Nodes that keep coming back, the worst first.")
+    ] = False,
+    since: remembered.Since = "",
+    until: remembered.Until = "",
+    form: options.OutputFormat = options.Format.TABLE,
+    runs_dir: remembered.RunsAt = None,
+) -> None:
+    """What happened to a node night after night; to a check on all nodes; who is a lemon."""
+    if not (node or check or lemons):
+        raise UserError("history of what?  A node, --check CHECK or --lemons")
+    known = remembered.remember(runs_dir, since, until)
+    if lemons:
+        scored = [one for one in scores(known) if one.score or form is not options.Format.TABLE]
+        sheets, notes = lemon_sheets(scored, known, form)
+    elif check:
+        sheets, notes = of_check(known, check, node)
+    else:
+        sheets, notes = of_nodes(known, node, runs_dir)
+    remembered.show(sheets, form, notes=notes)
+
+
+def names(given: str) -> list[str]:
+    from clusterctl.inventory import names_of
+
+    return list(names_of(given))
+
+
+def of_nodes(known: Memory, given: str, runs_dir: str | None) -> tuple[list[Sheet], list[str]]:
+    from clusterctl.memory import identity, story
+    from clusterctl.memory.dataset import found
+    from clusterctl.report import past_nights as sheets
+
+    wanted = names(given)
+    looked = {one: story.looked_at(known, one) for one in wanted}
+    if not any(looked.values()):
+        raise UserError(f"{given}: in none of {len(known.nights)} runs in {known.folder.name}")
+    frame = found(known, nodes=wanted)
+    swaps = identity.swaps(known, wanted)
+    every = scores(known)
+    done = repairs(known, wanted) + drains(runs_dir, wanted)
+    made = [
+        sheets.nights_sheet(one, story.stretches(of_one(frame, one), looked[one])) for one in wanted
+    ]
+    made += [
+        sheets.findings_sheet("findings, those of now first", story.traces(frame)),
+        sheets.swaps_sheet(swaps),
+        sheets.repairs_sheet(sorted(done, key=lambda one: one.at)),
+        sheets.lemons_sheet(one for one in every if one.node in wanted),
+    ]
+    return made, [lemon_words(every, one, looked[one]) for one in wanted]
+
+
+def of_one(frame: pd.DataFrame, node: str) -> pd.DataFrame:
+    named = [one for one in frame["node"].unique() if node in one.split(",")]
+    return frame[frame["node"].isin(named)]
+
+
+def lemon_words(every: list[Score], node: str, looked: Sequence[Night]) -> str:
+    rank, score = next(
+        ((at, one) for at, one in enumerate(every, 1) if one.node == node), (0, None)
+    )
+    if score is None:
+        return f"{node}: no fault of its own and no repair in {len(looked)} nights"
+    word = "a lemon: " if score.lemon else ""
+    evidence = "; ".join(score.signals) or "nothing that other nodes have not as well"
+    return f"{node}: {word}score {score.score}, place {rank} of {len(every)}: {evidence}"
+
+
+def of_check(known: Memory, check: str, given: str) -> tuple[list[Sheet], list[str]]:
+    from clusterctl.memory import story
+    from clusterctl.memory.dataset import found
+    from clusterctl.report import past_nights as sheets
+
+    frame = found(known, checks=[check], nodes=names(given) if given else None)
+    told = story.traces(frame) if len(frame) else []
+    first = f"{known.nights[0].started:%Y-%m-%d}"
+    now = sum(one.now not in {"pass", "skip"} for one in told)
+    note = f"{check}: {len(told)} parts had findings in {len(known.nights)} nights since {first}; "
+    return [sheets.findings_sheet(check, told)], [f"{note}{now} have them now"]
+
+
+def lemon_sheets(
+    scored: list[Score], known: Memory, form: options.Format
+) -> tuple[list[Sheet], list[str]]:
+    from clusterctl.memory.lemon import LEMON
+    from clusterctl.report.past_nights import lemons_sheet
+
+    shown = scored[:MOST] if form is options.Format.TABLE else scored
+    lemons = sum(one.lemon for one in scored)
+    more = f"; {len(scored) - len(shown)} more with --format csv" if len(scored) > MOST else ""
+    note = f"{lemons} lemons ({LEMON} signals or more) in {len(known.nights)} nights{more}"
+    return [lemons_sheet(shown)], [note]
+
+
+def scores(known: Memory) -> list[Score]:
+    """Of all nodes: who is unusual shows beside the others only."""
+    from clusterctl.memory import identity, lemon, story
+
+    swaps = identity.swaps(known)
+    again = [(node, night.started) for night in known.nights for node in night.again]
+    fleet = known.frame("nodes", ["node"])["node"].nunique()
+    return lemon.scores(story.faults(known), lemon.repairs(swaps, again), fleet=fleet)
+
+
+def repairs(known: Memory, wanted: list[str]) -> list[Repair]:
+    from clusterctl.memory.burns import burns
+    from clusterctl.memory.lemon import Repair
+
+    again = [
+        Repair(node, night.started, "burnt again after repair")
+        for night in known.nights
+        for node in night.again
+        if node in wanted
+    ]
+    return again + [Repair(one.node, one.at, one.words) for one in burns(known, wanted)]
+
+
+def drains(runs_dir: str | None, wanted: list[str]) -> list[Repair]:
+    """What we did to the nodes, by the journal of actions beside the runs."""
+    from pathlib import Path
+
+    from clusterctl.act import journal
+    from clusterctl.memory.lemon import Repair
+
+    where = Path(remembered.place(runs_dir).path) / journal.NAME
+    return [
+        Repair(one.node, one.at, f"{one.verb} by {one.who}: {one.reason}")
+        for one in journal.read(where).actions.values()
+        if one.node in wanted
+    ]

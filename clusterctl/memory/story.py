@@ -1,0 +1,127 @@
+"""What happened to a node, or to a check, night after night: runs of equal nights as one row."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from clusterctl.judge import REACHABLE
+from clusterctl.memory.cache import Memory, Night
+from clusterctl.memory.lemon import Fault
+from clusterctl.model import Severity
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GRAVEST = ("fail", "unknown", "warn", "skip", "pass")
+# What a node is taken out of service for.
+OUT = tuple(str(one) for one in list(Severity)[list(Severity).index(Severity.REBOOT_NODE) :])
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Nights in a row on which a node was the same.  `wrong`: (check, status, parts) of each."""
+
+    first: Night
+    last: Night
+    nights: int
+    status: str
+    wrong: tuple[tuple[str, str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One finding over the nights: of `judged` it was bad on `bad`, in `episodes` stretches.
+
+    `now`: its status on the last night on which it was judged.  `said`: when it was last bad.
+    """
+
+    node: str
+    check: str
+    part: str
+    worst: str
+    now: str
+    first: datetime
+    last: datetime
+    bad: int
+    judged: int
+    episodes: int
+    expected: str
+    said: str
+
+
+def stretches(frame: pd.DataFrame, nights: Sequence[Night]) -> list[Stretch]:
+    """`frame`: the findings of one node; `nights`: those that looked at it."""
+    by_run: defaultdict[str, defaultdict[tuple[str, str], list[str]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    bad = frame[~frame["status"].isin(["pass", "skip"])]
+    told = bad[["run", "check", "status", "part"]].astype("str").itertuples(index=False)
+    for run, check, status, part in told:
+        by_run[run][check, status].append(part)
+    found: list[Stretch] = []
+    for night in nights:
+        kinds = sorted(by_run[night.id].items(), key=lambda one: (grave(one[0][1]), one[0][0]))
+        wrong = tuple((check, status, tuple(parts)) for (check, status), parts in kinds)
+        status = wrong[0][1] if wrong else "pass"
+        if found and found[-1].wrong == wrong:
+            last = found.pop()
+            found.append(Stretch(last.first, night, last.nights + 1, status, wrong))
+        else:
+            found.append(Stretch(night, night, 1, status, wrong))
+    return found
+
+
+def grave(status: str) -> int:
+    return GRAVEST.index(status)
+
+
+def traces(frame: pd.DataFrame) -> list[Trace]:
+    """Of findings over nights: a row each, those that are bad now first, the newest first."""
+    found = []
+    columns = ["node", "check", "part", "status", "expected", "actual", "why", "started"]
+    told = frame[columns].astype(dict.fromkeys(columns[:-1], "str"))
+    for _, rows in told.groupby(["node", "check", "part"], sort=False):
+        node, check, part = (str(rows[name].iloc[0]) for name in ("node", "check", "part"))
+        ordered = rows.sort_values("started")
+        status = ordered["status"].tolist()
+        wrong = [one not in {"pass", "skip"} for one in status]
+        last = ordered[wrong].iloc[-1]
+        began = sum(now and not before for before, now in zip([False, *wrong], wrong, strict=False))
+        found.append(
+            Trace(
+                node, check, part,
+                worst=min(status, key=grave),
+                now=status[-1],
+                first=ordered[wrong]["started"].iloc[0].to_pydatetime(),
+                last=last["started"].to_pydatetime(),
+                bad=sum(wrong),
+                judged=len(wrong),
+                episodes=began,
+                expected=last["expected"],
+                said=": ".join(filter(None, (last["actual"], last["why"]))),
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda one: (one.now in {"pass", "skip"}, -one.last.timestamp()))
+
+
+def looked_at(remembered: Memory, node: str) -> list[Night]:
+    seen = set(remembered.frame("nodes", ["node"], node=[node])["run"].astype("str"))
+    return [night for night in remembered.nights if night.id in seen]
+
+
+def faults(remembered: Memory, nodes: Iterable[str] | None = None) -> Iterator[Fault]:
+    """What failed of a node itself; what a rack or a switch explains is not the node's."""
+    rows = remembered.frame(
+        "bad", ["node", "check", "status", "severity", "shared"], node=nodes,
+        status=["fail", "unknown"],
+    )  # fmt: skip
+    own = rows[(rows["shared"] == "") & ~rows["node"].str.contains(",", regex=False)]
+    gone = (own["status"] == "unknown") & (own["check"] == REACHABLE)
+    own = own[(own["status"] == "fail") | gone].assign(out=own["severity"].isin(OUT) | gone)
+    rows = own.groupby(["node", "check", "started"], observed=True)["out"].any().reset_index()
+    for node, check, started, out in rows.itertuples(index=False):
+        yield Fault(node, check, started.to_pydatetime(), bool(out))
