@@ -35,6 +35,7 @@ class Look:
     come_ms: float | None = None
     unread: int = 0  # bytes that came and that it has not read
     unsent: int = 0  # bytes that nobody has acknowledged
+    behind_ms: float = 0.0  # after the moment that it was looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +82,14 @@ class Process:
 class Link:
     """One TCP connection of a rank, by what it did between its first and its last look.
 
-    `near` and `far`: "address port".  Shares are of the looks.  None: this kernel does not count it.
+    `near` and `far`: "address port".  Shares are of the looks.  None: the kernel does not count it.
+    `marks`: moment -> segments sent and come until then, since it was made.
     """
 
     node: str
     pid: int
     near: str
     far: str
-    moments: tuple[int, int]
     looks: int
     rtt_us: float
     rtt_least_us: float | None
@@ -96,6 +97,7 @@ class Link:
     unread: float
     unsent_most: int
     spent: Counters = field(default_factory=dict, hash=False)
+    marks: Mapping[int, tuple[int, int]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +278,7 @@ def process(node: str, row: Cells) -> Process:
 
 def looks(told: list[object]) -> Iterator[Look]:
     for one in told:
-        if not isinstance(one, list) or len(one) != 6:
+        if not isinstance(one, list) or len(one) != 7:
             continue
         cells = dict(enumerate(one))
         named = {str(place): cell for place, cell in cells.items()}
@@ -289,6 +291,7 @@ def looks(told: list[object]) -> Iterator[Look]:
                 number(named, "3"),
                 count(named, "4") or 0,
                 count(named, "5") or 0,
+                number(named, "6") or 0.0,
             )
 
 
@@ -305,7 +308,6 @@ def limit(row: Cells) -> Limit | None:
 
 def link(node: str, row: Cells) -> Link:
     before, after = table(row, "before"), table(row, "after")
-    ends = [one for one in listed(row, "moments") if isinstance(one, int)]
     late = row.get("after")
     named = late if isinstance(late, dict) else {}
     return Link(
@@ -313,7 +315,6 @@ def link(node: str, row: Cells) -> Link:
         pid=count(row, "pid") or 0,
         near=text(named, "near", 60),
         far=text(named, "far", 60),
-        moments=(ends[0], ends[1]) if len(ends) == 2 else (0, 0),
         looks=count(row, "looks") or 0,
         rtt_us=number(row, "rtt_us") or 0.0,
         rtt_least_us=after.get("rtt_least_us") or None,
@@ -321,7 +322,14 @@ def link(node: str, row: Cells) -> Link:
         unread=number(row, "unread") or 0.0,
         unsent_most=count(row, "unsent_most") or 0,
         spent=between(before, after, resets=True),
+        marks=dict(marks(listed(row, "marks"))),
     )
+
+
+def marks(told: list[object]) -> Iterator[tuple[int, tuple[int, int]]]:
+    for one in told:
+        if isinstance(one, list) and all(isinstance(cell, int) for cell in one) and len(one) == 3:
+            yield one[0], (one[1], one[2])
 
 
 def strangers(row: Cells, ticks: float) -> Iterator[tuple[str, int, float]]:

@@ -1,0 +1,219 @@
+"""Which processes of this node are ranks of a job, and what the kernel counts of each.
+
+Of a process's environment only the names below leave the node: the rest may hold secrets.
+"""
+
+import os
+import re
+
+# Who starts ranks says it in the environment: torchrun and DeepSpeed, Open MPI, MPICH and Intel
+# MPI, MVAPICH, Slurm; the first that is there is believed, as torchrun under srun sets its own.
+RANK = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK")
+WORLD = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_NTASKS")
+LOCAL = ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
+VISIBLE = (
+    "CUDA_VISIBLE_DEVICES",
+    "ASCEND_RT_VISIBLE_DEVICES",
+    "ASCEND_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "MUSA_VISIBLE_DEVICES",
+    "MLU_VISIBLE_DEVICES",
+)
+OTHERS = ("MASTER_ADDR", "MASTER_PORT", "SLURM_JOB_ID", "SLURM_PROCID", "NCCL_DEBUG_FILE")
+WANTED = frozenset(RANK + WORLD + LOCAL + VISIBLE + OTHERS)
+DEVICE = re.compile(
+    r"/dev/((?:nvidia|davinci|cambricon_dev|mthreads|iluvatar)\d+|kfd|dri/render.*)"
+)
+SOCKET = re.compile(r"socket:\[(\d+)\]")
+ENVIRONMENT_BYTES = 1 << 20
+NUMBER = re.compile(r"\d{1,9}")
+
+
+def read(path, most=1 << 16):
+    """Its text; "" where it cannot be read: processes end while we look."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(most).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def everybody():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def environment(pid):
+    found = {}
+    for word in read("/proc/%d/environ" % pid, ENVIRONMENT_BYTES).split("\0"):
+        name, _, value = word.partition("=")
+        if name in WANTED:
+            found[name] = value[:200]
+    return found
+
+
+def first(environ, names):
+    for name in names:
+        if NUMBER.fullmatch(environ.get(name, "")):
+            return int(environ[name])
+    return None
+
+
+def stat_of(pid):
+    """(command, fields from the state on), or None."""
+    text = read("/proc/%d/stat" % pid, 4096)
+    name, bracket, rest = text.partition("(")[2].rpartition(")")
+    return (name, rest.split()) if bracket and len(rest.split()) > 39 else None
+
+
+def belongs(pid, environ, wanted, parents):
+    """Whether a process is of the job that was asked for."""
+    if wanted.get("pids"):
+        while pid > 1:
+            if pid in wanted["pids"]:
+                return True
+            pid = parents.get(pid, 0)
+        return False
+    if wanted.get("slurm"):
+        if environ.get("SLURM_JOB_ID") == wanted["slurm"]:
+            return True
+        return bool(re.search(r"/job_%s(?:/|$)" % wanted["slurm"], groups(pid), re.MULTILINE))
+    if wanted.get("pods"):
+        text = groups(pid).replace("_", "-")
+        return any(pod in text for pod in wanted["pods"])
+    return True
+
+
+def groups(pid):
+    return read("/proc/%d/cgroup" % pid)
+
+
+def ranks(wanted):
+    """[{"pid", "rank", …, "crew": its other processes}], and what could not be looked at.
+
+    The process of a rank is the one that talks to other nodes or holds an accelerator, the topmost
+    of them: data loaders are its children and inherit both, its shell has neither.  With `pids`,
+    processes without a rank of their own are taken in the order given.
+    """
+    stats = {pid: stat for pid, stat in ((pid, stat_of(pid)) for pid in everybody()) if stat}
+    parents = {pid: int(stat[1][1]) for pid, stat in stats.items()}
+    teams, hidden = {}, 0
+    for pid in sorted(stats):
+        environ = environment(pid)
+        if not environ and not os.access("/proc/%d/environ" % pid, os.R_OK):
+            hidden += 1
+        if not belongs(pid, environ, wanted, parents):
+            continue
+        number = first(environ, RANK)
+        if number is None and "SLURM_PROCID" in environ and wanted.get("slurm"):
+            number = first(environ, ("SLURM_PROCID",))
+            if number is not None:
+                number = "task %d" % number  # of srun: only where nothing below it has a rank
+        if number is None and pid in wanted.get("pids", ()):
+            number = "pid %d" % pid
+        if number is None:
+            continue
+        job = environ.get("SLURM_JOB_ID") or "%s:%s" % (
+            environ.get("MASTER_ADDR", ""),
+            environ.get("MASTER_PORT", ""),
+        )
+        teams.setdefault((job, number), []).append((pid, environ))
+    if any(isinstance(number, int) for _, number in teams):
+        teams = {key: team for key, team in teams.items() if isinstance(key[1], int)}
+    return [
+        one(job, number, team, parents) for (job, number), team in sorted(teams.items(), key=str)
+    ], hidden
+
+
+def one(job, number, team, parents):
+    pids = {pid for pid, _ in team}
+
+    def fitness(member):
+        held, depth, pid = holds(member[0]), 0, member[0]
+        while parents.get(pid, 0) in pids:
+            pid, depth = parents[pid], depth + 1
+        return (not (held["devices"] or held["inodes"]), depth)
+
+    pid, environ = min(team, key=fitness)
+    held = holds(pid)
+    return {
+        "pid": pid,
+        "rank": number if isinstance(number, int) else None,
+        "label": number if isinstance(number, str) else "",
+        "job": job,
+        "world": first(environ, WORLD),
+        "local": first(environ, LOCAL),
+        "master": "%s:%s" % (environ.get("MASTER_ADDR", ""), environ.get("MASTER_PORT", "")),
+        "visible": next((environ[name] for name in VISIBLE if name in environ), None),
+        "log": environ.get("NCCL_DEBUG_FILE", ""),
+        "devices": sorted(held["devices"])[:64],
+        "inodes": sorted(held["inodes"]),
+        "crew": sorted(pids - {pid}),
+        "name": (stat_of(pid) or ("?",))[0],
+        "cgroup": groups(pid),
+    }
+
+
+def holds(pid):
+    """Which accelerators and sockets a process has open."""
+    folder = "/proc/%d/fd" % pid
+    devices, inodes = set(), set()
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        names = ()
+    for name in names:
+        try:
+            where = os.readlink(folder + "/" + name)
+        except OSError:
+            continue
+        if where.startswith("socket:"):
+            inodes.add(int(SOCKET.match(where).group(1)))
+        elif where.startswith("/dev/") and DEVICE.match(where):
+            devices.add(DEVICE.match(where).group(1))
+    return {"devices": devices, "inodes": inodes}
+
+
+def counted(pid):
+    """What only ever grows, of all threads together; None where it has ended.
+
+    `run_ns` on a processor, `ready_ns` able to run and not let; `start` tells one process from a
+    later one of the same number.
+    """
+    stat = stat_of(pid)
+    if stat is None:
+        return None
+    fields = stat[1]
+    sums = {
+        "start": int(fields[19]),
+        "threads": int(fields[17]),
+        "faults": int(fields[7]),
+        "major_faults": int(fields[9]),
+        "processor": int(fields[36]),
+        "run_ns": 0,
+        "ready_ns": 0,
+        "cpu_ticks": int(fields[11]) + int(fields[12]),
+        "io_ticks": int(fields[39]),
+    }
+    try:
+        threads = os.listdir("/proc/%d/task" % pid)
+    except OSError:
+        return None
+    for thread in threads:
+        words = read("/proc/%d/task/%s/schedstat" % (pid, thread), 200).split()
+        if len(words) == 3:
+            sums["run_ns"] += int(words[0])
+            sums["ready_ns"] += int(words[1])
+            if thread == str(pid):
+                sums["main_run_ns"], sums["main_ready_ns"] = int(words[0]), int(words[1])
+    for line in read("/proc/%d/status" % pid).splitlines():
+        name, _, value = line.partition(":")
+        if name.endswith("ctxt_switches"):
+            sums["willing" if name[0] == "v" else "unwilling"] = int(value)
+        elif name == "VmSwap":
+            sums["swapped_kib"] = int(value.split()[0])
+    for line in read("/proc/%d/io" % pid, 4096).splitlines():
+        name, _, value = line.partition(":")
+        if name in ("rchar", "wchar", "read_bytes", "write_bytes"):
+            sums[name] = int(value)
+    return sums

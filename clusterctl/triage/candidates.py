@@ -1,0 +1,97 @@
+"""What a candidate for the cause is, and how sure the figures make us of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import comb, erfc, sqrt
+from statistics import median
+
+from clusterctl.peers import SIGMA_PER_MAD
+from clusterctl.triage.verdict import Cause, Suspect
+
+# A share of the time below this is not called slow: half of what the analysis of ByteDance's jobs
+# calls a straggling job, a slowdown of 1.1 (Lin et al., OSDI 2025), and the least that triage has
+# to find.
+LEAST = 0.05
+SURE = 0.9
+MOST_SURE = 0.99  # two readings never prove more
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One explanation.  `share`: of the time, that the job loses by it; `suspects`: may be none."""
+
+    cause: Cause
+    share: float
+    confidence: float
+    why: tuple[str, ...]
+    suspects: tuple[Suspect, ...] = ()
+    stuck: bool = False  # nothing moves at all
+    next_step: str = ""
+
+    @property
+    def slowdown(self) -> float | None:
+        return None if self.stuck else 1 / (1 - min(self.share, 0.99))
+
+    @property
+    def weight(self) -> float:
+        return self.share * self.confidence
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """A value far above its peers: by how much, and how sure that is no chance."""
+
+    name: str
+    value: float
+    middle: float
+    confidence: float
+
+    @property
+    def excess(self) -> float:
+        return self.value - self.middle
+
+
+def highest(values: Mapping[str, float], *, error: float) -> Outlier | None:
+    """The highest of at least three, against the others' median and spread.
+
+    `error`: what one value is unsure by, by how it was counted.  The chance that the highest of so
+    many stands out so far by itself (normal, Bonferroni) is what confidence lacks to 1.
+    """
+    if len(values) < 3:
+        return None
+    name = max(values, key=lambda one: values[one])
+    others = [value for one, value in values.items() if one != name]
+    middle = median(others)
+    spread = SIGMA_PER_MAD * median(abs(value - middle) for value in others)
+    # A median absolute deviation of few is itself unsure: Student's t of so many peers has a
+    # heavier tail than the normal one, which this widening stands for.
+    spread *= 1 + 3 / len(others)
+    scale = sqrt(spread**2 + error**2)
+    if scale <= 0:
+        sure = MOST_SURE if values[name] > middle else 0.0
+    else:
+        chance = len(values) * 0.5 * erfc((values[name] - middle) / scale / sqrt(2))
+        sure = min(MOST_SURE, max(0.0, 1 - chance))
+    return Outlier(name, values[name], middle, sure)
+
+
+def beyond_chance(hits: int, of: int, chance: float, among: int) -> float:
+    """1 less the probability that one of `among` gets so many of the draws by luck (binomial)."""
+    if not of:
+        return 0.0
+    tail = sum(
+        comb(of, number) * chance**number * (1 - chance) ** (of - number)
+        for number in range(hits, of + 1)
+    )
+    return min(MOST_SURE, max(0.0, 1 - among * tail))
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.1 or share <= 0 else f"{100 * share:.1f} %"
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

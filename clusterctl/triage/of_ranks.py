@@ -1,0 +1,241 @@
+"""Candidates among the ranks: one that comes late, one that stands still, pauses that move."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+
+from clusterctl.inventory.ranges import fold
+from clusterctl.triage.candidates import LEAST, Candidate, beyond_chance, listed, percent
+from clusterctl.triage.job import Job
+from clusterctl.triage.lateness import Arrivals, Late
+from clusterctl.triage.readings import Process
+from clusterctl.triage.verdict import Cause, Suspect
+
+DOING = {
+    "run": "is able to run",
+    "sleep": "sleeps by itself (nanosleep)",
+    "disk": "waits for a disk",
+    "file": "waits for a file",
+    "pipe": "waits for another process of its own",
+    "lock": "waits in a lock",
+    "wire": "waits for a connection",
+    "device": "is in a call of a device's driver",
+    "child": "waits for a child",
+    "stopped": "is stopped by a signal or a debugger",
+    "other": "waits in the kernel",
+}
+INPUT = frozenset({"disk", "file", "pipe"})
+STACKS = "look at its stacks: clusterctl triage says which line, where py-spy may look"
+
+
+def main_share(rank: Process, name: str, seconds: float) -> float:
+    """Of the window, by the kernel's own count of the main thread: main_run_ns, main_ready_ns."""
+    return (rank.spent or {}).get(name, 0.0) / 1e9 / seconds if seconds else 0.0
+
+
+def states(rank: Process) -> dict[str, float]:
+    seen = Counter(look.state for look in rank.looks)
+    return {state: count / seen.total() for state, count in seen.items()}
+
+
+def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
+    """The rank, or the node, for which all others wait, and what it does meanwhile."""
+    if not told.late or not told.moments:
+        return
+    found = sorted(told.late.items(), key=lambda one: -one[1].share)
+    place, worst = found[0]
+    rank = job.ranks[place]
+    together = [
+        (job.ranks[other], one) for other, one in found if job.ranks[other].node == rank.node
+    ]
+    rest = [one.share for other, one in found if job.ranks[other].node != rank.node]
+    if worst.share < LEAST or worst.share < 2 * max(rest, default=0.0):
+        return
+    spells = sum(one.spells for one in told.late.values())
+    sure = beyond_chance(worst.spells, spells, 1 / len(job.ranks), len(job.ranks))
+    whole = len(together) > 1 and together[-1][1].share > worst.share / 2
+    cause, doing, hints = cause_of(job, rank, worst)
+    if whole and cause is Cause.WORKER:
+        cause = Cause.HOST
+    name = rank.node if whole or cause is Cause.HOST else f"{rank.called} on {rank.node}"
+    ranks = (
+        tuple(one.rank for one, _ in together if one.rank is not None) if whole else number(rank)
+    )
+    why = (
+        (
+            f"all others wait for it at {percent(worst.share)} of {told.moments} moments, "
+            f"{worst.spells} times in all; for the next one at {percent(max(rest, default=0.0))}"
+        ),
+        f"meanwhile its main thread {doing}",
+        *hints,
+    )
+    suspect = Suspect(name, ranks, rank.node, 1 / (1 - min(worst.share, 0.99)), sure, why)
+    step = STACKS if cause is Cause.WORKER else ""
+    yield Candidate(cause, worst.share, sure, why, (suspect,), next_step=step)
+
+
+def number(rank: Process) -> tuple[int, ...]:
+    return () if rank.rank is None else (rank.rank,)
+
+
+def cause_of(job: Job, rank: Process, worst: Late) -> tuple[Cause, str, list[str]]:
+    """By what its main thread does while the others wait."""
+    total = sum(worst.states.values())
+    state, count = max(worst.states.items(), key=lambda one: one[1])
+    doing = f"{DOING.get(state, state)} ({count} of {total} looks)"
+    seconds = job.nodes[rank.node].seconds
+    hints: list[str] = []
+    inputs = sum(worst.states.get(one, 0) for one in INPUT)
+    busy_crew = sum(rank.crew_looks.get(one, 0.0) for one in ("disk", "file"))
+    if inputs > total / 2 or (
+        state in {"lock", "wire"} and busy_crew > sum(rank.crew_looks.values()) / 2
+    ):
+        return Cause.DATA, doing, reading(rank, busy_crew, seconds)
+    if worst.states.get("run", 0) > total / 2:
+        return running(job, rank, doing, seconds)
+    return Cause.WORKER, doing, hints
+
+
+def reading(rank: Process, busy_crew: float, seconds: float) -> list[str]:
+    read = (rank.spent or {}).get("read_bytes", 0.0) + rank.crew_spent.get("read_bytes", 0.0)
+    told = [f"it read {read / seconds / 1e6:.2f} MB/s from disks"] if seconds else []
+    if busy_crew:
+        told.append(f"so do {rank.crew} loaders of its own")
+    return told
+
+
+def running(job: Job, rank: Process, doing: str, seconds: float) -> tuple[Cause, str, list[str]]:
+    """Able to run: it computes, or it is not let."""
+    run = main_share(rank, "main_run_ns", seconds)
+    ready = main_share(rank, "main_ready_ns", seconds)
+    if rank.limit and rank.limit.held_s > LEAST * seconds:
+        return Cause.HOST, doing, [held(rank, seconds)]
+    hint = f"it ran {percent(run)} of the time and was able to, and not let, {percent(ready)}"
+    if ready > run:
+        return Cause.HOST, doing, [hint, *crowd(job, rank)]
+    return Cause.WORKER, doing, [hint]
+
+
+def held(rank: Process, seconds: float) -> str:
+    limit = rank.limit
+    if limit is None:
+        return ""
+    allowed = f" of {limit.allowed:g} processors" if limit.allowed is not None else ""
+    return (
+        f"its group reached its CPU limit{allowed} {limit.times} times in {seconds:.0f} s "
+        f"and was held {limit.held_s:.1f} s ({limit.group})"
+    )
+
+
+def crowd(job: Job, rank: Process) -> list[str]:
+    """Who else used the node's processors."""
+    seen = job.nodes[rank.node]
+    most = [f"{count} {name} {spent:.1f} s" for name, count, spent in seen.foreign if spent > 0.1]
+    if not most:
+        return ["no other process of the node used its processors"]
+    return [f"others used the node's {seen.cpus} processors meanwhile: {listed(most)}"]
+
+
+# ----------------------------------------------------------------------------- nothing moves
+
+
+def stuck(job: Job) -> Iterator[Candidate]:
+    """No rank sent a byte and none computed between the readings: who went silent first."""
+    if len(job.ranks) < 2 or not job.ranks:
+        return
+    quiet = [rank for rank in job.ranks if still(rank, job.nodes[rank.node].seconds)]
+    if len(quiet) < len(job.ranks) or not any(last_sent(rank) for rank in job.ranks):
+        return
+    seconds = min(job.nodes[rank.node].seconds for rank in job.ranks)
+    common = f"no rank sent a byte to another for {seconds:.0f} s, and none computed"
+    if job.missing:
+        ranks = fold([str(one) for one in job.missing])
+        why = (common, f"rank {ranks} of {job.world} is nowhere: it ended, or was not seen")
+        suspect = Suspect(f"rank {ranks}", job.missing, "", None, 0.9, why)
+        yield Candidate(Cause.WORKER, 1.0, 0.9, why, (suspect,), stuck=True)
+        return
+    first = max(job.ranks, key=lambda rank: last_sent(rank) or 0.0)
+    others = [last_sent(rank) or 0.0 for rank in job.ranks if rank is not first]
+    ahead_s = ((last_sent(first) or 0.0) - max(others)) / 1e3
+    odd = minority(job.ranks)
+    sure = 0.5 + 0.25 * (ahead_s > 0.02) + 0.2 * (odd == first or odd is None) * (ahead_s > 0.02)
+    state = next(iter(states(first)), "other")
+    told = (
+        common,
+        (
+            f"{first.called} went silent {ahead_s:.2f} s before anyone else: the others sent on, "
+            "and then waited for it"
+        ),
+        f"its main thread {DOING.get(state, state)}",
+    )
+    suspect = Suspect(
+        f"{first.called} on {first.node}", number(first), first.node, None, sure, told
+    )
+    yield Candidate(Cause.WORKER, 1.0, sure, told, (suspect,), stuck=True, next_step=STACKS)
+
+
+def still(rank: Process, seconds: float) -> bool:
+    """It kept silent and hardly ran; one that spins while it waits is still too."""
+    sent = last_sent(rank)
+    return sent is not None and sent >= 900 * seconds
+
+
+def last_sent(rank: Process) -> float | None:
+    """Milliseconds before its last look that it last sent anything."""
+    told = [look.sent_ms - look.behind_ms for look in rank.looks[-1:] if look.sent_ms is not None]
+    return told[0] if told else None
+
+
+def minority(ranks: Sequence[Process]) -> Process | None:
+    """The only rank whose main thread is elsewhere than the others'."""
+    most = [max(states(rank).items(), key=lambda one: one[1])[0] for rank in ranks]
+    counted = Counter(most)
+    alone = [rank for rank, state in zip(ranks, most, strict=True) if counted[state] == 1]
+    return alone[0] if len(alone) == 1 else None
+
+
+# ----------------------------------------------------------------------------- moving pauses
+
+
+def moving(job: Job, told: Arrivals) -> Iterator[Candidate]:
+    """Now one rank computes while all wait, now another: pauses that no part is to blame for."""
+    if len(told.late) < 3:
+        return
+    share = sum(one.share for one in told.late.values())
+    most = max(one.share for one in told.late.values())
+    running = sum(one.states.get("run", 0) for one in told.late.values())
+    looks = sum(sum(one.states.values()) for one in told.late.values())
+    if share < LEAST or most > share / 2 or running < looks / 2:
+        return
+    spent = [
+        (
+            main_share(rank, "main_run_ns", job.nodes[rank.node].seconds),
+            main_share(rank, "main_ready_ns", job.nodes[rank.node].seconds),
+        )
+        for rank in job.ranks
+    ]
+    run, ready = (median(column) for column in zip(*spent, strict=True))
+    spells = sum(one.spells for one in told.late.values())
+    length = share * sum(job.nodes[rank.node].seconds for rank in job.ranks) / len(job.ranks)
+    why = (
+        (
+            f"at {percent(share)} of {told.moments} moments one rank computes and all others wait, "
+            f"and it is {len(told.late)} ranks in turn, none of them at more than {percent(most)}"
+        ),
+        (
+            f"{spells} pauses, {length / max(1, spells):.2f} s each; meanwhile the rank's main "
+            "thread runs, and waits neither for data nor for a lock"
+        ),
+        f"a main thread runs {percent(run)} of the time and waits for a processor {percent(ready)}",
+    )
+    if ready > run:
+        return
+    sure = min(0.8, beyond_chance(spells, told.moments, 0.01, 1))
+    yield Candidate(Cause.GC, share, sure, why)
+
+
+def shares_of(job: Job, name: str) -> Mapping[str, float]:
+    """Of each rank, by name, the share of its looks in one state."""
+    return {rank.called: states(rank).get(name, 0.0) for rank in job.ranks if rank.looks}
