@@ -186,7 +186,7 @@ def within(asked: Iterable[Step], found: Gauge) -> list[Step]:
             continue
         used.add(step.wanted.called)
         for name in names:
-            usable[name] -= step.state.usable if step.state else 0
+            usable[name] -= 1  # also for one that is away just now: it would have come back
         steps.append(step)
     return steps
 
@@ -247,7 +247,7 @@ def in_use(wanted: Wanted, state: State, ours: Action | None, found: Gauge) -> s
         return "no job runs there: it is a control plane"
     recent = ours is not None and found.at - ours.at < timedelta(hours=found.window_h)
     if ours and recent and ours.outcome is Outcome.DONE and wanted.run != BY_HAND:
-        why = f"somebody took it back into service after {ours.id}"
+        why = f"it is in service again after {ours.id}, by somebody or by a scheduler that crashed"
         return f"{why}: ack the finding, or drain it by hand"
     return ""
 

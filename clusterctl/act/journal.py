@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,7 +157,8 @@ class Journal:
                     data = data[file.write(data) :]
                 os.fsync(file.fileno())
             except OSError:
-                os.ftruncate(file.fileno(), size)
+                with suppress(OSError):  # what is told is why it could not be written
+                    os.ftruncate(file.fileno(), size)
                 raise
         if fresh:
             sync(self.path.parent)

@@ -155,7 +155,7 @@ def actor() -> Actor:
     from clusterctl.act.agenda import Actor
 
     def new_id(verb: str) -> str:
-        return f"{ambient.now():%Y%m%dT%H%M%S}-{verb}-{secrets.token_hex(2)}"
+        return f"{ambient.now():%Y%m%dT%H%M%S}-{verb}-{secrets.token_hex(3)}"
 
     return Actor(operator(), ambient.now, new_id)
 
