@@ -41,7 +41,7 @@ def discover(
         return built(BY_LABELS, "leaf labels of the inventory", names, said)
     why = (
         "rails by index and leaves not known: no subnet was walked, no LLDP heard and no leaf "
-        "label found; `clusterctl bandwidth` tells leaves by what it measures"
+        "label found; `clusterctl bandwidth --mode exhaustive` may tell leaves by their rates"
     )
     return built(BY_INDEX, why, names, [c for one in evidence for c in guessed(one)], rails)
 

@@ -49,11 +49,15 @@ def localise(
     """Name the slow part in measured paths: host, NIC, leaf, uplink, spine, and how sure."""
     from clusterctl import measurements
     from clusterctl.cli.texts import read_text
+    from clusterctl.localise.classes import by_rates
     from clusterctl.localise.located import Floor
     from clusterctl.localise.suspects import locate
     from clusterctl.report.located import exit_code
 
     fabric, rows = measurements.read(read_text(measured), str(measured), given(topology))
+    said, fabric = fabric, by_rates(fabric, rows)
+    if fabric is not said:
+        sys.stderr.write(f"clusterctl: {fabric.origin}\n")
     floors = [Floor(floor, "--floor")] if floor is not None else []
     located = locate(fabric, rows, floors=floors)
     write(located, form)

@@ -25,6 +25,7 @@ from clusterctl.cli.finish import finish
 from clusterctl.cli.progress import Progress
 from clusterctl.cli.world import Flags
 from clusterctl.localise import schedule
+from clusterctl.localise.classes import by_rates
 from clusterctl.localise.columns import UNKNOWN, Topology
 from clusterctl.localise.suspects import locate
 from clusterctl.model import (
@@ -196,7 +197,7 @@ def lead(going: UnderWay, flags: Flags) -> Path:
         world = held(going, flags, progress, closing)
         try:
             before, refused = admitted(going, world)
-            rows, located = measure(going, world, refused, before)
+            rows, located, topology = measure(going, world, refused, before)
         except KeyboardInterrupt:
             recorder.close()
             sys.stderr.write(
@@ -204,7 +205,7 @@ def lead(going: UnderWay, flags: Flags) -> Path:
                 f"`clusterctl bandwidth --resume {recorder.path}`.\n"
             )
             raise
-    run = finished(going, world.clock(), before, located, rows)
+    run = finished(going, world.clock(), before, (located, rows, topology))
     names = going.rails.topology.nodes
     try:
         folder.write_located(recorder.path, located)
@@ -258,7 +259,8 @@ def admitted(going: UnderWay, world: World) -> tuple[list[Observation], dict[int
 
 def measure(
     going: UnderWay, world: World, refused: Mapping[int, str], before: Sequence[Observation]
-) -> tuple[list[Row], Located]:
+) -> tuple[list[Row], Located, Topology]:
+    """What was measured, what it says, and on which leaves: guessed where nobody said."""
     topology, path = going.rails.topology, going.recorder.path
     rows, done = list(going.rows), list(going.done)
     confirmed = 0
@@ -267,10 +269,14 @@ def measure(
         for number, few in sorted(bandwidth.by_round(rows).items()):
             if number not in ended:
                 done += one_round(going, world, few, refused)
+        guessed = by_rates(topology, bandwidth.measured(done))
+        if guessed is not topology:
+            topology = guessed
+            folder.write_topology(path, topology, pinned=going.rails.pinned)
         counted = counted_since(going, world, before, f"counters-{confirmed}")
         located = judged_by(topology, done, going.settings, counted)
         if not located.confirm or confirmed >= going.settings.confirm:
-            return done, located
+            return done, located, topology
         confirmed += 1
         last = max(row.round for row in rows)
         rows += bandwidth.asked_again(located.confirm, topology, last)
@@ -326,10 +332,9 @@ def finished(
     going: UnderWay,
     now: datetime,
     before: list[Observation],
-    located: Located,
-    rows: list[Row],
+    said: tuple[Located, list[Row], Topology],
 ) -> Run:
-    found = judged(going.opening, before, located, rows, going.rails.topology)
+    found = judged(going.opening, before, *said)
     return replace(
         going.opening,
         finished=now,

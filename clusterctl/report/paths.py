@@ -16,6 +16,7 @@ from rich.text import Text
 
 from clusterctl.bandwidth import Row
 from clusterctl.bandwidth_findings import CHECK, node_of, sure
+from clusterctl.localise.classes import GUESSED
 from clusterctl.localise.columns import FAILED, MISSING, OK, STATUSES, UNKNOWN, Topology
 from clusterctl.localise.located import Located, Suspect, Test
 from clusterctl.model import Finding, Run, Status
@@ -248,7 +249,8 @@ def fabric(topology: Topology) -> str:
         return "leaves not known: hosts and NICs can be told apart, switches and uplinks cannot"
     leaves = len({int(leaf) for leaf in topology.leaf.ravel() if leaf != UNKNOWN})
     spines = f"{plural(topology.uplinks, 'spine')}" if topology.uplinks else "spines not known"
-    return f"{plural(leaves, 'leaf').replace('leafs', 'leaves')} a rail, {spines}"
+    guessed = f" ({topology.origin})" if topology.origin.startswith(GUESSED) else ""
+    return f"{plural(leaves, 'leaf').replace('leafs', 'leaves')} a rail{guessed}, {spines}"
 
 
 # ----------------------------------------------------------------------------- for programs
