@@ -1,6 +1,6 @@
 """Feishu, Lark, DingTalk and WeCom: robots that answer HTTP 200 also when they refuse a message.
 
-apprise 1.10 (2026-08) takes every 200 for success, so a robot that wants a keyword or a signature
+apprise 2.2 (2026-08) takes every 200 for success, so a robot that wants a keyword or a signature
 would be silent for ever.  Addresses are still read by apprise; here they are called, and heard.
 
 - https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot

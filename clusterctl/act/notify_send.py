@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -81,24 +81,29 @@ def tell(one: Addressee, *, message: Message, now_s: float) -> Outcome:
 
 @contextmanager
 def complaints() -> Iterator[list[str]]:
-    """What apprise logs in this thread.  It goes nowhere else: there may be addresses in it."""
+    """What apprise logs of this message.  It goes nowhere else: there may be addresses in it."""
     logger = logging.getLogger(TELLS)
     logger.propagate = False
+    if not any(isinstance(one, Keeper) for one in logger.handlers):
+        logger.addHandler(Keeper(logging.WARNING))
     kept: list[str] = []
-    ours = threading.get_ident()
-
-    def keep(record: logging.LogRecord) -> bool:
-        if record.thread == ours and record.levelno >= logging.WARNING:
-            kept.append(record.getMessage())
-        return False
-
-    handler = logging.Handler()
-    handler.addFilter(keep)
-    logger.addHandler(handler)
+    token = COMPLAINTS.set(kept)
     try:
         yield kept
     finally:
-        logger.removeHandler(handler)
+        COMPLAINTS.reset(token)
+
+
+COMPLAINTS: ContextVar[list[str] | None] = ContextVar("complaints", default=None)
+
+
+class Keeper(logging.Handler):
+    """Gives what is logged to whoever waits for it; apprise's own threads know their sender's."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kept = COMPLAINTS.get()
+        if kept is not None:
+            kept.append(record.getMessage())
 
 
 def without_secrets(said: str, url: str) -> str:
