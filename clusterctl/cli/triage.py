@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli import triage_collectives as collectives
+from clusterctl.cli.world import Flags
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +33,21 @@ def triage(
         Path | None,
         typer.Option("--meta", help="YAML: dp_size, pp_size, …, nodes, ranks_per_node."),
     ] = None,
+    flight: collectives.FlightFolder = None,
+    ras: collectives.RasAnswers = None,
+    inspector: collectives.InspectorFolder = None,
+    log: collectives.LogFiles = None,
+    stacks: collectives.WithStacks = False,
+    looks: collectives.Looks = 3,
+    apart_s: collectives.ApartS = 1.0,
+    native: collectives.NativeFrames = False,
+    spy_folder: collectives.SpyFolder = None,
+    inventory: options.Inventory = None,
+    nodes: options.Nodes = "",
+    select: options.Select = "",
+    at_once: options.AtOnce = None,
+    accept_new: options.AcceptNew = False,
+    ssh_config: options.SshConfig = None,
     form: options.OutputFormat = options.Format.TABLE,
     page: Annotated[
         Path | None,
@@ -39,8 +56,17 @@ def triage(
 ) -> None:
     """Say why a training job is slow: workload, congestion or hardware, and who."""
     files = [*(trace or ()), *(more or ())]
+    given = collectives.Given(
+        flight, ras or (), inspector, log or (), stacks, looks, apart_s, native, spy_folder
+    )
+    if given.any and not files:
+        flags = Flags(inventory, nodes, select, at_once, accept_new, ssh_config=ssh_config)
+        collectives.answer(given, flags, form)
     if not files:
-        raise UserError("triage: give the job's traces: clusterctl triage --trace FILE…")
+        raise UserError(
+            "triage: give what the job left (--trace, --flight, --ras, --inspector, --log FILE…), "
+            "or --stacks and the nodes it runs on"
+        )
     told = read(files, meta)
     if page is not None:
         write_page(told, page)

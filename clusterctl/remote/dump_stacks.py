@@ -1,8 +1,9 @@
 """Where each rank of a job is, several times: Python frames by py-spy, and what the kernel says.
 
 argv: one JSON object: looks, apart_s, native (C frames too, which stops the process for each look),
-and whose processes, as for job_processes.py.  Prints a JSON object a line, `k` says which: node,
-rank, look, trouble; last end with their number.
+later (machines that are asked again, with py-spy: without it they only say who is there), and whose
+processes, as for job_processes.py.  Prints a JSON object a line, `k` says which: node, rank, look,
+trouble; last end with their number.
 
 py-spy comes from the PATH, else with the request (PROGRAMS); it then lives in memory, in a file
 that never has a name, so nothing stays behind whenever we are killed.  It reads the memory of a
@@ -253,6 +254,8 @@ def main():
     for one in ranks:
         rank_of(one)
     pids = [one["pid"] for one in ranks]
+    if os.uname().machine in ASKED.get("later", ()) and not spy:
+        ASKED["looks"] = 0
     begun = time.monotonic()
     for look in range(ASKED["looks"]):
         left = begun + look * ASKED["apart_s"] - time.monotonic()

@@ -66,8 +66,8 @@ def hung(
         suspects=tuple(suspects),
         confidence=max(one.confidence for one in suspects),
         evidence=tuple(wave(one) for one in late[:3]),
-        next_step=f"see what {ranks_word([one.rank for one in roots])} is at: `clusterctl triage "
-        "--stacks`; then its node (`clusterctl sweep`): kernel log, accelerator, file systems",
+        next_step=f"look at {ranks_word([one.rank for one in roots])}: `clusterctl triage --stacks`; "
+        "then the node (`clusterctl sweep`): kernel log, accelerator, file systems",
         unseen=tuple(unseen),
     )
 

@@ -1,0 +1,153 @@
+"""What `triage` is given about a job's collectives and stacks: files, or nodes to ask."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from clusterctl.cli import options
+from clusterctl.model import UserError
+
+if TYPE_CHECKING:
+    from clusterctl.cli.world import Flags
+    from clusterctl.model import Node
+    from clusterctl.triage.asked_stacks import Reach, Stacks
+    from clusterctl.triage.verdict import Triage
+
+FlightFolder = Annotated[
+    Path | None,
+    typer.Option("--flight", help="Folder of PyTorch flight-recorder dumps, one a rank."),
+]
+RasAnswers = Annotated[
+    list[str] | None,
+    typer.Option("--ras", help="What `ncclras -v` said, as files; or a node of the job to ask."),
+]
+InspectorFolder = Annotated[
+    Path | None,
+    typer.Option("--inspector", help="Folder of NCCL Inspector's or its profiler's JSON."),
+]
+LogFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--log", help="Log of the job, or one a rank; NCCL_DEBUG helps."),
+]
+WithStacks = Annotated[
+    bool, typer.Option("--stacks", help="Look at every rank's stack; does not stop the job.")
+]
+Looks = Annotated[int, typer.Option("--looks", min=1, max=100, help="Stacks of each rank.")]
+ApartS = Annotated[
+    float, typer.Option("--apart", min=0.0, max=60.0, help="Seconds between looks at stacks.")
+]
+NativeFrames = Annotated[
+    bool,
+    typer.Option("--native", help="C frames, too: stops each rank some 50 ms for every look."),
+]
+SpyFolder = Annotated[
+    Path | None,
+    typer.Option("--py-spy-dir", help="py-spy binaries for nodes of other architectures."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Files, and nodes for --ras and --stacks.  `wanted`: whose processes: pids, slurm, pods."""
+
+    flight: Path | None = None
+    ras: Sequence[str] = ()
+    inspector: Path | None = None
+    log: Sequence[Path] = ()
+    stacks: bool = False
+    looks: int = 3
+    apart_s: float = 1.0
+    native: bool = False
+    spy_folder: Path | None = None
+    wanted: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def any(self) -> bool:
+        return bool(self.flight or self.ras or self.inspector or self.log or self.stacks)
+
+
+def answer(given: Given, flags: Flags, form: options.Format) -> NoReturn:
+    """Judges all of it, writes one answer, and leaves with its exit code.  Raises UserError."""
+    from clusterctl.report import triage
+    from clusterctl.triage.combined import combined
+
+    answers, stacks = judge_given(given, flags)
+    found = combined(answers)
+    if form is options.Format.JSON:
+        sys.stdout.write(triage.as_json(found))
+    elif form is options.Format.CSV:
+        sys.stdout.write(triage.as_csv(found))
+    else:
+        from rich.console import Console
+
+        console = Console(width=options.width(sys.stdout))
+        console.print(triage.as_table(found))
+        if stacks is not None and stacks.ranks:
+            from clusterctl.report.stacks import as_tree
+            from clusterctl.triage.places import stays
+
+            console.print(as_tree(stays(stacks.ranks)))
+    raise typer.Exit(triage.exit_code(found))
+
+
+def judge_given(given: Given, flags: Flags) -> tuple[list[Triage], Stacks | None]:
+    """One answer for each kind of evidence, and the stacks, to be shown.  Raises UserError."""
+    from clusterctl.triage import collective_files as files
+
+    found: list[Triage] = []
+    if given.flight:
+        found.append(files.from_flight(given.flight))
+    if given.inspector:
+        found.append(files.from_inspector(given.inspector))
+    if given.log:
+        found.append(files.from_logs(given.log))
+    here = [Path(one) for one in given.ras if Path(one).is_file()]
+    asked = [one for one in given.ras if Path(one) not in here]
+    if here:
+        found.append(files.from_ras(here))
+    if not asked and not given.stacks:
+        return found, None
+    with ExitStack() as closing:
+        nodes, reach, at_once = connected(flags, closing)
+        found += [ask_node(name, nodes, reach) for name in asked]
+        stacks = look(given, nodes, reach, at_once=at_once) if given.stacks else None
+    if stacks is not None:
+        found.append(stacks.triage())
+    return found, stacks
+
+
+def connected(flags: Flags, closing: ExitStack) -> tuple[tuple[Node, ...], Reach, int]:
+    from clusterctl.cli import world
+    from clusterctl.model import Playbook
+
+    world.logs()
+    book = world.paced(Playbook("triage"), flags.at_once)
+    nodes = world.targets(flags)
+    return nodes, world.reach(book.pace, flags, nice=10, closing=closing), book.pace.at_once
+
+
+def ask_node(name: str, nodes: Sequence[Node], reach: Reach) -> Triage:
+    """Raises UserError where it is neither a file nor a node."""
+    from clusterctl.triage.asked_stacks import ask_ras
+
+    for node in nodes:
+        if node.name == name:
+            return ask_ras(node, reach)
+    raise UserError(f"--ras {name}: neither a file nor one of the nodes selected")
+
+
+def look(given: Given, nodes: Sequence[Node], reach: Reach, *, at_once: int) -> Stacks:
+    from clusterctl.triage.asked_stacks import Looking, ask_stacks
+    from clusterctl.triage.spy import binaries
+
+    looking = Looking(
+        given.wanted, given.looks, given.apart_s, given.native, binaries(given.spy_folder)
+    )
+    return ask_stacks(nodes, looking, reach, at_once=at_once)
