@@ -17,7 +17,9 @@ from clusterctl.cli.drain import drain
 from clusterctl.cli.exec import execute
 from clusterctl.cli.explain import explain
 from clusterctl.cli.fabric import fabric
+from clusterctl.cli.golden import golden
 from clusterctl.cli.history import history
+from clusterctl.cli.install_timer import install_timer
 from clusterctl.cli.judge import judge
 from clusterctl.cli.listing import listing
 from clusterctl.cli.localise import localise, plan_rounds
@@ -60,7 +62,10 @@ app.command()(triage)
 app.command()(show)
 app.command()(judge)
 app.command()(history)
+app.command()(diff)
+app.command()(trend)
 app.command("exec")(execute)
+app.command("install-timer")(install_timer)
 app.command("list")(listing)
 app.command()(read)
 app.command()(explain)
