@@ -17,7 +17,6 @@ from clusterctl.cli.drain import drain
 from clusterctl.cli.exec import execute
 from clusterctl.cli.explain import explain
 from clusterctl.cli.fabric import fabric
-from clusterctl.cli.golden import golden
 from clusterctl.cli.history import history
 from clusterctl.cli.install_timer import install_timer
 from clusterctl.cli.judge import judge
