@@ -20,7 +20,7 @@ from clusterctl.cli.world import Flags
 from clusterctl.model import Answer, Finding, Kind, Node, Pace, Question, Run, Trouble, UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import RenderableType
 
     from clusterctl.act.agenda import Actor
     from clusterctl.act.breaker import Step
@@ -47,6 +47,9 @@ Through = Annotated[
 ]
 SlurmHost = Annotated[
     str, typer.Option("--slurm-host", help="A node whose scontrol is used, not this machine's.")
+]
+After = Annotated[
+    bool, typer.Option("--drain", help="Then say which nodes should go, and with --yes drain them.")
 ]
 HookPath = Annotated[
     Path | None, typer.Option("--hook", help="A script of yours that does it; see README, Act.")
@@ -84,6 +87,13 @@ class Way:
             raise UserError("--by hook: name the script with --hook PATH")
         return self.by or next(iter(named), By.SLURM)
 
+    def refuse(self) -> None:
+        """Raises UserError before anything is asked, where this cannot be a way."""
+        if self.chosen is By.HOOK and not (
+            self.hook and self.hook.is_file() and os.access(self.hook, os.X_OK)
+        ):
+            raise UserError(f"--hook {self.hook}: not a program that can be started")
+
     @property
     def label(self) -> str:
         """Of the inventory, with a node's name there."""
@@ -98,13 +108,12 @@ class Way:
 
 def hands(way: Way, nodes: Sequence[Node], log: Log, flags: Flags, closing: ExitStack) -> Hands:
     """Raises UserError."""
+    way.refuse()
     match way.chosen:
         case By.HOOK:
             from clusterctl.act.hook import Hook
 
             path = (way.hook or Path()).absolute()
-            if not os.access(path, os.X_OK) or not path.is_file():
-                raise UserError(f"--hook {path}: not a program that can be started")
             return Hook(path, way.hook_timeout_s, nodes, log.of("hook"))
         case By.KUBERNETES:
             from clusterctl.act.kubernetes import connect
@@ -208,10 +217,19 @@ def settled(log: Log, hands: Hands, picture: Picture, journal: Journal) -> None:
         raise UserError(f"{journal.path}: {error.strerror}: nothing was changed") from None
 
 
-def console(file: TextIO) -> Console:
-    from rich.console import Console
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Where it is told; `quiet`: only what is done or held."""
 
-    return Console(file=file, width=width(file))
+    file: TextIO
+    quiet: bool = False
+
+    def tell(self, *parts: RenderableType) -> None:
+        from rich.console import Console
+
+        console = Console(file=self.file, width=width(self.file), highlight=False)
+        for part in parts:
+            console.print(part)
 
 
 def tripped(journal: Journal, steps: Sequence[Step]) -> None:

@@ -7,19 +7,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clusterctl.cli import acting, options
 from clusterctl.cli import world as ambient
-from clusterctl.cli.acting import Way
+from clusterctl.cli.acting import Telling, Way
 from clusterctl.cli.world import Flags
 from clusterctl.model import Node, Run, UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from clusterctl.act.deed import Hands, Wanted
     from clusterctl.act.journal import Journal, Log
     from clusterctl.act.whom import Spared
@@ -62,7 +60,7 @@ def drain(
     way = Way(by, slurm_host, hook, hook_timeout, context)
     flags = Flags(inventory, nodes, "", None, accept_new, runs_dir, ssh_config)
     asked = of_run(run, playbook, way, flags) if run else of_operator(why, playbook, way, flags)
-    raise typer.Exit(drain_nodes(asked, way, flags, sys.stdout, yes=yes))
+    raise typer.Exit(drain_nodes(asked, way, flags, Telling(sys.stdout), yes=yes))
 
 
 def of_operator(why: str, playbook: str | None, way: Way, flags: Flags) -> Asked:
@@ -106,7 +104,23 @@ def of_findings(run: Run, folder: Path, playbook: str | None, way: Way, flags: F
     return Asked(run.nodes, wanted, spared, act)
 
 
-def drain_nodes(asked: Asked, way: Way, flags: Flags, file: TextIO, *, yes: bool) -> int:
+def after_sweep(run: Run, way: Way, flags: Flags, code: int, telling: Telling, *, yes: bool) -> int:
+    """`sweep --drain`: the sweep's exit code, or a graver one.  What it found is told already."""
+    from clusterctl.report.accounts import EXIT_BUG, EXIT_FAIL, EXIT_UNKNOWN
+
+    try:
+        folder = ambient.runs(flags.runs_dir) / run.id
+        asked = of_findings(run, folder, None, way, flags)
+        found = drain_nodes(asked, way, flags, telling, yes=yes) if asked.wanted else 0
+        if not asked.wanted and not telling.quiet:
+            telling.file.write("drain: nothing was found that takes a node out of service\n")
+    except UserError as error:
+        sys.stderr.write(f"clusterctl: --drain: {error}\n")
+        found = EXIT_UNKNOWN
+    return next((one for one in (EXIT_BUG, EXIT_FAIL, EXIT_UNKNOWN) if one in {code, found}), code)
+
+
+def drain_nodes(asked: Asked, way: Way, flags: Flags, telling: Telling, *, yes: bool) -> int:
     """Plan, and with `yes` do it; the exit code.  Raises UserError before anything is changed."""
     from clusterctl.act import journal
     from clusterctl.act.deed import Blind
@@ -117,15 +131,15 @@ def drain_nodes(asked: Asked, way: Way, flags: Flags, file: TextIO, *, yes: bool
         log = journal.read(runs_dir / journal.NAME)
         hands = acting.hands(way, asked.nodes, log, flags, closing)
         try:
-            return planned(asked, hands, log, writer, acting.console(file))
+            return planned(asked, hands, log, writer, telling)
         except Blind as error:
             return acting.blind(error)
 
 
-def planned(asked: Asked, hands: Hands, log: Log, writer: Journal | None, console: Console) -> int:
+def planned(asked: Asked, hands: Hands, log: Log, writer: Journal | None, telling: Telling) -> int:
     """Without a `writer` nothing is changed.  Raises UserError and Blind."""
     from clusterctl.act.agenda import carry_out, drains
-    from clusterctl.act.breaker import gauge, plan
+    from clusterctl.act.breaker import Do, gauge, plan
     from clusterctl.report import actions
 
     picture = hands.look()
@@ -134,16 +148,15 @@ def planned(asked: Asked, hands: Hands, log: Log, writer: Journal | None, consol
     found = gauge(picture, asked.act, log.of(hands.by), ambient.now(), len(log.damaged))
     steps = plan(asked.wanted, picture, asked.act, found)
     deeds = drains(steps)
-    for one in actions.planned(steps, asked.spared, deeds, hands):
-        console.print(one)
-    for line in (*actions.troubles(picture), *actions.breaker_lines(found, steps)):
-        console.print(line)
+    if telling.quiet and not deeds and all(one.do is not Do.HELD for one in steps):
+        return actions.exit_code(steps, (), picture)
+    telling.tell(*actions.planned(steps, asked.spared, deeds, hands))
+    telling.tell(*actions.troubles(picture), *actions.breaker_lines(found, steps))
     if writer:
         acting.tripped(writer, steps)
     if not deeds or not writer:
-        console.print(actions.DRY if deeds else actions.NOTHING)
+        telling.tell(actions.DRY if deeds else actions.NOTHING)
         return actions.exit_code(steps, (), picture)
     done = list(carry_out(deeds, hands, writer, acting.actor()))
-    for one in actions.ended(done):
-        console.print(one)
+    telling.tell(*actions.ended(done))
     return actions.exit_code(steps, done, picture)

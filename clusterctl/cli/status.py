@@ -65,13 +65,10 @@ def status(
         record = actions.as_records(lines, found, log, trouble)
         sys.stdout.write(json.dumps(record, ensure_ascii=False, indent=1) + "\n")
     else:
-        console = acting.console(sys.stdout)
-        for one in actions.status_lines(lines, log):
-            console.print(one)
-        for line in actions.breaker_lines(found) if found else ():
-            console.print(line)
-        for line in actions.troubles(picture) if picture else ():
-            console.print(line)
+        telling = acting.Telling(sys.stdout)
+        telling.tell(*actions.status_lines(lines, log))
+        telling.tell(*(actions.breaker_lines(found) if found else ()))
+        telling.tell(*(actions.troubles(picture) if picture else ()))
     if trouble:
         sys.stderr.write(f"clusterctl: {trouble}; how the nodes stand now is not known\n")
     raise typer.Exit(EXIT_UNKNOWN if trouble or (picture and picture.troubles) else EXIT_PASS)

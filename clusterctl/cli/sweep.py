@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from clusterctl.cli import options
+from clusterctl.cli import acting, options
 from clusterctl.cli.language import Lang
+from clusterctl.model import UserError
 
 
 def sweep(
@@ -27,16 +28,29 @@ def sweep(
     prometheus: options.Metrics = None,
     notify: options.Notify = None,
     notify_dry_run: options.NotifyDryRun = False,
+    drain: acting.After = False,
+    yes: acting.Yes = False,
+    by: acting.Through = None,
+    slurm_host: acting.SlurmHost = "",
+    hook: acting.HookPath = None,
+    context: acting.Context = "",
     verbose: options.Verbose = False,
     lang: Lang = None,
 ) -> None:
     """Look at every node and judge it; passive probes only, so jobs are not disturbed."""
+    import sys
+
     from clusterctl.cli import cron, outlets
+    from clusterctl.cli.drain import after_sweep
     from clusterctl.cli.finish import refuse_output, remembered, render
     from clusterctl.cli.start import carry_out
     from clusterctl.cli.world import Flags, runs
 
     refuse_output(output, html)
+    way = acting.Way(by, slurm_host, hook, context=context)
+    if yes and not drain:
+        raise UserError("--yes: goes with --drain")
+    way.refuse()
     folder = runs(runs_dir)
     out = outlets.opened(
         folder, prometheus=prometheus, notify=notify, dry_run=notify_dry_run, lang=lang
@@ -66,4 +80,8 @@ def sweep(
         night=night,
         silent=quiet and not worth,
     )
-    raise typer.Exit(0 if quiet and not worth else code)
+    code = 0 if quiet and not worth else code
+    if drain:
+        file = sys.stdout if form is options.Format.TABLE and output is None else sys.stderr
+        code = after_sweep(run, way, flags, code, acting.Telling(file, quiet=quiet), yes=yes)
+    raise typer.Exit(code)

@@ -93,14 +93,12 @@ def carried(
     from clusterctl.act.agenda import carry_out
     from clusterctl.report import actions
 
-    console = acting.console(sys.stdout)
-    for shown in actions.released(found, hands):
-        console.print(shown)
+    telling = acting.Telling(sys.stdout)
+    telling.tell(*actions.released(found, hands))
     deeds = [one.deed for one in found if one.deed is not None]
     if not deeds or not writer:
-        console.print(actions.DRY if deeds else actions.NOTHING)
+        telling.tell(actions.DRY if deeds else actions.NOTHING)
         return actions.exit_code((), (), picture)
     done = list(carry_out(deeds, hands, writer, acting.actor()))
-    for told in actions.ended(done):
-        console.print(told)
+    telling.tell(*actions.ended(done))
     return actions.exit_code((), done, picture)
