@@ -249,7 +249,7 @@ def main():
     spy, keep, came = find_spy()
     about_node(spy, came)
     ranks, hidden = job_processes.ranks(ASKED)
-    if hidden:
+    if hidden and os.geteuid():  # of root only those hide that end while it looks
         say("trouble", detail="{} processes hide their environment: not root?".format(hidden))
     for one in ranks:
         rank_of(one)

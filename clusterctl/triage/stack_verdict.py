@@ -58,7 +58,7 @@ def triage_stacks(stays: Sequence[Stay], *, unseen: Sequence[str] = ()) -> Triag
     crowded = [index for index in range(len(stays)) if found.share(index) > 0.5]
     if odd and 2 * len(crowded) > len(stays):
         return someone_else(stays, found, odd, crowded, unseen)
-    if not odd and len(crowded) == len(stays):
+    if found.waits == found.looks:
         return all_wait(stays, found, unseen)
     return moving(stays, found, unseen)
 
@@ -178,7 +178,7 @@ def all_wait(stays: Sequence[Stay], found: Crowd, unseen: Sequence[str]) -> Tria
     """Everybody came: the transfer is slow or stands; or who is waited for was not seen."""
     still = all(one.held for one in stays)
     evidence = [
-        f"all {len(stays)} ranks wait in most looks: {found.place.called}",
+        f"all {len(stays)} ranks wait in every look: {found.place.called}",
         "nobody moves between the looks" if still else "stacks change between the looks",
     ]
     if unseen:

@@ -61,13 +61,14 @@ def hung(
             )
         )
     late = sorted(stalls, key=nobody_late)
+    them = ranks_word([one.rank for one in roots])
     return Triage(
         Cause.WORKER,
         suspects=tuple(suspects),
         confidence=max(one.confidence for one in suspects),
         evidence=tuple(wave(one) for one in late[:3]),
-        next_step=f"look at {ranks_word([one.rank for one in roots])}: `clusterctl triage --stacks`; "
-        "then the node (`clusterctl sweep`): kernel log, accelerator, file systems",
+        next_step=f"look at {them}: `clusterctl triage --stacks`; then the node (`clusterctl "
+        "sweep`): kernel log, accelerator, file systems",
         unseen=tuple(unseen),
     )
 

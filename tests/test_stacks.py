@@ -1,0 +1,442 @@
+"""Stacks of all ranks: who is not where the others wait; from texts, and from real processes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from clusterctl.knowledge import frames
+from clusterctl.model import Node, UserError
+from clusterctl.report.stacks import as_tree
+from clusterctl.transport.local import Local
+from clusterctl.triage import asked_stacks, spy
+from clusterctl.triage.asked_stacks import Looking, ask_ras, ask_stacks, gathered
+from clusterctl.triage.places import stays
+from clusterctl.triage.stack_verdict import triage_stacks
+from clusterctl.triage.stacks import heard
+from clusterctl.triage.verdict import Cause
+
+C10D = "torch/distributed/distributed_c10d.py"
+OUTER = [["train", "train.py", 50], ["<module>", "train.py", 90]]
+ALL_REDUCE = [["all_reduce", C10D, 3252], ["step", "train.py", 41], *OUTER]
+LOCK = [["acquire", "threading.py", 12], ["step", "train.py", 40], *OUTER]
+ASLEEP = [["step", "train.py", 40], *OUTER]
+LOADS = [
+    ["get", "queue.py", 171],
+    ["_try_get_data", "torch/utils/data/dataloader.py", 1243],
+    ["_next_data", "torch/utils/data/dataloader.py", 1448],
+    *OUTER,
+]
+SAVES = [["save", "torch/serialization.py", 900], *OUTER]
+FUTEX, NAP, RUNS, DISK = "futex_do_wait", "hrtimer_nanosleep", "0", "rpc_wait_bit_killable"
+NODE = {"machine": "x86_64", "spy": True, "came": "sent", "uid": 0, "capable": True, "yama": ""}
+
+
+def told(ranks, node=NODE):
+    """`ranks`: of each its looks (frames, what the kernel holds it in); frames may be a reason."""
+    lines = [{"k": "node", **node}]
+    for rank, looks in ranks.items():
+        about = {"rank": rank, "label": "", "job": "7", "world": len(ranks), "name": "python"}
+        lines.append({"k": "rank", "pid": 100 + rank, "uid": 0, "tracer": 0, **about})
+        for number, (stack, held) in enumerate(looks):
+            pid = 100 + rank
+            state = "R" if held == RUNS else "D" if held == DISK else "S"
+            one = {"k": "look", "pid": pid, "look": number, "at_s": number * 1.0}
+            one["tasks"] = [[pid, "python", state, held.strip("0"), number * (held == RUNS), []]]
+            if isinstance(stack, str):
+                one["why"] = stack
+            else:
+                one["threads"] = [["MainThread", pid, state == "R", False, stack]]
+            lines.append(one)
+    lines.append({"k": "end", "lines": len(lines)})
+    return "\n".join(json.dumps(line) for line in lines)
+
+
+def judged(ranks, node=NODE):
+    return gathered([heard("n1", told(ranks, node))], {}).triage()
+
+
+def named(found):
+    return {one.what for one in found.suspects}
+
+
+def waiting(count=3, looks=3):
+    return {rank: [(ALL_REDUCE, FUTEX)] * looks for rank in range(count)}
+
+
+@pytest.mark.parametrize(
+    ("stack", "held", "cause", "word"),
+    [
+        (LOCK, FUTEX, Cause.WORKER, "waits for a lock"),
+        (ASLEEP, NAP, Cause.WORKER, "sleeps"),
+        (ASLEEP, FUTEX, Cause.WORKER, "waits for a lock"),
+        (ASLEEP, RUNS, Cause.WORKER, "runs Python"),
+        (LOADS, FUTEX, Cause.DATA, "loads data"),
+        (SAVES, DISK, Cause.CHECKPOINT, "checkpoint"),
+        (ASLEEP, DISK, Cause.HOST, "file system or a disk"),
+        (ASLEEP, "do_signal_stop", Cause.HOST, "is stopped"),
+    ],
+    ids=["lock", "sleep", "bare-lock", "compute", "data", "checkpoint", "disk", "stopped"],
+)
+def test_the_rank_that_is_not_where_the_others_wait_is_named(stack, held, cause, word):
+    found = judged({**waiting(), 3: [(stack, held)] * 3})
+    assert named(found) == {"rank 3"}
+    assert found.cause is cause
+    assert word in found.suspects[0].why[0]
+    assert found.slowdown is None
+    assert found.suspects[0].ranks == (3,)
+    assert found.confidence > 0.9
+
+
+def test_a_rank_that_is_late_in_every_step_is_slow_and_not_hung():
+    others = {
+        rank: [
+            ([["all_reduce", C10D, 3252], ["step", "train.py", line], *OUTER], FUTEX)
+            for line in (41, 42, 41, 42)
+        ]
+        for rank in range(3)
+    }
+    late = [([["step", "train.py", line], *OUTER], NAP) for line in (40, 43, 40, 43)]
+    found = judged({**others, 3: late})
+    assert named(found) == {"rank 3"}
+    assert found.slowdown > 1
+    assert "goes on" in found.evidence[1]
+
+
+def test_one_look_is_never_sure():
+    found = judged({**waiting(looks=1), 3: [(LOCK, FUTEX)]})
+    assert named(found) == {"rank 3"}
+    assert found.confidence < 0.5
+
+
+def test_more_looks_are_surer():
+    two = judged({**waiting(looks=2), 3: [(LOCK, FUTEX)] * 2})
+    three = judged({**waiting(looks=3), 3: [(LOCK, FUTEX)] * 3})
+    assert two.confidence < three.confidence
+
+
+def test_all_in_one_collective_names_nobody():
+    found = judged(waiting(4))
+    assert found.cause is Cause.NETWORK
+    assert not found.suspects
+    assert found.confidence < 0.5
+
+
+def test_ranks_that_move_are_not_called_healthy_nor_stuck():
+    looks = [(ALL_REDUCE, FUTEX), (ASLEEP, RUNS), (ALL_REDUCE, FUTEX)]
+    found = judged({rank: looks[rank % 2 :] + looks[: rank % 2] for rank in range(4)})
+    assert found.cause is Cause.UNKNOWN
+    assert not found.suspects
+
+
+def test_all_loading_data_is_the_loaders_and_nobody_s():
+    found = judged({rank: [(LOADS, FUTEX)] * 3 for rank in range(4)})
+    assert found.cause is Cause.DATA
+    assert not found.suspects
+
+
+def test_ranks_of_a_whole_node_are_the_node_s():
+    one = heard("n1", told({**waiting(4)}))
+    other = heard("n2", told({rank: [(ASLEEP, RUNS)] * 3 for rank in range(4, 6)}))
+    found = gathered([one, other], {}).triage()
+    assert found.cause is Cause.HOST
+    assert {one.node for one in found.suspects} == {"n2"}
+
+
+def test_without_python_frames_the_kernel_still_tells_who_sleeps():
+    node = {**NODE, "spy": False}
+    looks = {rank: [("", "sk_wait_data")] * 3 for rank in range(3)}
+    found = judged({**looks, 3: [("", NAP)] * 3}, node)
+    assert all("py-spy is not on the node (x86_64)" in line for line in found.unseen)
+    assert all("pip install py-spy" in line for line in found.unseen)
+
+
+@pytest.mark.parametrize(
+    ("node", "said", "word"),
+    [
+        ({"yama": "1", "capable": False, "uid": 1000}, "Permission Denied", "ptrace_scope is 1"),
+        ({"yama": "3"}, "Operation not permitted (os error 1)", "ptrace_scope is 3"),
+        ({"capable": False}, "Operation not permitted", "cap-add SYS_PTRACE"),
+        ({"capable": False, "uid": 1000}, "Permission Denied", "become"),
+        ({"capable": True}, "Permission Denied", "SELinux"),
+        ({"spy": False, "machine": "aarch64"}, "", "--py-spy-dir"),
+        ({}, "Failed to find python version from target process", "no Python"),
+    ],
+    ids=["yama-1", "yama-3", "container", "user", "module", "aarch64", "not-python"],
+)
+def test_a_refusal_says_what_to_set(node, said, word):
+    (rank,) = heard("n1", told({0: [(said, FUTEX)] * 2}, {**NODE, **node})).ranks
+    assert word in rank.why
+
+
+def test_what_was_not_seen_is_said():
+    stacks = gathered([heard("n1", told({0: [(ALL_REDUCE, FUTEX)] * 2}))], {"n2": "unreachable"})
+    assert stacks.unseen == ("n2: unreachable",)
+    assert stacks.triage().cause is Cause.UNKNOWN
+    lines = told({0: [(ALL_REDUCE, FUTEX)]}).replace('"world": 1', '"world": 9')
+    assert "ranks 1-8 of 9 on no node" in gathered([heard("n1", lines)], {}).unseen[0]
+    assert triage_stacks([]).cause is Cause.UNKNOWN
+
+
+def shown(ranks):
+    console = Console(width=140, file=io.StringIO())
+    console.print(as_tree(stays(heard("n1", told(ranks)).ranks)))
+    return console.file.getvalue()
+
+
+def test_the_tree_shows_the_minority_first_and_folds_ranks():
+    text = shown({**waiting(7), 7: [(LOCK, FUTEX)] * 3, 8: [(ALL_REDUCE, FUTEX)] * 3})
+    assert text.index("acquire") < text.index("all_reduce")
+    assert "0-6,8" in text
+    assert "0-6,8: waits in a collective" in text
+    assert "step (train.py:40-41)" in text
+
+
+def test_a_frame_that_does_not_hold_says_so():
+    looks = [(ALL_REDUCE, FUTEX), (ASLEEP, RUNS), (ALL_REDUCE, FUTEX)]
+    text = shown({0: looks, 1: [(ALL_REDUCE, FUTEX)] * 3})
+    assert "(1 in every look)" in text
+
+
+def test_hostile_frames_are_shown_not_obeyed():
+    bad = [["[red]x[/red]\x1b[31m", "[/nope].py", 3], *OUTER]
+    text = shown({0: [(bad, FUTEX)] * 2})
+    assert "[red]x[/red]" in text
+    assert "\x1b" not in text
+
+
+WHOLE = told({**waiting(2), 2: [(LOCK, FUTEX), ("refused", NAP)]})
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, len(WHOLE) - 1), st.text(max_size=6))
+def test_any_cut_and_any_change_is_read_and_a_cut_is_seen(at, other):
+    cut = heard("n1", WHOLE[:at])
+    assert cut.troubles
+    changed = heard("n1", WHOLE[:at] + other + WHOLE[at + len(other) :])
+    for one in (cut, changed):
+        found = gathered([one], {})
+        found.triage()
+        Console(file=io.StringIO()).print(as_tree(stays(found.ranks)))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["node", "rank", "look", "trouble", "end"]),
+    st.sampled_from(
+        ["pid", "rank", "tasks", "threads", "look", "at_s", "world", "why", "uid", "spy", "lines"]
+    ),
+    JSON,
+)
+def test_any_value_anywhere_is_read(kind, key, value):
+    lines = [json.loads(line) for line in WHOLE.splitlines()]
+    for line in lines:
+        if line["k"] == kind:
+            line[key] = value
+    gathered([heard("n1", "\n".join(map(json.dumps, lines)))], {}).triage()
+
+
+@pytest.mark.parametrize(
+    ("stack", "kind"),
+    [
+        ([("all_reduce", C10D)], "collective"),
+        ([("get", "queue.py"), ("_next_data", "torch/utils/data/dataloader.py")], "data"),
+        ([("wait", "threading.py"), ("step", "train.py")], "lock"),
+        ([("step", "train.py")], ""),
+        ([("save", "train.py")], ""),  # the user's own
+        ([("save", "torch/serialization.py")], "checkpoint"),
+        ([("_engine_run_backward", "torch/autograd/graph.py")], "backward"),
+        ([("ncclGroupEndInternal()", "libnccl.so.2"), ("all_reduce", C10D)], "collective"),
+        ([("compile_fx", "torch/_inductor/compile_fx.py")], "compile"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_frame_tells_what_it_is_for(stack, kind):
+    assert frames.kind_of(stack)[0] == kind
+
+
+def test_every_kind_has_a_word_and_every_rule_a_source():
+    kinds = {one.kind for one in frames.rules()} | {kind for kind, _ in frames.waits()}
+    assert kinds <= set(frames.shipped()["said"])
+    assert all(one.source for one in frames.rules())
+    assert all(one["source"] for one in frames.shipped()["waits"])
+
+
+# ----------------------------------------------------------------------------- for real
+
+HERE = Path(__file__).parent
+ME = Node("here")
+
+
+def reach(node_s):
+    return Local(node_s)
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture
+def job():
+    """Starts the small job: job("lock") -> pids by rank, of which rank 2 does something else."""
+    started = []
+
+    def start(what):
+        command = [sys.executable, str(HERE / "stuck_job.py"), "4", str(free_port()), "2", what]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        started.append(process)
+        said = (process.stdout.readline().split() for _ in range(4))
+        return {int(rank): int(pid) for _, rank, pid in said}
+
+    yield start
+    for process in started:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+
+
+needs_spy = pytest.mark.skipif(not spy.ours(), reason="py-spy is not installed here")
+
+
+def looked(pids, **more):
+    looking = Looking({"pids": sorted(pids.values())}, apart_s=0.3, **more)
+    return ask_stacks([ME], looking, reach, at_once=1)
+
+
+@needs_spy
+def test_a_rank_that_is_stuck_in_a_lock_or_asleep_is_found_in_a_job_that_hangs(job):
+    pytest.importorskip("torch")
+    pids = job("lock")
+    stacks = looked(pids, binaries=spy.binaries())
+    found = stacks.triage()
+    assert named(found) == {f"pid {pids[2]}"}
+    assert "waits for a lock" in found.suspects[0].why[0]
+    assert found.slowdown is None
+    assert "all_reduce" in found.evidence[0]
+    assert not stacks.unseen
+    os.kill(pids[2], signal.SIGUSR1)
+    found = looked(pids, binaries=spy.binaries()).triage()
+    assert named(found) == {f"pid {pids[2]}"}
+    assert "sleeps" in found.suspects[0].why[0]
+
+
+def test_without_py_spy_the_kernel_s_own_view_remains(monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        (rank,) = looked({0: sleeper.pid}).ranks
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert "py-spy is not on the node" in rank.why
+    assert len(rank.looks) == 3
+    assert stays([rank])[0].kind == "sleep"
+    assert stays([rank])[0].held
+
+
+@needs_spy
+def test_py_spy_that_was_sent_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    places = [Path(name) for name in ("/tmp", "/dev/shm", "/var/tmp", "/run")]  # noqa: S108
+    before = {entry for place in places for entry in place.iterdir()}
+    script = tmp_path / "naps.py"
+    script.write_text("import time\ndef nap():\n    time.sleep(60)\nnap()\n")
+    sleeper = subprocess.Popen([sys.executable, str(script)])
+    try:
+        (rank,) = looked({0: sleeper.pid}, binaries=spy.binaries()).ranks
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert [one.name for one in rank.looks[0].frames] == ["nap", "<module>"]
+    left = {entry for place in places for entry in place.iterdir()} - before
+    assert not {entry for entry in left if "spy" in entry.name}
+
+
+def test_a_binary_is_known_by_its_header_not_its_name(tmp_path):
+    head = bytearray(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00" + bytes(40))
+    (tmp_path / "whatever").write_bytes(head)
+    (tmp_path / "README").write_text("no binary")
+    assert spy.binaries(tmp_path)["aarch64"].name == "whatever"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UserError, match="--py-spy-dir"):
+        spy.binaries(empty)
+
+
+def test_ras_is_asked_twice_over_its_own_protocol(monkeypatch):
+    """A server of ours that speaks as src/ras/client_support.cc does."""
+    answers = [9, 9]
+    server = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setattr(asked_stacks, "APART_S", 0)
+    monkeypatch.setenv("NCCL_RAS_ADDR", f"localhost:{server.getsockname()[1]}")
+
+    def serve():
+        for count in answers:
+            link, _ = server.accept()
+            with link, link.makefile("rwb", buffering=0) as file:
+                assert file.readline() == b"CLIENT PROTOCOL 2\n"
+                file.write(b"SERVER PROTOCOL 2\n")
+                assert file.readline() == b"SET FORMAT json\n"
+                file.write(b"OK\n")
+                assert file.readline() == b"VERBOSE STATUS\n"
+                file.write(ras_answer(count).encode())
+
+    serving = threading.Thread(target=serve, daemon=True)
+    serving.start()
+    holder = subprocess.Popen(["sleep", "60"])  # a process that has the address in its environment
+    try:
+        found = ask_ras(ME, reach)
+    finally:
+        holder.kill()
+        holder.wait()
+        server.close()
+    assert named(found) == {"rank 3 on n9"}
+    assert found.confidence >= 0.9
+
+
+def ras_answer(count):
+    def rank(number):
+        counts = {"AllReduce": count - (number == 3)}
+        status = {"init_state": 0, "async_error": 0}
+        return {
+            "rank": number,
+            "host": "n9",
+            "pid": number + 1,
+            "cuda_dev": 0,
+            "status": status,
+            "collective_counts": counts,
+        }
+
+    one = {"hash": "0x1", "size": 4, "ranks": [rank(n) for n in range(4)], "missing_ranks": []}
+    return json.dumps({"communicators": [one], "ras": {"timeouts_count": 0}})
+
+
+def test_a_node_without_ras_says_so():
+    found = ask_ras(ME, reach)
+    assert found.cause is Cause.UNKNOWN
+    assert any("no RAS of NCCL answers here" in line for line in found.unseen)
