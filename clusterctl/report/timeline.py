@@ -56,12 +56,13 @@ def told(done: Study) -> list[str]:
     """The figures in words."""
     ops = sorted(done.by_operation.items(), key=lambda one: -one[1])
     heavy = [f"{name} {one:.2f}" for name, one in ops[:OPERATIONS] if one >= MATTERS]
+    last = max(done.m_s, 0.0)
     return [
         (
             f"replayed {len(done.line.steps)} steps: {done.step_s.mean():.4g} s, evenly shared and "
             f"undisturbed {done.ideal_step_s.mean():.4g} s; S {done.slowdown:.3f}"
         ),
-        f"the slowest 3 % of workers explain {done.m_w:.1%} of it, the last stage {done.m_s:.1%}",
+        f"the slowest 3 % of workers explain {done.m_w:.1%} of it, the last stage {last:.1%}",
         f"S with only these operations as they were: {', '.join(heavy) or 'none above 1.005'}",
     ]
 
@@ -123,7 +124,7 @@ def page(found: Triage, done: Study | None) -> str:
             for one in found.suspects[: triage.SHOWN]
         ],
         ruled_out=[
-            (str(one.cause), "" if one.share is None else f"{one.share:.0%}", visible(one.why, 500))
+            (str(one.cause), triage.percent(one.share), visible(one.why, 500))
             for one in found.ruled_out
         ],
         advice=visible(found.advice, 500),

@@ -156,6 +156,11 @@ def suspects(found: Triage) -> Table:
     return made
 
 
+def percent(share: float | None) -> str:
+    """Empty where nobody measured it; a repair that gives nothing is 0 %, not -0 %."""
+    return "" if share is None else f"{max(share, 0.0):.0%}"
+
+
 def slower(one: Suspect) -> str:
     return "stands still" if one.slowdown is None else f"{one.slowdown:.2f} x"
 
@@ -168,7 +173,7 @@ def ranks(numbers: tuple[int, ...]) -> str:
 def ruled_out(found: Triage) -> Table:
     made = table("ruled out", "would give back", "why")
     for one in found.ruled_out:
-        share = "" if one.share is None else f"{one.share:.0%}"
+        share = percent(one.share)
         made.add_row(cell(str(one.cause)), cell(share), cell(one.why))
     return made
 

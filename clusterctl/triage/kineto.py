@@ -7,16 +7,16 @@ event: one that is cut gives what it holds.
 
 from __future__ import annotations
 
-import gzip
+import codecs
 import json
 import re
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -33,6 +33,8 @@ HOST = re.compile(
 )
 WORK = frozenset({"kernel", "gpu_memcpy", "gpu_memset"})
 CHUNK = 1 << 22
+MANY = 16  # pieces of a file, read at a time
+GZIP = 31  # of zlib: with gzip's header
 LONGEST = 1 << 26  # characters of one event
 US = 1e-6
 ROUNDS = 12  # of estimating clocks
@@ -81,15 +83,11 @@ def read(files: Sequence[Path]) -> Rows:
 def listen(file: Path, number: int) -> Heard:
     found = Heard(named_rank(file.name, number))
     try:
-        with opened(file) as text:
-            for event in events(text, found, file):
+        with file.open("rb") as raw:
+            for event in events(pieces(raw, found), found, file):
                 take(event, found)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        found.cut = True
     except OSError as error:
         raise UserError(f"{file}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{file}: not a JSON trace: not text") from None
     if not (found.steps or found.work or found.host_work or found.collectives):
         raise UserError(f"{file}: no trace events in it; a Kineto or Chrome trace has traceEvents")
     return found
@@ -100,15 +98,29 @@ def named_rank(name: str, number: int) -> int:
     return int(hit[1]) if hit else number
 
 
-def opened(file: Path) -> TextIO:
-    with file.open("rb") as raw:
-        squeezed = raw.read(2) == b"\x1f\x8b"
-    if squeezed:
-        return gzip.open(file, "rt", encoding="utf-8", errors="replace")
-    return file.open(encoding="utf-8", errors="replace")
+def pieces(raw: BinaryIO, found: Heard) -> Iterator[str]:
+    """The text, bit by bit, of a plain or gzipped file; what is broken ends it."""
+    spell = codecs.getincrementaldecoder("utf-8")("replace")
+    squeezed = zlib.decompressobj(GZIP)
+    head = raw.read(2)
+    packed = head == b"\x1f\x8b"
+    rest = head
+    while True:
+        more = raw.read(CHUNK // 16)
+        if not (rest or more):
+            return
+        try:
+            plain = squeezed.decompress(rest + more) if packed else rest + more
+        except zlib.error:
+            found.cut = True
+            return
+        rest = b""
+        if packed and squeezed.eof:  # several gzip files end to end are one
+            rest, squeezed = squeezed.unused_data, zlib.decompressobj(GZIP)
+        yield spell.decode(plain)
 
 
-def events(text: TextIO, found: Heard, file: Path) -> Iterator[Mapping[str, Any]]:
+def events(text: Iterator[str], found: Heard, file: Path) -> Iterator[Mapping[str, Any]]:
     """One after the other; what stands before `traceEvents` tells the rank."""
     buffer, at = opening(text, found, file)
     decoder = json.JSONDecoder()
@@ -119,7 +131,7 @@ def events(text: TextIO, found: Heard, file: Path) -> Iterator[Mapping[str, Any]
         try:
             event, at = decoder.raw_decode(buffer, at)
         except (ValueError, RecursionError):
-            more = text.read(CHUNK)
+            more = "".join(islice(text, MANY))
             if not more or len(buffer) - at > LONGEST:
                 found.cut = True
                 return
@@ -133,12 +145,12 @@ def events(text: TextIO, found: Heard, file: Path) -> Iterator[Mapping[str, Any]
             buffer, at = buffer[at:], 0
 
 
-def opening(text: TextIO, found: Heard, file: Path) -> tuple[str, int]:
+def opening(text: Iterator[str], found: Heard, file: Path) -> tuple[str, int]:
     """(what was read, where in it the first event begins)"""
-    buffer = text.read(CHUNK)
+    buffer = "".join(islice(text, MANY))
     bare = buffer.lstrip().startswith("[")
     while not bare and '"traceEvents"' not in buffer and len(buffer) < LONGEST:
-        more = text.read(CHUNK)
+        more = "".join(islice(text, MANY))
         if not more:
             break
         buffer += more

@@ -22,12 +22,15 @@ from clusterctl.triage.whatif import Study
 from clusterctl.triage.work import Microbatches
 
 LEAST_SHARE = 0.02  # of a step: a shorter pause is not worth a change
+LAUNCH_SHARE = 0.04  # of a step: launching the first kernels of a short step takes as long
 SIGMAS = 8.0
 AT_ONCE = 0.6  # of workers
 SOMETIMES = 0.4  # of steps: what is more frequent is no checkpoint
+MOMENT = 0.05  # of a step
 BURST = 1 / 3  # of a worker's operations in a step: that is a slow worker, not a pause
 ONE_RANK = 0.8  # of all pauses
 FEW = 3
+QUIET_WIDTH, QUIET_SHIFT = 1.0282, 0.2533  # from the 10th to the 40th percentile of a normal, ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def pauses(done: Study, mb: Microbatches | None) -> Pauses:
     )
     held, longer = without_bursts(line, held, longer)
     return Pauses(
-        head, lead, held, longer, gaps(line), step_s, together(line, held + longer, step_s)
+        head, lead, held, longer, gaps(line), step_s, together(line, held, longer, step_s)
     )
 
 
@@ -119,10 +122,17 @@ def outliers(values: Floats, places: list[int], step_s: float) -> Floats:
     """What is beyond the usual by far, else 0."""
     found = np.zeros_like(values)
     for at in places:
-        over = values[at] - np.median(values[at])
-        limit = max(LEAST_SHARE * step_s, SIGMAS * robust_sigma(values[at]))
-        found[at] = np.where(over >= limit, over, 0.0)
+        usual, sigma = quiet(values[at])
+        over = values[at] - usual
+        found[at] = np.where(over >= max(LEAST_SHARE * step_s, SIGMAS * sigma), over, 0.0)
     return found
+
+
+def quiet(values: Floats) -> tuple[float, float]:
+    """(usual, sigma) of values of which up to half are pauses, told by their lower part alone."""
+    low, high = np.quantile(values, (0.1, 0.4))
+    sigma = float(high - low) / QUIET_WIDTH
+    return float(high) + QUIET_SHIFT * sigma, sigma
 
 
 def without_bursts(line: Timeline, held: Floats, longer: Floats) -> tuple[Floats, Floats]:
@@ -145,22 +155,21 @@ def gaps(line: Timeline) -> Floats | None:
         return None
     numbers = np.diff(np.array(line.steps))
     found = np.maximum(begin[1:] - end[:-1], 0.0)
-    usual = float(np.median(found[numbers == 1])) if (numbers == 1).any() else 0.0
+    usual = float(np.quantile(found[numbers == 1], 0.3)) if (numbers == 1).any() else 0.0
     found[numbers != 1] = usual  # steps between them were left out
     return np.concatenate([[usual], found])
 
 
-def together(line: Timeline, paused: Floats, step_s: float) -> NDArray[np.bool_]:
+def together(line: Timeline, held: Floats, longer: Floats, step_s: float) -> NDArray[np.bool_]:
     """Steps in which nearly every worker paused, at the same moment."""
     stage_of = np.array([op.stage for op in line.ops])
+    paused = held + longer
     hit = np.stack([(paused[stage_of == st] > 0).any(axis=0) for st in range(len(line.stages))])
     many: NDArray[np.bool_] = hit.mean(axis=(0, 2)) >= AT_ONCE
     for step in np.flatnonzero(many):
         places, dps = np.nonzero(paused[:, step])
-        when = line.start_s[places, step, dps]
-        many[step] = bool(
-            robust_sigma(when) <= 0.05 * step_s + float(np.median(paused[paused > 0]))
-        )
+        when = line.start_s[places, step, dps] - held[places, step, dps]
+        many[step] = bool(robust_sigma(when) <= MOMENT * step_s)
     return many
 
 
@@ -198,9 +207,9 @@ def checkpoint(done: Study, found: Pauses) -> Judged:
 
 def rare(seconds: Floats, step_s: float) -> Floats:
     """What single steps have more of than most."""
-    over = seconds - np.median(seconds)
-    limit = max(LEAST_SHARE * step_s, SIGMAS * robust_sigma(seconds))
-    found: Floats = np.where(over >= limit, over, 0.0)
+    usual, sigma = quiet(seconds)
+    over = seconds - usual
+    found: Floats = np.where(over >= max(LEAST_SHARE * step_s, SIGMAS * sigma), over, 0.0)
     return found if (found > 0).mean() <= SOMETIMES else np.zeros_like(found)
 
 
@@ -230,7 +239,7 @@ def data(done: Study, found: Pauses, written: Judged) -> Judged:
         f"the first computation of a step waits for {late.mean():.1%} of a step (median "
         f"{np.median(late):.1%}, worst {late.max():.1%})"
     )
-    if late.mean() < LEAST_SHARE:
+    if late.mean() < LAUNCH_SHARE:
         return Clear(Cause.DATA, told)
     return Damage(
         Cause.DATA,

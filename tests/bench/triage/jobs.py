@@ -166,11 +166,12 @@ class World:
         )
         return base * np.exp(logs) * self.jitter()
 
-    def moved(self, usual: float) -> np.ndarray:
-        rng = self.rng
-        found = usual * np.exp(rng.normal(0, 0.08, self.shape))
-        tail = rng.random(self.shape) < 0.02
-        found = np.where(tail, found * rng.uniform(1.2, 3, self.shape), found)
+    def moved(self, usual: float, *, wide: int = 0) -> np.ndarray:
+        """[step, transfer]: one a DP rank, or `wide` of them."""
+        rng, shape = self.rng, (self.plan.steps, wide or self.plan.dp)
+        found = usual * np.exp(rng.normal(0, 0.08, shape))
+        tail = rng.random(shape) < 0.02
+        found = np.where(tail, found * rng.uniform(1.2, 3, shape), found)
         return found * self.crowd[:, None]
 
     def between(self, dp_stage: int) -> np.ndarray:
@@ -182,7 +183,7 @@ class World:
         return found
 
     def collective(self, stage: int, usual: float) -> np.ndarray:
-        one = self.moved(usual).max(axis=1, keepdims=True) * self.group.get(stage, 1.0)
+        one = self.moved(usual, wide=1) * self.group.get(stage, 1.0)
         return np.repeat(one, self.plan.dp, axis=1)
 
 
@@ -309,9 +310,7 @@ def run(world: World) -> tuple[Recorder, np.ndarray]:
         ends.append((start, end))
     starts = [end + lag() for _, end in ends]
     all_in = np.max([one.max(axis=1) for one in starts], axis=0)[:, None]
-    done = np.broadcast_to(
-        all_in + world.moved(world.gather_s * 0.05).max(axis=1, keepdims=True), world.shape
-    )
+    done = np.broadcast_to(all_in + world.moved(world.gather_s * 0.05, wide=1), world.shape)
     took = np.zeros(plan.steps)
     for stage in range(plan.pp):
         rec.add("optimizer-clip-main-grad", stage, starts[stage], done)
@@ -378,6 +377,10 @@ def made(plan: Plan) -> Job:
         world = World(planted)
         plant(world, base)
         rec, took = run(world)
+        if plan.cause == "stage-imbalance":  # the same work, shared out evenly
+            even = World(replace(plan, cause="healthy"))
+            even.slow_stage[:] = world.slow_stage.mean()
+            base = float((run(even)[1] + even.gap_s).mean())
         slowdown = float((took + world.gap_s).mean()) / base
         if plan.cause in {"healthy", "worker"} or slowdown >= 1 + LEAST_COST:
             break
