@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from clusterctl import journal
 from clusterctl.journal import (
     Burning,
     Corrupt,
+    Names,
     Record,
     Sample,
     Step,
     Stretch,
+    Value,
     decoded,
     fitting,
-    named,
+    laid_out,
 )
 from clusterctl.watched import Watched
 
@@ -24,42 +27,54 @@ RESULTS = frozenset({"exit", "timeout", "flood"})  # of a step that ran as it wa
 
 @dataclass(slots=True)
 class Sampled:
-    """The newest sample.  `names` empty: deltas would add up to nonsense until a full one."""
+    """The newest sample.  `names` None: deltas would add up to nonsense until a full one.
+
+    `held`: whose `values` those are, as of `at_s`; `untold`: deltas since then, read when somebody
+    asks.
+    """
 
     count: int = 0
-    newest: Sample | None = None
-    names: list[str] = field(default_factory=list)
-    untold: list[bytes] = field(default_factory=list)  # deltas that `newest` does not hold yet
+    names: Names | None = None
+    held: Names | None = None
+    values: list[Value] = field(default_factory=list)
+    at_s: float = 0.0
+    untold: list[Sequence[bytes]] = field(default_factory=list)
     until_s: float = 0.0
 
     def learn(self, one: Record | Corrupt | Stretch) -> None:
         if isinstance(one, Corrupt) or (isinstance(one, Record) and one.kind == "start"):
             self.settle()
-            self.names = []
+            self.names = None
         elif isinstance(one, Stretch) and self.names:
-            self.untold += one.deltas
+            self.untold.append(one.deltas)
             self.until_s = one.times[-1]
             self.count += len(one.deltas)
-        elif isinstance(one, Record) and one.kind == "full":
-            self.untold = []  # nobody needs them any more
-            values = {sys.intern(name): value for name, value in named(one.cells.get("groups"))}
-            self.names = list(values)
-            if values:
-                self.newest = Sample(one.at_s, values)
-                self.count += 1
+
+    def whole(self, at_s: float, names: Names, values: list[Value]) -> None:
+        """A full sample; nobody needs the deltas before it any more."""
+        self.untold = []
+        self.names = names if values else None
+        if values:
+            self.held, self.values, self.at_s = names, values, at_s
+            self.count += 1
 
     def settle(self) -> None:
-        """Bring `newest` up to date.  A delta that does not fit leaves nothing to be trusted."""
-        if self.newest is None or not self.untold:
+        """Bring `values` up to date.  A delta that does not fit leaves nothing to be trusted."""
+        if self.held is None or not self.untold:
             return
-        values = dict(self.newest.values)
-        for text in self.untold:
-            delta = fitting(decoded(text), len(self.names))
+        for text in chain.from_iterable(self.untold):
+            delta = fitting(decoded(text), len(self.held))
             if delta is None:
-                self.newest, self.untold = None, []
+                self.held, self.untold = None, []
                 return
-            values |= zip((self.names[at] for at in delta[::2]), delta[1::2], strict=True)
-        self.newest, self.untold = Sample(self.until_s, values), []
+            for index, value in zip(delta[::2], delta[1::2], strict=True):
+                self.values[index] = value
+        self.at_s, self.untold = self.until_s, []
+
+    def pairs(self) -> Iterator[tuple[str, Value]]:
+        """(name, value) as of the newest sample; none: there is none to be trusted."""
+        self.settle()
+        return zip(self.held.every, self.values, strict=True) if self.held else iter(())
 
 
 @dataclass(slots=True)
@@ -94,7 +109,8 @@ class Course:
     @property
     def sample(self) -> Sample | None:
         """The newest."""
-        return self.sampled.newest
+        values = dict(self.sampled.pairs())
+        return Sample(self.sampled.at_s, values) if values else None
 
     @property
     def samples(self) -> int:
@@ -106,8 +122,14 @@ def learn(course: Course, data: bytes) -> None:
     course.size += len(data)
     for one in journal.scan(data, after=course.last):
         course.burning.learn(one)
-        course.sampled.learn(one)
-        course.watched.learn(one)
+        match one:
+            case Record(_, "full", at_s, cells):
+                names, values = laid_out(cells.get("groups"), course.watched.known)
+                course.watched.whole(names, values)
+                course.sampled.whole(at_s, names, values)
+            case _:
+                course.sampled.learn(one)
+                course.watched.learn(one)
         match one:
             case Corrupt():
                 course.corrupt += 1
@@ -116,7 +138,6 @@ def learn(course: Course, data: bytes) -> None:
             case Record():
                 course.last = one.sequence
                 hear(course, one)
-    course.sampled.settle()
 
 
 def hear(course: Course, one: Record) -> None:

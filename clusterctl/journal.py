@@ -28,22 +28,23 @@ deadline, drained, or a signal.
 from __future__ import annotations
 
 import json
+import operator
 import re
+import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
+from clusterctl.journal_lines import Deltas, lines_of
 from clusterctl.model import Answer
 
 LINE = re.compile(rb"([0-9a-f]{8}) (\d{1,18}) (\{.*\})")
-# Nearly every line of three days is one of these, so they are read without json.
-SAMPLE = re.compile(
-    rb'([0-9a-f]{8}) (\d{1,18}) \{"k":"sample","m":(\d{1,12}(?:\.\d{1,6})?),"d":(\[[^\n]*\])\}\n'
-)
 GAP = 3.0  # samples that may be late, in intervals, until the time between them is nobody's
 LOST = "lost"  # `why` of a step whose end nobody saw
+LAYOUTS_AT_MOST = 64  # kept in memory: kinds of nodes, and of each as many as devices came and went
 
 Value = int | float | str | None
 
@@ -73,7 +74,7 @@ class Stretch:
 
     sequence: int  # of the first
     times: list[float]
-    deltas: list[bytes]
+    deltas: Sequence[bytes]
     news: bool = False
 
     def records(self) -> Iterator[Record]:
@@ -128,18 +129,17 @@ def records(data: bytes, *, after: int | None = None) -> Iterator[Record | Corru
 
 def scan(data: bytes, *, after: int | None = None) -> Iterator[Record | Corrupt | Stretch]:
     """As `records`, with samples in a row left as they are: a tenth of the time."""
-    offset, last = 0, after
-    while offset < len(data):
-        end, found = stretch(data, offset, last)
-        if found is not None:
-            last = found.sequence + len(found.times) - 1
-            yield found
-            offset = end
+    lines = lines_of(data)
+    at, last = 0, after
+    while at < len(lines.ends):
+        number, follows = lines.numbers[at], lines.follows[at]
+        if follows > at and last in {None, number - 1}:
+            begins, ends = lines.deltas[at:follows], lines.ends[at:follows]
+            spans = zip(begins, ends, strict=True)
+            yield Stretch(number, lines.times[at:follows], Deltas(data, list(spans)))
+            last, at = number + follows - at - 1, follows
             continue
-        end = data.find(b"\n", offset)
-        if end < 0:
-            yield Corrupt(offset, "torn: the last line has no end")
-            return
+        offset, end = lines.begins[at], lines.ends[at]
         one = record(data[offset:end])
         if one is None:
             yield Corrupt(offset, f"not a record: {end - offset} bytes")
@@ -148,30 +148,14 @@ def scan(data: bytes, *, after: int | None = None) -> Iterator[Record | Corrupt 
                 yield Corrupt(offset, f"record {last} is followed by record {one.sequence}")
             last = one.sequence
             yield alone(one) if one.kind == "sample" else one
-        offset = end + 1
+        at += 1
+    if data and not data.endswith(b"\n"):
+        yield Corrupt(lines.ends[-1] + 1 if lines.ends else 0, "torn: the last line has no end")
 
 
 def alone(one: Record) -> Stretch:
     """One with news, or that was spelled otherwise than our supervisor spells it."""
     return Stretch(one.sequence, [one.at_s], [json.dumps(one.cells.get("d")).encode()], news=True)
-
-
-def stretch(data: bytes, offset: int, last: int | None) -> tuple[int, Stretch | None]:
-    """Samples from `offset` on that follow record `last` and each other, and where they end."""
-    times: list[float] = []
-    deltas: list[bytes] = []
-    first = expected = None if last is None else last + 1
-    while found := SAMPLE.match(data, offset):
-        end, sequence = found.end(), int(found[2])
-        if expected is None:
-            first = expected = sequence
-        whole = int(found[1], 16) == zlib.crc32(data[offset + 9 : end - 1])
-        if not whole or sequence != expected:
-            break
-        times.append(float(found[3]))
-        deltas.append(found[4])
-        offset, expected = end, expected + 1
-    return offset, Stretch(first or 0, times, deltas) if times else None
 
 
 def record(line: bytes) -> Record | None:
@@ -226,6 +210,57 @@ def named(groups: object) -> Iterator[tuple[str, Value]]:
                 joint = "/" if folder.startswith("/") else "." if folder else ""
                 for name, value in zip(names, values, strict=False):
                     yield f"{folder}{joint}{name}", value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Names:
+    """Of every value of a sample, in their order; one object for all nodes of like hardware.
+
+    `groups`: folder and names, as full records spell them.
+    """
+
+    every: tuple[str, ...]
+    groups: tuple[tuple[str, list[str]], ...]
+
+    def __len__(self) -> int:
+        return len(self.every)
+
+
+def laid_out(groups: object, known: Names | None) -> tuple[Names, list[Value]]:
+    """A full record's names and values.  `known`: those of the one before, for nearly always
+    they are the same, and nobody spells a thousand names anew.
+    """
+    if known is not None and isinstance(groups, list) and alike(groups, known):
+        return known, list(chain.from_iterable(group[2] for group in groups))
+    values = dict(named(groups))
+    return names_of(tuple(values), spelling(groups, len(values))), list(values.values())
+
+
+def alike(groups: list[Any], known: Names) -> bool:
+    return 0 < len(groups) == len(known.groups) and all(
+        isinstance(one, list) and len(one) == 3 and one[0] == folder and one[1] == names
+        and isinstance(one[2], list) and len(one[2]) == len(names)
+        for one, (folder, names) in zip(groups, known.groups, strict=True)
+    )  # fmt: skip
+
+
+def spelling(groups: object, count: int) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Empty, which is like nothing, where groups do not give each of `count` names one value."""
+    found = []
+    for group in groups if isinstance(groups, list) else ():
+        match group:
+            case [str(folder), list(names), list(values)] if len(names) == len(values):
+                found.append((folder, tuple(map(str, names))))
+            case _:
+                return ()
+    return tuple(found) if sum(len(names) for _, names in found) == count else ()
+
+
+@lru_cache(LAYOUTS_AT_MOST)
+def names_of(every: tuple[str, ...], groups: tuple[tuple[str, tuple[str, ...]], ...]) -> Names:
+    return Names(
+        tuple(map(sys.intern, every)), tuple((folder, list(names)) for folder, names in groups)
+    )
 
 
 def fitting(delta: object, count: int) -> list[Any] | None:
@@ -335,7 +370,8 @@ class Burning:
     def row(self, times: list[float]) -> None:
         """Samples with nothing between them; where none is missing, counted as one span."""
         limit_s = self.gap * self.every_s
-        if not all(0 <= later - sooner <= limit_s for sooner, later in pairwise(times)):
+        pauses = list(map(operator.sub, times[1:], times))
+        if pauses and not 0 <= min(pauses) <= max(pauses) <= limit_s:
             for at_s in times:
                 self.sampled(at_s)
             return

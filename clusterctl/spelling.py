@@ -42,15 +42,14 @@ def number(text: str) -> float | None:
 
     nan and inf are refused: nan compares false with every limit, so it would pass them all.
     """
-    text = text.strip()
-    if not reported(text):
-        return None
     try:
-        value = float(text)
+        value = float(text)  # first, because nearly all are
     except ValueError:
-        raise Unreadable(f"not a number: {text!r}") from None
+        if not reported(text):
+            return None
+        raise Unreadable(f"not a number: {text.strip()!r}") from None
     if not isfinite(value) or "_" in text:  # float("1_0") is 10: no tool writes that
-        raise Unreadable(f"not a number: {text!r}")
+        raise Unreadable(f"not a number: {text.strip()!r}")
     return value
 
 

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from clusterctl.counters import risen
-from clusterctl.journal import Corrupt, Record, Stretch, Value, decoded, fitting, named
+from clusterctl.journal import (
+    LAYOUTS_AT_MOST,
+    Corrupt,
+    Names,
+    Record,
+    Stretch,
+    Value,
+    decoded,
+    fitting,
+    laid_out,
+)
 
 GPU = re.compile(r"(gpu\d+)\.(.+)")
 COUNTED = re.compile(
@@ -63,7 +73,10 @@ class Watched:
     lines: dict[tuple[float, str], None] = field(default_factory=dict)
     jumps_s: list[float] = field(default_factory=list)
     news: bool = False
-    names: list[str] = field(default_factory=list)
+    names: Names | None = None  # None: indices mean nothing until a full sample
+    known: Names | None = None  # the last that there were
+    now: list[Value] = field(default_factory=list)  # as far as it was looked at, by index
+    swapped: bool = False  # cards, since the last full sample: all of the next one is looked at
     nvml: str = ""
     boot: object = None
     answered: bool = False  # NVML, ever
@@ -72,33 +85,48 @@ class Watched:
     def learn(self, one: Record | Corrupt | Stretch) -> None:
         match one:
             case Corrupt():
-                self.names = []
+                self.names = None
             case Record(_, "start", _, cells):
-                self.names, self.nvml = [], ""
+                self.names, self.nvml = None, ""
                 if cells.get("boot") != self.boot:
                     self.boot, self.older = cells.get("boot"), set(self.last)
             case Stretch(_, times):
                 self.follow(one)
                 self.blind += len(times) if self.nvml == BLIND else 0
             case Record(_, "full", _, cells):
-                values = dict(named(cells.get("groups")))
-                self.names = [sys.intern(name) for name in values]
-                self.take(values)
-                self.miss(values)
-                self.blind += self.nvml == BLIND
+                self.whole(*laid_out(cells.get("groups"), self.known))
             case Record(_, "kernel", _, cells):
                 self.hear(cells.get("lines"))
             case Record(_, "clock", _, cells):
                 self.jumps_s.append(float(cells.get("jump_s", 0.0)))
 
+    def whole(self, names: Names, values: Sequence[Value]) -> None:
+        """A full sample.  Of what says the same as when it was looked at, nothing is to be learned:
+        of a thousand values a few dozen are looked at.
+        """
+        fresh = self.swapped or names is not self.names or len(values) != len(self.now)
+        pairs = enumerate(zip(values, self.now, strict=False))
+        chosen = [at for at, (new, old) in pairs if fresh or new != old]
+        if fresh or not uuids_of(names).isdisjoint(chosen):
+            chosen = list(range(len(values)))
+        self.take({names.every[at]: values[at] for at in chosen})
+        self.miss(names, values)
+        self.names, self.known, self.now = names if values else None, names, list(values)
+        self.swapped = False
+        self.blind += self.nvml == BLIND
+
     def follow(self, one: Stretch) -> None:
-        for text in one.deltas if one.news and self.names else ():
-            delta = fitting(decoded(text), len(self.names))
-            if delta is None:
-                self.names = []
+        names = self.names
+        for text in one.deltas if one.news and names else ():
+            delta = fitting(decoded(text), len(self.now))
+            if delta is None or names is None:
+                self.names = None
                 return
-            names = (self.names[index] for index in delta[::2])
-            self.take(dict(zip(names, delta[1::2], strict=True)))
+            changes = dict(zip(delta[::2], delta[1::2], strict=True))
+            for index, value in changes.items():
+                self.now[index] = value
+            self.swapped |= not uuids_of(names).isdisjoint(changes)
+            self.take({names.every[index]: value for index, value in changes.items()})
 
     def take(self, values: Mapping[str, Value]) -> None:
         self.place(values)
@@ -118,11 +146,12 @@ class Watched:
                 same = self.uuids.setdefault(part, value) == value
                 (self.moved.discard if same else self.moved.add)(part)
 
-    def miss(self, values: Mapping[str, Value]) -> None:
+    def miss(self, names: Names, values: Sequence[Value]) -> None:
         """Cards of which all values say nothing any more, though NVML answers."""
-        there = {value for name, value in values.items() if name.endswith(".uuid")}
+        there = {values[at] for at in uuids_of(names)}
+        answers = "nvml" in names.every and values[names.every.index("nvml")] == OK
         for part, uuid in self.uuids.items():
-            if values.get("nvml") == OK and uuid not in there and part not in self.gone:
+            if answers and uuid not in there and part not in self.gone:
                 self.gone[part], self.news = "not counted any more", True
 
     def hear_number(self, name: str, value: int) -> None:
@@ -196,6 +225,11 @@ def worse(name: str, old: Value, new: Value) -> Value:
     if name.startswith("/sys/class/nvme/"):
         return old if old not in {None, "live"} else new
     return new
+
+
+@lru_cache(LAYOUTS_AT_MOST)
+def uuids_of(names: Names) -> frozenset[int]:
+    return frozenset(at for at, name in enumerate(names.every) if name.endswith(".uuid"))
 
 
 @cache

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,28 @@ def test_garbage_never_raises():
         list(samples(found))
         list(steps(found))
         assert burnt_s(found) <= burnt_s(records(DAY)) + 1e-9
+
+
+def summed(text: bytes) -> bytes:
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+@pytest.mark.parametrize("number", [b"7", b"123456", b"9" * 18, b"9" * 19, b"07", b"-1", b"x", b""])
+@pytest.mark.parametrize(
+    "at_s",
+    [b"1", b"12.5", b"123456789012.123456", b"1234567890123", b"1.1234567", b"1.", b".5", b"1.2.3",
+     b"1e3", b"-1", b"x", b""],
+)  # fmt: skip
+def test_lines_read_at_once_say_what_each_says_alone(number, at_s):
+    for delta in (b"[]", b"[0,1]", b"[0", b"[", b"0]", b"{}"):
+        odd = summed(b'%s {"k":"sample","m":%s,"d":%s}' % (number, at_s, delta))
+        for before, after in ((b"", b""), (DAY, b""), (odd, odd), (DAY, DAY), (b"\n", b"[]}\n")):
+            data = before + odd + after
+            alone = [record(line) for line in data.split(b"\n")[:-1]]
+            told = [one for one in records(data) if isinstance(one, Record)]
+            assert told == [one for one in alone if one], odd
+            spans = [one for one in records(data[:-1]) if isinstance(one, Record)]
+            assert spans == [one for one in alone[:-1] if one]
 
 
 def test_a_missing_record_is_said():

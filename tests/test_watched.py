@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import asdict
+
 import pytest
 from scripted import NOON
 
 from clusterctl.catalog import all_checks
 from clusterctl.counters import risen
-from clusterctl.journal import Record, Stretch
+from clusterctl.journal import Corrupt, Record, Stretch, laid_out, named
 from clusterctl.model import (
     Accelerator,
     Dimm,
@@ -238,6 +243,92 @@ def test_what_the_reading_before_said_already_is_not_said_again():
     hot = Accelerator("gpu3", model="H100", temp_c=97, throttle=("idle",))
     known = [Known(Node("n1"), (Observation("n1", "nvml", NOON, (hot,)),), of("gpu3.temp_c", 97))]
     assert list(findings(known, BOOK, (), NOON)) == []
+
+
+ROWS = {
+    "nvml": ("ok", "ok", "ok", "timeout"),
+    **{f"gpu{number}.{name}": values for number in range(3) for name, values in {
+        "uuid": ("a", "b", "c"), "handle": ("ok", "ok", "!GpuIsLost"), "temp_c": (60, 79, 85, 91),
+        "ecc_uncorrected_volatile": (0, 1, 2, 7), "throttle_mask": (4, 4, 0x48),
+        "remapped": ("0 0 0 0", "1 0 0 0", "1 2 1 0", "!NotSupported")}.items()},
+    SYMBOLS: (0, 1, 5, 2**32 - 3),
+    "/sys/class/infiniband/mlx5_3/ports/1/state": ("4: ACTIVE", "1: DOWN"),
+    CORRECTABLE: ("RxErr 0\nTOTAL_ERR_COR 0", "RxErr 2\nTOTAL_ERR_COR 2"),
+    "/sys/class/hwmon/hwmon1/fan2_fault": (0, 1),
+    "/sys/class/nvme/nvme0/state": ("live", "dead"),
+}  # fmt: skip
+
+
+KINDS = ("full", "full", "delta", "delta", "delta", "delta", "quiet") * 9 + (
+    "start",
+    "bad",
+    "parts",
+)
+
+
+def told(chance: random.Random) -> Iterator[Record | Stretch | Corrupt]:
+    """Full samples, deltas, reboots, damage; cards that change places; sometimes other devices."""
+    names = list(ROWS)
+    now = {name: ROWS[name][0] for name in names}
+    for number in range(300):
+        match chance.choice(KINDS):
+            case "start":
+                yield Record(number, "start", 0.0, {"boot": chance.choice("ab")})
+            case "bad":
+                yield Corrupt(0, "damaged")
+            case "parts" if len(names) == len(ROWS):
+                names.remove(chance.choice(names))
+            case "delta" | "quiet" as kind:
+                at = chance.randrange(len(names))
+                now[names[at]] = chance.choice(ROWS[names[at]])
+                delta = json.dumps([at, now[names[at]]]).encode()
+                yield Stretch(number, [1.0], [delta if kind == "delta" else b"[]"], news=True)
+            case _:
+                if chance.random() < 0.5:
+                    name = chance.choice(names)
+                    now[name] = chance.choice(ROWS[name])
+                groups = [["", names[:5], [now[name] for name in names[:5]]],
+                          ["", names[5:], [now[name] for name in names[5:]]]]  # fmt: skip
+                yield Record(number, "full", 0.0, {"groups": groups})
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_looking_at_what_changed_learns_what_looking_at_everything_does(seed):
+    quick, whole = Watched(), Watched()
+    for one in told(random.Random(seed)):
+        if isinstance(one, Record) and one.kind == "full":
+            whole.names = None  # so everything is looked at
+        for watched in (quick, whole):
+            watched.learn(one)
+        found = [{**asdict(one), "swapped": None} for one in (quick, whole)]
+        assert found[0] == found[1], one
+
+
+def test_names_are_spelled_once_for_all_nodes_of_like_hardware():
+    def groups(*values: int) -> list[object]:
+        return [["gpu0", ["temp_c", "power_w"], list(values[:2])], ["/sys/x", ["a"], [values[2]]]]
+
+    names, values = laid_out(groups(1, 2, 3), None)
+    assert names.every == ("gpu0.temp_c", "gpu0.power_w", "/sys/x/a")
+    assert laid_out(groups(4, 5, 6), None)[0] is names
+    assert (laid_out(groups(7, 8, 9), names), values) == ((names, [7, 8, 9]), [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        None, 3, [], [3], [["gpu0"]], [["gpu0", ["temp_c"], 5]], [["gpu0", ["temp_c"], [1, 2]]],
+        [["gpu0", ["temp_c"], []]], [["gpu0", ["temp_c", "temp_c"], [1, 2]]],
+        [["gpu0", [7], [1]]], [["gpu1", ["temp_c"], [1]]], [[["gpu0"], ["temp_c"], [1]]],
+        [["gpu0", ["temp_c"], [1]], ["gpu0", ["temp_c"], [2]]],
+    ],
+)  # fmt: skip
+def test_a_full_record_that_nobody_would_write_is_laid_out_as_its_pairs(groups):
+    known, _ = laid_out([["gpu0", ["temp_c"], [50]]], None)
+    odd, _ = laid_out(groups, None)
+    for before in (None, known, odd):
+        names, values = laid_out(groups, before)
+        assert dict(zip(names.every, values, strict=True)) == dict(named(groups))
 
 
 def test_garbage_in_samples_never_raises():

@@ -117,9 +117,8 @@ def hours(seconds: float) -> str:
 
 def meters(case: Case) -> tuple[float | None, float | None, float | None]:
     """Watts of all accelerators, the hottest °C, and uncorrected errors; None: nobody says."""
-    values = case.course.sample.values if case.course.sample else {}
     # What is no accelerator's comes after them, as files.
-    of_devices = takewhile(lambda item: not item[0].startswith("/"), values.items())
+    of_devices = takewhile(lambda item: not item[0].startswith("/"), case.course.sampled.pairs())
     named = [
         (name.rpartition(".")[2], value)
         for name, value in of_devices
