@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from clusterctl.cli import options
 from clusterctl.cli import triage_collectives as collectives
+from clusterctl.cli import triage_live as live
 from clusterctl.cli.world import Flags
 from clusterctl.model import UserError
 
@@ -33,11 +35,17 @@ def triage(
         Path | None,
         typer.Option("--meta", help="YAML: dp_size, pp_size, …, nodes, ranks_per_node."),
     ] = None,
+    slurm: live.Slurm = "",
+    kube: live.Kube = "",
+    kubeconfig: live.Kubeconfig = None,
+    pids: live.Pids = "",
+    job: live.JobName = "",
+    seconds: live.Seconds = 10.0,
     flight: collectives.FlightFolder = None,
     ras: collectives.RasAnswers = None,
     inspector: collectives.InspectorFolder = None,
     log: collectives.LogFiles = None,
-    stacks: collectives.WithStacks = False,
+    stacks: collectives.WithStacks = None,
     looks: collectives.Looks = 3,
     apart_s: collectives.ApartS = 1.0,
     native: collectives.NativeFrames = False,
@@ -57,15 +65,20 @@ def triage(
     """Say why a training job is slow: workload, congestion or hardware, and who."""
     files = [*(trace or ()), *(more or ())]
     given = collectives.Given(
-        flight, ras or (), inspector, log or (), stacks, looks, apart_s, native, spy_folder
+        flight, ras or (), inspector, log or (), bool(stacks), looks, apart_s, native, spy_folder
     )
+    whose = live.Whose(slurm, kube, kubeconfig, pids, job)
+    flags = Flags(inventory, nodes, select, at_once, accept_new, ssh_config=ssh_config)
+    if not files and (whose.any or ((inventory or nodes) and not given.any)):
+        given = replace(given, stacks=stacks is not False)
+        collectives.answer(given, flags, form, lambda: live.running(whose, given, flags, seconds))
     if given.any and not files:
-        flags = Flags(inventory, nodes, select, at_once, accept_new, ssh_config=ssh_config)
         collectives.answer(given, flags, form)
     if not files:
         raise UserError(
-            "triage: give what the job left (--trace, --flight, --ras, --inspector, --log FILE…), "
-            "or --stacks and the nodes it runs on"
+            "triage: say where the job runs (--slurm 12345, --kube NAMESPACE/SELECTOR, --nodes "
+            "n[001-064], --pids n01:123), or what it left (--trace, --flight, --ras, --inspector, "
+            "--log FILE…)"
         )
     told = read(files, meta)
     if page is not None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -37,7 +37,11 @@ LogFiles = Annotated[
     typer.Option("--log", help="Log of the job, or one a rank; NCCL_DEBUG helps."),
 ]
 WithStacks = Annotated[
-    bool, typer.Option("--stacks", help="Look at every rank's stack; does not stop the job.")
+    bool | None,
+    typer.Option(
+        "--stacks/--no-stacks",
+        help="Look at every rank's stack; does not stop the job.  [default: of a job that runs]",
+    ),
 ]
 Looks = Annotated[int, typer.Option("--looks", min=1, max=100, help="Stacks of each rank.")]
 ApartS = Annotated[
@@ -73,12 +77,19 @@ class Given:
         return bool(self.flight or self.ras or self.inspector or self.log or self.stacks)
 
 
-def answer(given: Given, flags: Flags, form: options.Format) -> NoReturn:
+Live = Callable[[], "tuple[list[Triage], Stacks | None]"]
+
+
+def answer(given: Given, flags: Flags, form: options.Format, live: Live | None = None) -> NoReturn:
     """Judges all of it, writes one answer, and leaves with its exit code.  Raises UserError."""
     from clusterctl.report import triage
     from clusterctl.triage.combined import combined
 
-    answers, stacks = judge_given(given, flags)
+    if live is None:
+        answers, stacks = judge_given(given, flags)
+    else:
+        answers, stacks = live()
+        answers += judge_given(replace(given, stacks=False), flags)[0]
     found = combined(answers)
     if form is options.Format.JSON:
         sys.stdout.write(triage.as_json(found))

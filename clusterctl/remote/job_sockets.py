@@ -91,6 +91,7 @@ def told(part, at, end):
         return {}
     words = WORDS.unpack_from(part, at + 8)
     one = {
+        "mss": words[2],
         "sent_ms": words[9],
         "come_ms": words[11],
         "rtt_us": words[15],

@@ -29,13 +29,17 @@ RAS_LOOKS, RAS_ANSWER_S, SLACK_S = 2, 30.0, 20.0
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """`wanted`: whose processes: pids, slurm, pods.  `binaries`: py-spy by machine."""
+    """`wanted`: whose processes: pids, slurm, pods; `by_node`: another wish of this node.
+
+    `binaries`: py-spy by machine.
+    """
 
     wanted: Mapping[str, object]
     looks: int = 3
     apart_s: float = 1.0
     native: bool = False
     binaries: Mapping[str, Path] = field(default_factory=dict)
+    by_node: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,11 @@ class Stacks:
 
 def ask_stacks(nodes: Sequence[Node], looking: Looking, reach: Reach, *, at_once: int) -> Stacks:
     """One conversation with each node, a second one with those that py-spy must be sent to."""
-    first = question(looking, None)
-    said = put({node.name: first for node in nodes}, nodes, reach, at_once=at_once)
+    first = {node.name: question(looking, node.name, None) for node in nodes}
+    said = put(first, nodes, reach, at_once=at_once)
     known, silent = sorted_out(said)
     lacking = {
-        name: question(looking, looking.binaries[one.machine])
+        name: question(looking, name, looking.binaries[one.machine])
         for name, one in known.items()
         if not one.spied and one.ranks and one.machine in looking.binaries
     }
@@ -66,8 +70,9 @@ def ask_stacks(nodes: Sequence[Node], looking: Looking, reach: Reach, *, at_once
     return gathered([known[node.name] for node in nodes if node.name in known], silent)
 
 
-def question(looking: Looking, program: Path | None) -> Question:
-    wanted = {**looking.wanted, "later": [] if program else sorted(looking.binaries)}
+def question(looking: Looking, node: str, program: Path | None) -> Question:
+    whose = looking.by_node.get(node, looking.wanted)
+    wanted = {**whose, "later": [] if program else sorted(looking.binaries)}
     return spy.question(
         wanted,
         looks=looking.looks,

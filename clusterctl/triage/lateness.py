@@ -31,10 +31,14 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """`moments`: at which enough were seen to tell.  `late`: by place among the ranks."""
+    """`moments`: at which enough were seen to tell.  `late`: by place among the ranks.
+
+    `share`: of the moments, those at which somebody was waited for.
+    """
 
     moments: int
     late: Mapping[int, Late]
+    share: float = 0.0
 
 
 def arrivals(ranks: Sequence[Process]) -> Arrivals:
@@ -49,8 +53,10 @@ def arrivals(ranks: Sequence[Process]) -> Arrivals:
     states: defaultdict[int, Counter[str]] = defaultdict(Counter)
     spells: Counter[int] = Counter()
     before: frozenset[int] = frozenset()
+    waits = 0
     for moment in sorted(told):
         last = behind(told[moment])
+        waits += bool(last)
         for place in last:
             states[place][told[moment][place].state] += 1
             spells[place] += place not in before
@@ -61,6 +67,7 @@ def arrivals(ranks: Sequence[Process]) -> Arrivals:
             place: Late(seen.total() / len(told), seen, spells[place])
             for place, seen in states.items()
         },
+        waits / len(told) if told else 0.0,
     )
 
 

@@ -9,7 +9,7 @@ from statistics import median
 from clusterctl.inventory.ranges import fold
 from clusterctl.triage.candidates import LEAST, Candidate, beyond_chance, listed, percent
 from clusterctl.triage.job import Job
-from clusterctl.triage.lateness import Arrivals, Late
+from clusterctl.triage.lateness import TICK_MS, Arrivals, Late
 from clusterctl.triage.readings import Process
 from clusterctl.triage.verdict import Cause, Suspect
 
@@ -26,6 +26,7 @@ DOING = {
     "stopped": "is stopped by a signal or a debugger",
     "other": "waits in the kernel",
 }
+AHEAD_S = 2 * TICK_MS / 1e3
 INPUT = frozenset({"disk", "file", "pipe"})
 STACKS = "look at its stacks: clusterctl triage says which line, where py-spy may look"
 
@@ -156,19 +157,24 @@ def stuck(job: Job) -> Iterator[Candidate]:
         suspect = Suspect(f"rank {ranks}", job.missing, "", None, 0.9, why)
         yield Candidate(Cause.WORKER, 1.0, 0.9, why, (suspect,), stuck=True)
         return
+    odd = minority(job.ranks)
     first = max(job.ranks, key=lambda rank: last_sent(rank) or 0.0)
     others = [last_sent(rank) or 0.0 for rank in job.ranks if rank is not first]
     ahead_s = ((last_sent(first) or 0.0) - max(others)) / 1e3
-    odd = minority(job.ranks)
-    sure = 0.5 + 0.25 * (ahead_s > 0.02) + 0.2 * (odd == first or odd is None) * (ahead_s > 0.02)
+    if ahead_s <= AHEAD_S and odd is not None:
+        first = odd  # nobody went first, and nobody else is where it is
+    sure = 0.5 + 0.3 * (ahead_s > AHEAD_S) + 0.15 * (odd is first)
     state = next(iter(states(first)), "other")
     told = (
         common,
         (
             f"{first.called} went silent {ahead_s:.2f} s before anyone else: the others sent on, "
             "and then waited for it"
+            if ahead_s > AHEAD_S
+            else "all went silent at once"
         ),
-        f"its main thread {DOING.get(state, state)}",
+        f"its main thread {DOING.get(state, state)}"
+        + (", and no other rank's does" if odd is first else ""),
     )
     suspect = Suspect(
         f"{first.called} on {first.node}", number(first), first.node, None, sure, told
@@ -203,11 +209,13 @@ def moving(job: Job, told: Arrivals) -> Iterator[Candidate]:
     """Now one rank computes while all wait, now another: pauses that no part is to blame for."""
     if len(told.late) < 3:
         return
-    share = sum(one.share for one in told.late.values())
+    share = told.share
     most = max(one.share for one in told.late.values())
     running = sum(one.states.get("run", 0) for one in told.late.values())
     looks = sum(sum(one.states.values()) for one in told.late.values())
-    if share < LEAST or most > share / 2 or running < looks / 2:
+    if share < LEAST or most > sum(one.share for one in told.late.values()) / 2:
+        return
+    if running < looks / 2:
         return
     spent = [
         (

@@ -107,10 +107,13 @@ def ranks(job: Job, node: str) -> tuple[int, ...]:
 def lossy(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
     """The NIC that loses segments one way, of whichever partner, acknowledgements too.
 
-    A queue that TCP itself fills drops data of the one connection that fills it, and nothing else.
+    A queue that TCP itself fills drops data of the one connection that fills it, hardly anything
+    else; twice the window either way is allowed for.
     """
     every = nics(told)
-    found = [nic for nic in every if loses(nic)]
+    usual = [one.own_loss for one in data(told)]
+    limit = max(LOSS, 4 * median(usual)) if usual else LOSS
+    found = [nic for nic in every if nic.lost > UNDER_WAY and loss(nic) > limit]
     if not found:
         return
     if len(found) > 2 and len(found) * 2 > len(every):
@@ -144,10 +147,6 @@ def loss(nic: Nic) -> float:
         return 0.0
     out, lost = pairs[min(1, len(pairs) - 1)]
     return lost / out if lost > FEWEST_LOST else 0.0
-
-
-def loses(nic: Nic) -> bool:
-    return nic.lost > UNDER_WAY and loss(nic) > LOSS
 
 
 def extra(told: Sequence[Flow], nic: Nic) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from clusterctl.inventory.ranges import BadRange, expand
 from clusterctl.model import UserError
@@ -16,6 +17,21 @@ FIELD = re.compile(r"(?<!\S)(JobId|JobName|UserId|JobState|NodeList)=(\S*)")
 NOWHERE = frozenset({"", "(null)", "None", "N/A"})
 JOB = re.compile(r"\d{1,12}(?:_\d{1,9}|\+\d{1,3})?")
 PIDS = re.compile(r"([^\s:,]+):(\d{1,9}(?:,\d{1,9})*)")
+
+
+class Pod(Protocol):
+    """A pod as the API server tells of it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def node(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def phase(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +88,19 @@ def pids(text: str) -> Placed:
     if not wanted:
         raise UserError("--pids: names nobody; expected NODE:PID,PID, e.g. n01:123,124")
     return Placed(wanted)
+
+
+def kube(asked: str, pods: Sequence[Pod]) -> Placed:
+    """Raises UserError where none of the pods runs."""
+    running = [pod for pod in pods if pod.node and pod.phase == "Running"]
+    if not running:
+        phases = ", ".join(f"{pod.name} {pod.phase.lower()}" for pod in pods[:4]) or "there is none"
+        raise UserError(f"--kube {visible(asked, 80)}: no pod of it runs: {visible(phases, 200)}")
+    by_node: dict[str, tuple[str, ...]] = {}
+    for pod in running:
+        by_node[pod.node] = (*by_node.get(pod.node, ()), pod.uid)
+    return Placed(
+        {node: Wanted(pods=uids) for node, uids in by_node.items()},
+        {pod.node: pod.address for pod in running if pod.address},
+        f"{len(running)} of {len(pods)} pods run",
+    )

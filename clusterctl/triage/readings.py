@@ -98,6 +98,7 @@ class Link:
     unsent_most: int
     spent: Counters = field(default_factory=dict, hash=False)
     marks: Mapping[int, tuple[int, int]] = field(default_factory=dict, hash=False)
+    mss_bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +324,7 @@ def link(node: str, row: Cells) -> Link:
         unsent_most=count(row, "unsent_most") or 0,
         spent=between(before, after, resets=True),
         marks=dict(marks(listed(row, "marks"))),
+        mss_bytes=after.get("mss") or None,
     )
 
 

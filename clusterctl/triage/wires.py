@@ -20,6 +20,7 @@ from clusterctl.triage.readings import Link, Process
 # what the busiest moved is no data.
 DATA = 0.05
 FEWEST_MARKS = 4
+ETHERNET_MSS = 1448.0
 FEWEST_SEGMENTS = 100  # below it, one segment under way is a loss of a per cent
 SENDS, RECEIVES = "sends", "receives"
 
@@ -36,11 +37,21 @@ class Flow:
     rtt_us: float
     out: float  # segments sent, acknowledgements among them, while both ends were looked at
     lost: float | None  # of these never came; None: the ends were never looked at together
+    mss_bytes: float = ETHERNET_MSS
 
     @property
     def rate(self) -> float | None:
         """Bytes a second while busy."""
         return self.bytes / (self.busy * self.seconds) if self.busy * self.seconds > 0 else None
+
+    @property
+    def own_loss(self) -> float:
+        """The share that TCP itself makes a path lose, to learn what it carries.
+
+        Mathis et al., CCR 1997: rate = MSS / RTT * sqrt(1.5 / loss).
+        """
+        window_bytes = (self.rate or 0.0) * self.rtt_us / 1e6
+        return 1.5 * (self.mss_bytes / window_bytes) ** 2 if window_bytes > 0 else 1.0
 
     @property
     def ends(self) -> frozenset[str]:
@@ -108,7 +119,8 @@ def flow(source: Process, target: Process, near: Link, far: Link, seconds: float
     busy_s = max(0.0, spent.get("busy_us", 0.0) - spent.get("receiver_us", 0.0)) / 1e6
     out, lost = lost_between(near, far)
     busy = min(1.0, busy_s / seconds) if seconds else 0.0
-    return Flow(source, target, spent.get("acked", 0.0), busy, seconds, near.rtt_us, out, lost)
+    moved, mss = spent.get("acked", 0.0), near.mss_bytes or ETHERNET_MSS
+    return Flow(source, target, moved, busy, seconds, near.rtt_us, out, lost, mss)
 
 
 def lost_between(near: Link, far: Link) -> tuple[float, float | None]:

@@ -27,6 +27,7 @@ GROUPS = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000
 SAMPLES_BYTES = 8 << 20
 MASTER_PORT = 29500
+BUSY = "import time; end = time.time() + 90\nwhile time.time() < end: pass"
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Bed:
                 self.lab.lend(node, packages, "/srv/packages")
             self.lab.do(node, "mkdir", "-p", "/sys/fs/cgroup/cpu")
             self.lab.lend(node, self.group("cpu", node), "/sys/fs/cgroup/cpu")
-            self.lab.write(node, "/run/plant", "{}")
+            self.tell(node)
             self.running.append(self.start(number, node))
 
     def start(self, number: int, node: str) -> subprocess.Popen[bytes]:
@@ -99,7 +100,8 @@ class Bed:
 
     def steps(self, node: str) -> list[float]:
         """Seconds of every step so far."""
-        text = self.lab.enter(node, "cat", "/run/steps").stdout
+        path = self.inside(node) / "steps"
+        text = path.read_text() if path.exists() else ""
         return [float(line.split()[1]) for line in text.splitlines() if len(line.split()) == 2]
 
     def await_steps(self, more: int, patience_s: float = 240.0) -> None:
@@ -117,7 +119,13 @@ class Bed:
         return median(self.steps(node)[-count:])
 
     def tell(self, node: str, **plant: float) -> None:
-        self.lab.write(node, "/run/plant", json.dumps(plant))
+        new = self.inside(node) / "plant.new"
+        new.write_text(json.dumps(plant))
+        new.rename(self.inside(node) / "plant")
+
+    def inside(self, node: str) -> Path:
+        """Its /run, past its sshd."""
+        return Path(f"/proc/{self.lab.pid(node)}/root/run")
 
     def limit(self, node: str, share: float) -> None:
         """So much of one processor; 0: as much as there is."""
@@ -130,13 +138,19 @@ class Bed:
         place = self.group("blkio", node) / "blkio.throttle.read_bps_device"
         place.write_text(f"{os.major(number)}:{os.minor(number)} {bytes_s}")
 
-    def heal(self) -> None:
+    def heal(self, victim: str) -> None:
+        """What was planted at one node, or by plant files at all."""
         for node in self.nodes:
             self.tell(node)
-            self.limit(node, 0)
-            self.slow_disk(node, 0)
-            self.lab.do(node, "iptables", "-w", "-F")
-            self.lab.do(node, *shaped("200mbit"))
+        self.limit(victim, 0)
+        self.slow_disk(victim, 0)
+        wires = ["iptables -w -F", " ".join(shaped("200mbit"))]
+        self.lab.do(victim, "sh", "-c", " && ".join(wires))
+        for pid, command in self.lab.processes(victim).items():
+            if BUSY in command:
+                os.kill(pid, signal.SIGKILL)
+        for pid in members(self, victim):
+            put_on(pid, set(range(os.cpu_count() or 1)))
 
     def end(self) -> None:
         for kind in ("cpu", "blkio"):
@@ -188,13 +202,12 @@ class Plant:
 
 
 def neighbour(bed: Bed, node: str) -> None:
-    """Busy processes of somebody else on the node's only processor; see `neighbours_end`."""
-    busy = "import time\nend = time.time() + 90\nwhile time.time() < end: pass"
+    """Busy processes of somebody else on the node's only processor; they end by `heal`."""
     for pid in members(bed, node):
         put_on(pid, {0})
     for _ in range(6):
         subprocess.Popen(
-            [*bed.lab.into(node), "/usr/bin/python3", "-c", busy],
+            [*bed.lab.into(node), "/usr/bin/python3", "-c", BUSY],
             stdin=subprocess.DEVNULL,
             preexec_fn=bed.entering(node),  # noqa: PLW1509
         )
@@ -210,15 +223,6 @@ def members(bed: Bed, node: str) -> list[int]:
 def put_on(pid: int, processors: set[int]) -> None:
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), processors)
-
-
-def neighbours_end(bed: Bed) -> None:
-    for node in bed.nodes:
-        for pid in members(bed, node):
-            put_on(pid, set(range(os.cpu_count() or 1)))
-        for pid, command in bed.lab.processes(node).items():
-            if "while time.time() < end" in command:
-                os.kill(pid, signal.SIGKILL)
 
 
 def lossy(bed: Bed, node: str) -> None:
@@ -246,5 +250,5 @@ PLANTS = (
     Plant("hung", lambda bed, node: bed.tell(node, hang=1), ("worker",)),
     Plant("hung-lock", lambda bed, node: bed.tell(node, hang=2), ("worker",)),
     Plant("all-slow", everywhere(sleep_s=0.25), ("healthy",), culprit=False),
-    Plant("gc", everywhere(collect=8, chance=0.15), ("gc",), culprit=False),
+    Plant("gc", everywhere(collect=4, chance=0.15), ("gc",), culprit=False),
 )
