@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterctl.act.deed import Action, Blind, Outcome, Picture, State, Told
+from clusterctl.act.deed import BY_HAND, Action, Blind, Outcome, Picture, State, Told
 from clusterctl.model import Kind, Trouble, UserError
 from clusterctl.spelling import visible
 
@@ -68,10 +69,9 @@ class Kubernetes:
     def says(self, verb: str, state: State, reason: str) -> str:
         if verb == "undrain":
             return f"kubectl uncordon {state.called}; kubectl taint node {state.called} {TAINT}-"
-        check = checked(reason)
         return (
             f"kubectl cordon {state.called}; kubectl taint node {state.called} "
-            f"{TAINT}={check}:NoSchedule; annotation clusterctl/reason: {reason}"
+            f"{TAINT}={taint_value(reason)}:NoSchedule; annotation clusterctl/reason: {reason}"
         )
 
     def change(self, verb: str, state: State, action: Action) -> Told:
@@ -114,7 +114,7 @@ def cordon(node: Mapping[str, Any], action: Action) -> dict[str, Any]:
         "run": action.run, "check": action.check, "reason": action.reason,
         "by": action.who, "since": action.at.isoformat(), "action": action.id,
     }  # fmt: skip
-    ours = {"key": TAINT, "value": label_value(action.check), "effect": "NoSchedule"}
+    ours = {"key": TAINT, "value": taint_value(action.reason), "effect": "NoSchedule"}
     return patch(node, notes, [*others(node), ours], cordoned=True)
 
 
@@ -148,9 +148,10 @@ def others(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [one for one in taints if one.get("key") != TAINT]
 
 
-def checked(reason: str) -> str:
-    """The check in `clusterctl RUN CHECK: short`."""
-    return label_value(reason.split(": ", 1)[0].rsplit(" ", 1)[-1])
+def taint_value(reason: str) -> str:
+    """Of `clusterctl RUN CHECK: short` the check, or that an operator said so."""
+    _, run, *check = reason.split(": ", 1)[0].split(" ")
+    return BY_HAND if run == BY_HAND else label_value(" ".join(check))
 
 
 def label_value(word: str) -> str:
@@ -245,7 +246,7 @@ def shown(item: Mapping[str, Any]) -> str:
 # --------------------------------------------------------------------------- who is asked
 
 
-def connect(context: str) -> Kubernetes:
+def connect(context: str, kubeconfig: Path | None = None) -> Kubernetes:
     """As kubectl would: KUBECONFIG, ~/.kube/config, or the pod we run in.  Raises UserError."""
     try:
         from kubernetes import client, config  # noqa: PLC0415 - two seconds that only this pays
@@ -255,8 +256,14 @@ def connect(context: str) -> Kubernetes:
         ) from None
     settings = client.Configuration()
     try:
-        config.load_kube_config(context=context or None, client_configuration=settings)
+        config.load_kube_config(
+            str(kubeconfig) if kubeconfig else None,
+            context=context or None,
+            client_configuration=settings,
+        )
     except (config.ConfigException, OSError) as error:
+        if kubeconfig or context:
+            raise UserError(f"kubeconfig: {visible(str(error), 200)}") from None
         try:
             config.load_incluster_config(client_configuration=settings)
         except config.ConfigException:

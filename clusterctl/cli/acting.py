@@ -57,6 +57,9 @@ HookPath = Annotated[
 HookTime = Annotated[
     float, typer.Option("--hook-timeout", min=1, help="Seconds that the script may take.")
 ]
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="[default: KUBECONFIG, ~/.kube/config, the pod]")
+]
 Context = Annotated[
     str, typer.Option("--context", help="Of the kubeconfig.  [default: its current one]")
 ]
@@ -71,6 +74,7 @@ class Way:
     hook: Path | None = None
     hook_timeout_s: float = 60.0
     context: str = ""
+    kubeconfig: Path | None = None
 
     @property
     def chosen(self) -> By:
@@ -78,7 +82,7 @@ class Way:
         said = {
             By.HOOK: self.hook is not None,
             By.SLURM: bool(self.slurm_host),
-            By.KUBERNETES: bool(self.context),
+            By.KUBERNETES: bool(self.context or self.kubeconfig),
         }
         named = [one for one, given in said.items() if given]
         if len({*named, *([self.by] if self.by else [])}) > 1:
@@ -101,7 +105,9 @@ class Way:
 
     def of_action(self, by: str) -> Way:
         """The way that an action of the journal went.  Raises UserError where another is named."""
-        if (self.by or self.hook or self.slurm_host or self.context) and self.chosen != by:
+        if (
+            self.by or self.hook or self.slurm_host or self.context or self.kubeconfig
+        ) and self.chosen != by:
             raise UserError(f"that action went by {by}, not by {self.chosen}")
         return replace(self, by=By(by))
 
@@ -118,7 +124,7 @@ def hands(way: Way, nodes: Sequence[Node], log: Log, flags: Flags, closing: Exit
         case By.KUBERNETES:
             from clusterctl.act.kubernetes import connect
 
-            return connect(way.context)
+            return connect(way.context, way.kubeconfig)
     from clusterctl.act.slurm import Slurm
 
     host = controller(way.slurm_host, flags)

@@ -49,6 +49,7 @@ def drain(
     hook: acting.HookPath = None,
     hook_timeout: acting.HookTime = 60.0,
     context: acting.Context = "",
+    kubeconfig: acting.Kubeconfig = None,
     runs_dir: options.RunsDir = None,
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
@@ -57,7 +58,7 @@ def drain(
     ambient.logs()
     if bool(run) == bool(why) or (why and not nodes):
         raise UserError('drain: give NODES --why "…", or --run RUN for what that run found')
-    way = Way(by, slurm_host, hook, hook_timeout, context)
+    way = Way(by, slurm_host, hook, hook_timeout, context, kubeconfig)
     flags = Flags(inventory, nodes, "", None, accept_new, runs_dir, ssh_config)
     asked = of_run(run, playbook, way, flags) if run else of_operator(why, playbook, way, flags)
     raise typer.Exit(drain_nodes(asked, way, flags, Telling(sys.stdout), yes=yes))

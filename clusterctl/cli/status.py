@@ -32,6 +32,7 @@ def status(
     slurm_host: acting.SlurmHost = "",
     hook: acting.HookPath = None,
     context: acting.Context = "",
+    kubeconfig: acting.Kubeconfig = None,
     runs_dir: options.RunsDir = None,
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
@@ -49,7 +50,7 @@ def status(
     act = book_of(playbook or "nightly").act
     flags = Flags(inventory, "", "", None, accept_new, runs_dir, ssh_config)
     log = journal.read(ambient.runs(runs_dir) / journal.NAME)
-    way = Way(by, slurm_host, hook, context=context)
+    way = Way(by, slurm_host, hook, context=context, kubeconfig=kubeconfig)
     picture = found = None
     trouble = ""
     with ExitStack() as closing:

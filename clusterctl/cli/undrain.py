@@ -35,6 +35,7 @@ def undrain(
     hook: acting.HookPath = None,
     hook_timeout: acting.HookTime = 60.0,
     context: acting.Context = "",
+    kubeconfig: acting.Kubeconfig = None,
     runs_dir: options.RunsDir = None,
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
@@ -46,7 +47,7 @@ def undrain(
     ambient.logs()
     if bool(nodes) == bool(undo):
         raise UserError("undrain: give NODES, or --undo ACTION from `clusterctl status`")
-    way = Way(by, slurm_host, hook, hook_timeout, context)
+    way = Way(by, slurm_host, hook, hook_timeout, context, kubeconfig)
     flags = Flags(inventory, nodes, "", None, accept_new, runs_dir, ssh_config)
     chosen = ambient.targets(flags) if nodes else ()
     directory = ambient.runs(runs_dir)

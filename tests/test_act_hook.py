@@ -1,0 +1,93 @@
+"""A user's script in place of a scheduler: what it is told, what its end means, what it prints."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from acting import drained
+from kin import ended
+from typer.testing import CliRunner
+
+from clusterctl.act.deed import Outcome
+from clusterctl.act.hook import Hook
+from clusterctl.act.journal import NAME, read
+from clusterctl.cli import app
+from clusterctl.model import Node
+
+NODES = tuple(Node(f"n{place}", labels={"group": "gpu"}) for place in range(4))
+
+
+def hook(folder: Path, text: str, timeout_s: float = 20.0) -> Hook:
+    path = folder / "hook.sh"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return Hook(path, timeout_s, NODES, ())
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [(0, Outcome.DONE), (3, Outcome.CHANGED), (4, Outcome.REFUSED), (1, Outcome.UNKNOWN),
+     (127, Outcome.UNKNOWN)],
+)  # fmt: skip
+def test_its_exit_code_says_what_it_did(tmp_path, code, outcome):
+    made = hook(tmp_path, f"cat >{tmp_path}/told; echo $1 seen; exit {code}")
+    told = made.change("drain", made.look().states["n1"], drained("n1"))
+    assert (told.outcome, told.detail) == (outcome, f"exit {code}: drain seen")
+    heard = json.loads((tmp_path / "told").read_text())
+    assert (heard["verb"], heard["called"], heard["reason"]) == (
+        "drain", "n1", "clusterctl r0 xid: gpu3 XID 79"
+    )  # fmt: skip
+
+
+def test_its_output_is_shown_and_never_obeyed(tmp_path):
+    made = hook(tmp_path, r"printf '\033[2J[red]\000 %s\n' x; head -c 9000000 /dev/zero")
+    told = made.change("drain", made.look().states["n1"], drained("n1"))
+    assert told.outcome is Outcome.DONE
+    assert told.detail.startswith(r"exit 0: \x1b[2J[red]\x00 x")
+    assert len(told.detail) < 300
+
+
+def test_one_that_hangs_is_killed_with_all_its_children_and_is_unknown(tmp_path):
+    made = hook(tmp_path, f"sleep 300 & echo $! >{tmp_path}/pid; wait", timeout_s=1.0)
+    told = made.change("drain", made.look().states["n1"], drained("n1"))
+    assert (told.outcome, "no end in 1 s" in told.detail) == (Outcome.UNKNOWN, True)
+    assert ended([int((tmp_path / "pid").read_text())], 10)
+
+
+def test_one_that_leaves_something_behind_is_not_waited_for(tmp_path):
+    made = hook(tmp_path, f"sleep 300 & echo $! >{tmp_path}/pid; exit 0", timeout_s=60.0)
+    told = made.change("drain", made.look().states["n1"], drained("n1"))
+    assert told.outcome is Outcome.DONE
+    assert ended([int((tmp_path / "pid").read_text())], 10)
+
+
+def test_one_that_cannot_be_started_changes_nothing(tmp_path):
+    made = hook(tmp_path, "")
+    made.path.write_text("no interpreter")
+    told = made.change("drain", made.look().states["n1"], drained("n1"))
+    assert (told.outcome, told.silent) == (Outcome.REFUSED, True)
+
+
+def test_by_the_command_line_it_is_called_once_a_node_and_the_breaker_counts_its_groups(tmp_path):
+    made = hook(tmp_path, f"cat >>{tmp_path}/told")
+    book = tmp_path / "b.yml"
+    book.write_text("name: b\nact: {most_nodes: 9, most_percent: 100}\n")
+    hosts = "".join(f"  n{place}: {{}}\n" for place in range(4))
+    inventory = tmp_path / "i.yml"
+    inventory.write_text(f"nodes:\n{hosts}")
+    words = ["drain", "n[0-2]", "--why", "fan", "--hook", str(made.path), "-p", str(book)]
+    words += ["-i", str(inventory), "--runs-dir", str(tmp_path)]
+    runner = CliRunner(env={"COLUMNS": "250"})
+    assert "hook.sh drain <<<" in runner.invoke(app, words).output
+    assert not (tmp_path / "told").exists()
+    done = runner.invoke(app, [*words, "--yes"])
+    assert (done.exit_code, "all nodes would have 1 usable of 4" in done.output) == (1, True)
+    assert [json.loads(line)["node"] for line in (tmp_path / "told").read_text().splitlines()] == [
+        "n0", "n1"
+    ]  # fmt: skip
+    again = runner.invoke(app, [*words, "--yes"])
+    assert again.output.count("already drained") == 1
+    assert len(read(tmp_path / NAME).actions) == 2
