@@ -147,6 +147,15 @@ def test_sonic_tells_ports_errors_pauses_and_neighbours(told):
 
 
 @needs_sshd
+def test_sonic_tells_the_light_of_each_lane_and_a_dark_one_is_dark(told):
+    (optic,) = [one for one in facts(told["leaf-2"]) if isinstance(one, Optic)]
+    assert (optic.part, optic.model, optic.serial) == ("Ethernet0", "A400-SR8", "X17")
+    assert optic.rx_mw == pytest.approx((0.7586, 0.0), abs=1e-4)
+    assert optic.tx_mw == pytest.approx((1.0,))
+    assert (optic.temp_c, optic.volt_v, optic.bias_ma) == (48.5, 3.2824, (7.5, 7.4))
+
+
+@needs_sshd
 def test_a_switch_is_sent_nothing_but_what_shows(fakes, told):
     sent = fakes.asked()
     assert {"display interface", "show pfc counters"} <= set(sent)

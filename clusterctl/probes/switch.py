@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from clusterctl.model import Fact, Kind, Neighbour, Optic, Port, Probe, Question, Trouble
+from clusterctl.probes import switch_optics
 from clusterctl.probes import switch_texts as texts
 from clusterctl.probes.lldp import parse as lldpd
 from clusterctl.spelling import visible
@@ -41,6 +42,7 @@ COMMANDS: dict[str, dict[str, Read]] = {
         "show interfaces status": texts.sonic_status,
         "show lldp table": texts.sonic_neighbours,
         "show pfc counters": texts.sonic_pauses,
+        switch_optics.COMMAND: switch_optics.sonic_optics,
     },
     "cumulus_linux": {
         "ip -s -s -j link show": texts.linux_links,

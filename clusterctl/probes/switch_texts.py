@@ -23,7 +23,8 @@ NEVER_EMPTY = frozenset(
 # What a switch says that has no neighbour, or no module.
 EMPTY = re.compile(
     r"has 0 neighbor|Total entries displayed: *0|System Name +Local Interface|\{|"
-    r"transceiver (?:is )?(?:absent|not present)|no transceiver|not support",
+    r"transceiver (?:is )?(?:absent|not present)|no transceiver|not support|"
+    r"EEPROM (?:not )?detected",
     re.IGNORECASE,
 )
 # Ports that cables are plugged into; Vlanif, NULL0, LoopBack, Eth-Trunk and their like are none.

@@ -35,7 +35,30 @@ Ethernet0       0       0       0   1,234
 Ethernet0       0       0       0      56
 
 """
+EEPROM = """\
+Ethernet0: SFP EEPROM detected
+        Identifier: QSFP-DD Double Density 8X Pluggable Transceiver
+        Vendor Name: ACME
+        Vendor PN: A400-SR8
+        Vendor SN: X17
+        ChannelMonitorValues:
+                RX1Power: -1.2000dBm
+                RX2Power: -infdBm
+                TX1Bias: 7.5000mA
+                TX2Bias: 7.4000mA
+                TX1Power: 0.0000dBm
+                TX2Power: N/A
+        ChannelThresholdValues:
+                RxPowerHighAlarm : 3.4001dBm
+        ModuleMonitorValues:
+                Temperature: 48.5000C
+                Vcc: 3.2824Volts
+
+Ethernet4: SFP EEPROM Not detected
+
+"""
 SAID = {
+    "show interfaces transceiver eeprom --dom": EEPROM,
     "show interfaces counters": COUNTERS,
     "show interfaces status": STATUS,
     "show lldp table": TABLE,
