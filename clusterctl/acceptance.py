@@ -105,11 +105,20 @@ def shipped_rules() -> tuple[Rule, ...]:
     return load(resources.files("clusterctl.expected") / "verdict.yml")
 
 
-@cache
 def samples_share() -> Limit:
     """Of the samples due under load, how many there must be."""
+    return limit("samples_share")
+
+
+def steps_in_vain() -> Limit:
+    """Of one trial, one after the other, until its node leaves."""
+    return limit("steps_in_vain")
+
+
+@cache
+def limit(name: str) -> Limit:
     path = resources.files("clusterctl.expected") / "verdict.yml"
-    given = read_mapping(path)["limits"]["samples_share"]
+    given = read_mapping(path)["limits"][name]
     return Limit(float(given["value"]), str(given["source"]))
 
 

@@ -16,6 +16,8 @@ Decisions are lines of `decisions.jsonl`; each has `do`, `at`, and `node` unless
     done     why: nothing of the campaign is on the node; or it was given up, `left`
     reopen   an end that the operator asked for is taken back
     join     as: a node that came later, whole; unlist, relist: it left the inventory, it is back
+    move     ways: how it is reached from now on, by the inventory
+    outage   why: it was silent under load, and its BMC says this
     verdict  decision rule: of a node that left a campaign that goes on
 
 What was decided is on our disk before a node hears of it, so whoever resumes says the same again,
@@ -32,6 +34,7 @@ from typing import Any
 from clusterctl.course import Course
 from clusterctl.model import Group, Node, Playbook, Question, Soak, Stage
 from clusterctl.run import SLACK_S, planned
+from clusterctl.stressors import Vain
 
 Decision = dict[str, Any]
 ATTEMPTS = 3  # at a step that reboots, lost leases or absent partners cut short
@@ -61,6 +64,7 @@ class Case:
     lonely: dict[int, str] = field(default_factory=dict)
     empty: set[str] = field(default_factory=set)  # orders whose answer held no fact
     judged: set[str] = field(default_factory=set)  # steps that were found not to fail
+    vain: dict[str, list[Vain]] = field(default_factory=dict)  # by trial, see stressors.py
     why: str = ""  # it was refused, ended, given up
     failed: bool = False
     stopped: bool = False
@@ -76,6 +80,7 @@ class Case:
     behind: bool = False  # the node has more of its journal than we
     trouble: str = ""
     silent_s: float | None = None  # since when, by our monotonic clock
+    outages: list[str] = field(default_factory=list)  # what its BMC said when it was silent
     times: dict[str, str] = field(default_factory=dict)  # decision -> when
 
 
@@ -90,6 +95,8 @@ def apply(case: Case, decision: Decision) -> None:
             case.listed = decision["do"] == "relist"
         case "bar":
             case.bar = decision
+        case "outage":
+            case.outages.append(decision["why"])
         case "verdict":
             case.verdict = f"{decision['decision']}: {decision['rule']}"
         case "lonely":

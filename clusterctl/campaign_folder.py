@@ -16,6 +16,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -194,10 +195,14 @@ def decisions(path: Path) -> list[Decision]:
 
 
 def joined(path: Path, nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """The nodes that it began with, and those that came later."""
-    known = {node.name for node in nodes}
-    later = [Node(**one["as"]) for one in decisions(path) if one["do"] == "join"]
-    return (*nodes, *(node for node in later if node.name not in known))
+    """The nodes that it began with, and those that came later, as they were last to be reached."""
+    found = {node.name: node for node in nodes}
+    for one in decisions(path):
+        if one["do"] == "join":
+            found.setdefault(one["node"], Node(**one["as"]))
+        elif one["do"] == "move" and one["node"] in found:
+            found[one["node"]] = replace(found[one["node"]], **one["ways"])
+    return tuple(found.values())
 
 
 def cases(path: Path, nodes: Sequence[Node]) -> dict[str, Case]:
@@ -214,8 +219,9 @@ class Known:
         self.taken = 0  # decisions that the cases know
 
     def read(self) -> dict[str, Case]:
+        given = {node.name: node for node in self.nodes}
         for node in joined(self.path, self.nodes):
-            self.cases.setdefault(node.name, Case(node))
+            self.cases.setdefault(node.name, Case(given.get(node.name, node)))
         every = decisions(self.path)
         new = by_node(every[self.taken :])
         self.taken = len(every)

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from clusterctl import campaign_folder, sampled
+from clusterctl import campaign_folder, sampled, stressors
 from clusterctl.acceptance import samples_share
 from clusterctl.campaign import Case, wanted_s
 from clusterctl.journal import Step
@@ -35,12 +35,13 @@ from clusterctl.model import (
 )
 from clusterctl.observe import hear, observe
 from clusterctl.run import BUSY, as_probe, loaded, refusal, together
+from clusterctl.stressors import Vain
 from clusterctl.transport.replay import Replay
 from clusterctl.verdicts import number_in
 
 AGAIN = "again"
 BURNT, REBOOTED, TRACES, STEPS = "burnt_time", "unexpected_reboot", "traces", "soak_steps"
-SAMPLES, CLOCK = "samples", "clock_stepped"
+SAMPLES, CLOCK, SILENT = "samples", "clock_stepped", "silent_under_load"
 NOBODY = Trouble(Kind.CUT, "the step never ended")
 
 
@@ -66,28 +67,51 @@ def result(case: Case, stage: Stage, step: Step, at: datetime) -> Observation:
 
 def results(case: Case, playbook: Playbook, at: datetime) -> Iterator[Observation]:
     """One observation a trial: of all its steps, soak or not, the worst of each part."""
+    case.vain.clear()
     for name, stage in every_stage(playbook).items():
         ended = [case.course.ended[one.identity] for one in case.orders
-                 if one.identity in case.course.ended.keys() - case.empty]  # fmt: skip
+                 if one.identity in case.course.ended]  # fmt: skip
         steps = [one for one in (*ended, *case.course.soaked) if one.name == name]
-        if steps:
-            seen = reduce(together, (result(case, stage, one, at) for one in steps))
+        said = [(one, result(case, stage, one, at)) for one in steps]
+        for step, seen in said:
+            heed_step(case, stage, step, seen)
+        kept = [seen for one, seen in said if one.identity not in case.empty]
+        if kept:
+            seen = reduce(together, kept)
             yield replace(seen, facts=tuple(worst(seen.facts)))
         elif stage in playbook.stages:
             yield unheard(case, playbook, stage, at)
 
 
+def heed_step(case: Case, stage: Stage, step: Step, seen: Observation) -> Vain | None:
+    """Of one that needs nobody else: what it brought nothing for, if it did."""
+    if stage.trial.partners > 1 or stage.trial.together:
+        return None
+    vain = stressors.in_vain(step, seen)
+    stressors.heed(case.vain.setdefault(step.name, []), vain)
+    return vain
+
+
 def without_facts(case: Case, playbook: Playbook, at: datetime) -> set[str]:
-    """Orders with partners whose answer held no fact: they are made again."""
+    """Orders whose answer held no fact, which are made again; but not where there is no engine."""
     stages = every_stage(playbook)
     found = set()
     for order in case.orders:
         step = case.course.ended.get(order.identity)
-        if step is None or len(order.group) == 1:
+        if step is None:
             continue
-        if not result(case, stages[step.name], step, at).facts:
+        stage = stages[step.name]
+        seen = result(case, stage, step, at)
+        if not seen.facts and (len(order.group) > 1 or is_worth_another(stage, step, seen)):
             found.add(order.identity)
     return found
+
+
+def is_worth_another(stage: Stage, step: Step, seen: Observation) -> bool:
+    """It crashed or hung alone."""
+    vain = stressors.in_vain(step, seen)
+    alone = stage.trial.partners == 1 and not stage.trial.together
+    return alone and vain is not None and not vain.absent
 
 
 def unheard(case: Case, playbook: Playbook, stage: Stage, at: datetime) -> Observation:
@@ -223,14 +247,31 @@ def own_findings(case: Case, playbook: Playbook) -> Iterator[Finding]:
                 source="Crusoe burn-in: a burn-in that a node does not stay up for is failed",
             ),
         )
+    if case.outages:
+        yield Finding(SILENT, silent(name, case.outages))
     if course.watched.jumps_s:
         yield Finding(CLOCK, stepped(name, course.watched.jumps_s))
     if course.corrupt:
         yield Finding("journal", unsure(name, "journal", f"{course.corrupt} records are damaged"))
+    yield from stressors.findings(name, case.vain.items())
     if course.lives and not course.soaked and case.why == "burnt":
         yield Finding(STEPS, unsure(name, "soak", "no step of the soak came to its end"))
     if case.left:
         yield Finding(TRACES, unsure(name, "node", f"something may be left there: {case.why}"))
+
+
+def silent(node: str, outages: Sequence[str]) -> Verdict:
+    return Verdict(
+        node,
+        "node",
+        Status.WARN,
+        expected="an answer under load",
+        actual=outages[-1],
+        why=f"it did not answer for a time; its BMC was asked and said {len(outages)} thing(s)",
+        remedy="where power or the system went, read the BMC's event log; else the network",
+        severity=Severity.OBSERVE,
+        source="its BMC",
+    )
 
 
 def stepped(node: str, jumps_s: Sequence[float]) -> Verdict:

@@ -11,19 +11,37 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from clusterctl import campaign, campaign_folder, rolling, sampled, supervision
+from clusterctl import campaign, campaign_folder, rolling, sampled, stressors, supervision
 from clusterctl.acceptance import decide, shipped_rules
 from clusterctl.agenda import Agenda
 from clusterctl.campaign import Case, Decision
 from clusterctl.campaign_told import every_node, silence
-from clusterctl.campaign_verdict import Told, every_stage, failing, reading, result, verdict
+from clusterctl.campaign_verdict import (
+    Told,
+    every_stage,
+    failing,
+    heed_step,
+    reading,
+    result,
+    verdict,
+)
 from clusterctl.course import learn
 from clusterctl.fanout import each
 from clusterctl.journal import Step
 from clusterctl.limits import Sku
-from clusterctl.model import Answer, Node, Observation, Question, Run, Trouble
+from clusterctl.model import (
+    Answer,
+    Finding,
+    Node,
+    Observation,
+    Question,
+    Run,
+    Status,
+    Trouble,
+)
 from clusterctl.observe import Clock, explain, observe
 from clusterctl.run import admit, holders
+from clusterctl.silences import AskBmc, Silences, no_bmc
 from clusterctl.sources import lost
 from clusterctl.supervision import Reply
 from clusterctl.transport import Transport, TransportError
@@ -51,6 +69,7 @@ class Said:
     seen: tuple[Observation, ...] = ()
     heard: tuple[Heard, ...] = ()
     trouble: Trouble | None = None
+    outage: str = ""  # why it is silent, as its BMC says
 
 
 class Leader:
@@ -58,6 +77,7 @@ class Leader:
 
     `lists`: see rolling.looks; with it nodes may join, and the campaign ends only when told to.
     `demands`: the cells of a `bar` decision, for a node that is burnt again, by its first reading.
+    `bmc`: see silences.py.
     """
 
     def __init__(
@@ -72,6 +92,7 @@ class Leader:
         take_over: bool = False,
         lists: Iterator[tuple[Node, ...] | None] | None = None,
         demands: Callable[[str, Sequence[Observation]], Decision | None] = lambda *_: None,
+        bmc: AskBmc = no_bmc,
         beat: Callable[[dict[str, Case]], None] = lambda _cases: None,
     ) -> None:
         self.path, self.opening, self.book = path, opening, opening.playbook
@@ -80,6 +101,7 @@ class Leader:
         self.cases = campaign_folder.cases(path, opening.nodes)
         self.words = campaign_folder.leader(path, clock())
         self.take_over, self.lists, self.demands = take_over, lists, demands
+        self.silences = Silences(bmc, clock, time.monotonic)
         self.look_at_s = 0.0  # when the inventory is read again
         self.lonely_since: dict[str, float] = {}
         self.ready_since: dict[tuple[str, int], float] = {}
@@ -187,9 +209,13 @@ class Leader:
         for decision, told in list(rolling.news(self.cases, listed)) if listed is not None else ():
             name = decision["node"]
             case = self.cases.get(name) or Case(Node(**decision["as"]))
-            if self.note(case, decision):
-                log.warning("%s", told)
-            if name not in self.cases and case.times:
+            if not self.note(case, decision):
+                continue
+            log.warning("%s", told)
+            if decision["do"] == "move":
+                case.node = self.nodes[name] = replace(case.node, **decision["ways"])
+                self.soon(name)
+            elif name not in self.cases:
                 self.cases[name], self.nodes[name] = case, case.node
                 self.opening = replace(self.opening, nodes=(*self.opening.nodes, case.node))
                 self.soon(name)
@@ -259,7 +285,8 @@ class Leader:
                 for answer in shell.ask(self.questions(case)):
                     answers[answer.name] = answer
         except TransportError as error:
-            return Said(name, answers, trouble=explain(error, ""))
+            trouble = explain(error, "")
+            return Said(name, answers, trouble=trouble, outage=self.silences.why(case.node))
         return Said(name, answers)
 
     def look(self, case: Case) -> Said:
@@ -322,11 +349,14 @@ class Leader:
         replies = {name: supervision.reply(answer) for name, answer in said.answers.items()}
         troubles = [one for one in replies.values() if isinstance(one, Trouble)]
         trouble = said.trouble or (troubles[0] if troubles else None)
-        case.trouble = str(trouble) if trouble else ""
+        case.trouble = "; ".join(filter(None, (str(trouble), said.outage))) if trouble else ""
         if trouble is None:
             case.silent_s = None
+            self.silences.over(case.node.name)
         elif case.silent_s is None:
             case.silent_s = time.monotonic()
+        if said.outage and said.outage not in case.outages:
+            self.note(case, {"do": "outage", "why": said.outage})
         for name, told in replies.items():
             if isinstance(told, Reply):
                 self.hear(case, name.split()[0], told)
@@ -426,6 +456,7 @@ class Leader:
         stages = every_stage(self.book)
         for order in case.orders:
             step = case.course.ended.get(order.identity)
+            # Who was alone and brought nothing is judged once, in `fails`.
             if step is not None and len(order.group) > 1:
                 seen = result(case, stages[step.name], step, self.clock())
                 if not seen.facts:
@@ -441,9 +472,17 @@ class Leader:
         if not self.book.keep_going and (why := self.samples_fail(case) or self.fails(case)):
             self.note(case, {"do": "end", "why": why, "failed": True})
             return
+        if (vain := self.vain_of(case)) and not self.book.keep_going:
+            hurt = vain.verdict.status is Status.FAIL
+            self.note(case, {"do": "end", "why": stressors.told(vain), "failed": hurt})
+            return
         for decision in campaign.decide(case, self.book):
             if not self.note(case, decision):
                 return
+
+    def vain_of(self, case: Case) -> Finding | None:
+        """A load that brings nothing, as often as is enough."""
+        return next(stressors.findings(case.node.name, case.vain.items()), None)
 
     def samples_fail(self, case: Case) -> str:
         """What the samples prove already; looked at when there is news in them."""
@@ -470,8 +509,13 @@ class Leader:
         about = [one for one in before if one.probe in {"nvml", "nvidia_smi"}]
         for step in new:
             case.judged.add(key_of(step))
-            seen = result(case, stages[step.name], step, self.clock())
-            kinds = set(stages[step.name].trial.yields)
+            stage = stages[step.name]
+            seen = result(case, stage, step, self.clock())
+            vain = heed_step(case, stage, step, seen)
+            if vain and not (vain.absent or step.soak or seen.facts):
+                case.empty.add(step.identity)  # it is tried again
+                continue
+            kinds = set(stage.trial.yields)
             book = replace(
                 self.book,
                 checks=tuple(one for one in self.book.checks if kinds.issuperset(one.wants)),

@@ -8,6 +8,13 @@ from dataclasses import asdict, replace
 from clusterctl.campaign import Case, Decision
 from clusterctl.model import Node, UserError
 
+WAYS = ("address", "user", "port", "via", "become", "identity")  # to reach a node
+
+
+def by_way_of(node: Node, other: Node) -> Node:
+    """The same node, reached as `other` is."""
+    return replace(node, **{name: getattr(other, name) for name in WAYS})
+
 
 def looks(
     load: Callable[[], tuple[Node, ...]], tell: Callable[[str], None]
@@ -42,11 +49,25 @@ def news(cases: Mapping[str, Case], listed: Sequence[Node]) -> Iterator[tuple[De
         if case is None:
             whole = asdict(replace(node, labels=dict(node.labels)))
             yield {"do": "join", "node": node.name, "as": whole}, f"{node.name} joins"
-        elif not case.listed:
+            continue
+        if not case.listed:
             back = f"{node.name} is in the inventory again"
             again = f"; its verdict stands: burn it again with --again {node.name}"
             yield {"do": "relist", "node": node.name}, back + again * (case.phase == "done")
+        ways = {name: getattr(node, name) for name in WAYS}
+        if case.phase != "done" and by_way_of(case.node, node) != case.node:
+            yield {"do": "move", "node": node.name, "ways": ways}, moved(case.node, node)
     for name, case in cases.items():
         if case.listed and name not in names:
             stays = "it keeps its verdict" if case.phase == "done" else "it burns on to its verdict"
             yield {"do": "unlist", "node": name}, f"{name} is no longer in the inventory: {stays}"
+
+
+def moved(before: Node, after: Node) -> str:
+    """What is otherwise now; its host key has to be known at the new address."""
+    changes = (
+        f"{name} {getattr(after, name) or '-'} instead of {getattr(before, name) or '-'}"
+        for name in WAYS
+        if getattr(after, name) != getattr(before, name)
+    )
+    return f"{before.name} is reached otherwise from now on: {', '.join(changes)}"

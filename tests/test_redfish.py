@@ -20,9 +20,14 @@ from hypothesis import strategies as st
 from scripted import NOON, Scripted, answers, probe, said
 from sshd import free_port
 
+from clusterctl.acceptance import decide, shipped_rules
+from clusterctl.campaign_folder import prepare
+from clusterctl.campaign_told import every_node
+from clusterctl.campaign_verdict import SILENT, verdict
 from clusterctl.catalog import all_checks, named_probes
-from clusterctl.cli.bmc import access_to
+from clusterctl.cli.bmc import access_to, mute
 from clusterctl.cli.passwords import from_file
+from clusterctl.lead import Leader
 from clusterctl.model import (
     Chassis,
     Fan,
@@ -31,13 +36,16 @@ from clusterctl.model import (
     Playbook,
     Power,
     Psu,
+    Run,
     SelEvent,
     Sensor,
     Status,
     Trouble,
     UserError,
 )
+from clusterctl.playbook import build
 from clusterctl.run import World, sweep
+from clusterctl.silences import Silences
 from clusterctl.transport.bmc import Access, WithBmc
 from clusterctl.transport.redfish import ask
 from clusterctl.transport.replay import Recording, Replay
@@ -153,6 +161,81 @@ def test_a_silent_node_is_explained_by_its_bmc_and_a_replay_says_the_same(emulat
         }
         assert fans == {("n1", "pass"), ("n2", "skip"), ("n3", "pass"), ("n4", "unknown")}
     assert PASSWORD not in repr(heard)
+
+
+def test_a_node_that_falls_silent_under_load_is_explained_by_its_bmc(emulator, tmp_path):
+    """At the gate, then when it answers no more; asked once, though it is visited again."""
+    asked = []
+
+    def bmc(node):
+        asked.append(node.name)
+        return ask(Access(emulator, USER, PASSWORD))
+
+    prepare(tmp_path)
+    book = build("t", {"name": "t", "probes": ["redfish"], "checks": ["psu"],
+                       "soak": {"hours": 1, "load": ["cpu_burn"]}})  # fmt: skip
+    opening = Run("r", book, (Node("n1"),), 1, NOON, NOON, (), (), verb="burnin")
+    leader = Leader(tmp_path, opening, reach=lambda _s: Scripted({}), clock=lambda: NOON, skus=(),
+                    bmc=bmc)  # fmt: skip
+    case = leader.cases["n1"]
+    for decision in ({"do": "gate"}, {"do": "start", "base": 0}):
+        leader.note(case, decision)
+    for _ in range(3):
+        leader.absorb(leader.visit("n1"))
+    assert asked == ["n1"]
+    assert case.trouble.startswith("unreachable: n1: no route to host; power is off, says its BMC")
+    leader.give_up(0.0, after_end=False)
+    assert "given up: unreachable" in case.why
+    assert "power is off" in case.why
+    run = verdict(opening, every_node(tmp_path, book, opening.nodes, NOON), (), NOON)
+    (found,) = [one.verdict for one in run.findings if one.check == SILENT]
+    assert (found.status, found.actual[:12]) == (Status.WARN, "power is off")
+    assert str(decide(run, shipped_rules())[0].decision) == "INCOMPLETE"
+
+
+def test_a_node_without_a_bmc_is_silent_and_nothing_more(tmp_path):
+    silences = Silences(lambda _node: None, lambda: NOON, lambda: 0.0)
+    assert silences.why(Node("n1")) == ""
+
+
+def test_a_bmc_is_asked_anew_when_its_node_is_still_silent_or_silent_again():
+    now, asked = [0.0], []
+
+    def bmc(node):
+        asked.append(now[0])
+        return mute(Access("", USER, ""))
+
+    silences = Silences(bmc, lambda: NOON, lambda: now[0])
+    for now[0] in (0.0, 60.0, 599.0, 601.0):
+        assert silences.why(Node("n1")).startswith("its BMC could not be asked: denied")
+    silences.over("n1")
+    silences.why(Node("n1"))
+    assert asked == [0.0, 601.0, 601.0]
+
+
+def test_a_campaign_asks_bmcs_as_a_sweep_does_and_never_keeps_their_password(emulator, tmp_path):
+    book = "probes: [cpu, ipmitool]\nchecks: [psu, fan]\nsoak: {hours: 0.001, load: [cpu_burn]}\n"
+    (tmp_path / "book.yml").write_text(f"name: t\n{book}")
+    (tmp_path / "nodes.yml").write_text(
+        f"nodes:\n  n001: {{address: {HOST}, port: {free_port()}, bmc: '{emulator}', "
+        f"bmc_user: {USER}}}\n"
+    )
+    words = [sys.executable, "-m", "clusterctl", "burnin", "-i", "nodes.yml", "-p", "book.yml"]
+
+    def burnin(*more: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*words, "--runs-dir", "runs", *more], env={**os.environ, **environ}, cwd=tmp_path,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+    refused = burnin("--detach")
+    assert refused.returncode == 2
+    assert "CLUSTERCTL_BMC_PASSWORD" in refused.stderr, refused.stderr
+    done = burnin(CLUSTERCTL_BMC_PASSWORD=PASSWORD, COLUMNS="200")
+    assert done.returncode == 4, done.stderr
+    kept = [path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert any(b"PowerState" in data for data in kept)
+    assert not any(PASSWORD.encode() in data for data in kept)
 
 
 def test_a_bmc_that_is_silent_too_says_so():

@@ -71,6 +71,25 @@ def test_who_joined_is_known_to_whoever_resumes(tmp_path):
     assert list(cases(tmp_path, ONE)) == ["n1", "n2"]
 
 
+def test_another_address_is_taken_up_by_the_same_node_and_by_whoever_resumes(tmp_path):
+    known = {"n1": Case(Node("n1", "10.0.0.1", labels={"rack": "r1"})),
+             "n2": Case(Node("n2", "10.0.0.2"), phase="done")}  # fmt: skip
+    listed = [Node("n1", "10.0.0.9", user="ops"), Node("n2", "10.0.0.3")]
+    ((decision, told),) = news(known, listed)
+    assert told == (
+        "n1 is reached otherwise from now on: address 10.0.0.9 instead of 10.0.0.1, "
+        "user ops instead of -"
+    )
+    prepare(tmp_path)
+    assert keep_decision(tmp_path, {**decision, "at": "2026-01-01T00:00:00"})
+    (node,) = joined(tmp_path, [known["n1"].node])
+    assert (node.host, node.user, node.labels) == ("10.0.0.9", "ops", {"rack": "r1"})
+    assert list(news({"n1": Case(node)}, listed[:1])) == []
+    # What --resume -i FILE says is newer than what --watch once saw.
+    third = Node("n1", "10.0.0.4")
+    assert cases(tmp_path, [third])["n1"].node == third
+
+
 def test_the_first_of_a_line_waits_for_a_partner_before_it_goes_on_alone():
     soak = {"hours": 1, "load": ["cpu_burn"]}
     book = build("t", {"name": "t", "stages": ["pair_bandwidth"], "soak": soak})

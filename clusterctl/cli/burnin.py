@@ -94,7 +94,7 @@ def burnin(
             raise UserError("--watch: needs a file to watch: -i INVENTORY")
         found = campaigns.find(None, str(campaigns.begin(book, flags, why)))
     if detach:
-        campaigns.detach(found.path, flags)
+        campaigns.detach(found, flags)
         raise typer.Exit(0)
     run, resumable = campaigns.resume(found, flags)
     code = render(run, form, output, verbose=verbose, page=html, lang=lang, folder=found.path)

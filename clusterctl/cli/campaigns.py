@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from clusterctl.campaign import Case
     from clusterctl.lead import Leader
+    from clusterctl.silences import AskBmc
     from clusterctl.store import Stored
 
 PLAIN_EVERY_S = 30.0
@@ -44,6 +45,7 @@ def begin(playbook: Playbook, flags: Flags, why: str) -> Path:
     chosen = ambient.targets(flags, playbook.select)
     refuse_absent_partners(playbook, chosen)
     check_labels(chosen)
+    playbook = ambient.with_bmcs(playbook, chosen)
     warn_of_lonely(playbook, chosen, repaired)
     recorder = Recorder(ambient.runs(flags.runs_dir), ambient.new_id(playbook))
     seed = secrets.randbits(32) if flags.seed is None else flags.seed
@@ -102,19 +104,26 @@ def resume(found: Stored, flags: Flags) -> tuple[Run, bool]:
 
 def stop_here(found: Stored, flags: Flags) -> Run:
     """Where nobody leads it.  Raises UserError."""
-    return lead(found, flags, lambda _leader: None)[0]
+    return lead(found, flags, lambda _leader: None, stops=True)[0]
 
 
-def lead(found: Stored, flags: Flags, first: Callable[[Leader], None]) -> tuple[Run, bool]:
-    """Lead a campaign to its end; whether it may be resumed.  Raises UserError."""
+def lead(
+    found: Stored, flags: Flags, first: Callable[[Leader], None], *, stops: bool = False
+) -> tuple[Run, bool]:
+    """Lead a campaign to its end; whether it may be resumed.  Raises UserError.
+
+    `stops`: a password of BMCs that nobody gives does not keep it from being stopped.
+    """
     from clusterctl.campaign_folder import leading
     from clusterctl.campaign_told import every_node
     from clusterctl.campaign_verdict import verdict
+    from clusterctl.cli.bmc import asks, for_campaign
     from clusterctl.cli.joining import lists
     from clusterctl.cli.moving import connecting, reachable
     from clusterctl.cli.repaired import demands
     from clusterctl.lead import Leader
     from clusterctl.playbook import skus
+    from clusterctl.silences import no_bmc
 
     if found.path.suffix != ".partial":
         raise UserError(f"{found.id}: is over; `clusterctl show {found.id}` shows it")
@@ -125,13 +134,16 @@ def lead(found: Stored, flags: Flags, first: Callable[[Leader], None]) -> tuple[
     with ExitStack() as closing:
         closing.enter_context(leading(found.path))
         reach = ambient.reach(book.pace, flags, nice=LOAD_NICE, closing=closing)
+        bmc: AskBmc = no_bmc
+        if asks(book.probes):
+            reach, bmc = for_campaign(reach, must=not stops)
         show = closing.enter_context(Display(book, terminal=sys.stderr.isatty()))
         sys.stderr.write(f"run: {found.path}\n")
         why = found.about.get("campaign", {}).get("why", "")
         leader = Leader(
             found.path, opening, reach=reach, clock=ambient.now, skus=skus(),
             force=(why or "--force") if opening.forced else "", take_over=flags.take_over,
-            lists=lists(found, flags), demands=demands(found, book), beat=show.tell,
+            lists=lists(found, flags), demands=demands(found, book), bmc=bmc, beat=show.tell,
         )  # fmt: skip
         first(leader)
         with graceful(leader, found):
@@ -243,8 +255,12 @@ class Display:
             sys.stderr.write(total(list(cases.values()), self.playbook) + "\n")
 
 
-def detach(path: Path, flags: Flags) -> None:
-    """Lead it from a process of its own, that no terminal ends."""
+def detach(found: Stored, flags: Flags) -> None:
+    """Lead it from a process of its own, that no terminal ends.  Raises UserError."""
+    from clusterctl.cli.bmc import refuse_prompt
+
+    refuse_prompt(opened(found).playbook.probes)
+    path = found.path
     words = [sys.executable, "-m", "clusterctl", "burnin", "--resume", str(path.absolute())]
     words += ["--at-once", str(flags.at_once)] if flags.at_once else []
     words += ["--take-over"] if flags.take_over else []

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 def lists(found: Stored, flags: Flags) -> Iterator[tuple[Node, ...] | None] | None:
     """See rolling.looks; None: nobody joins.  Raises UserError."""
+    from clusterctl.cli.bmc import access_to
     from clusterctl.inventory import load
     from clusterctl.inventory.select import select
     from clusterctl.limits import check_labels
@@ -33,6 +34,8 @@ def lists(found: Stored, flags: Flags) -> Iterator[tuple[Node, ...] | None] | No
     def listed() -> tuple[Node, ...]:
         chosen = select(load(files, nodes=told.get("nodes", "")), told.get("select", ""))
         check_labels(chosen)
+        for node in chosen:
+            access_to(node, "")  # raises where what it says of a BMC cannot be meant
         return chosen
 
     return looks(listed, log.warning)

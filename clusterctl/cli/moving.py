@@ -16,8 +16,6 @@ from clusterctl.model import Node, UserError
 if TYPE_CHECKING:
     from clusterctl.store import Stored
 
-WAYS = ("address", "user", "port", "via", "become", "identity")
-
 
 def connecting(found: Stored, flags: Flags) -> Flags:
     """The ways to reach nodes that it began with, where this call says nothing else.
@@ -40,6 +38,7 @@ def reachable(found: Stored, nodes: Sequence[Node], flags: Flags) -> tuple[Node,
     """The nodes, by the ways of the inventory that this call names.  Raises UserError."""
     from clusterctl.inventory import load
     from clusterctl.inventory.ranges import fold
+    from clusterctl.rolling import by_way_of
 
     if flags.inventory:
         known = {node.name: node for node in load(flags.inventory)}
@@ -61,7 +60,3 @@ def reachable(found: Stored, nodes: Sequence[Node], flags: Flags) -> tuple[Node,
                 "there, or name an inventory that knows another: --resume RUN -i FILE"
             )
     return tuple(nodes)
-
-
-def by_way_of(node: Node, other: Node) -> Node:
-    return replace(node, **{name: getattr(other, name) for name in WAYS})

@@ -95,10 +95,9 @@ def with_bmcs(playbook: Playbook, nodes: Sequence[Node]) -> Playbook:
     from dataclasses import replace
 
     from clusterctl.catalog import named_probes
-    from clusterctl.cli.bmc import access_to, refuse_unready
+    from clusterctl.cli.bmc import access_to, asks, refuse_unready
 
-    asked = any(probe.name == REDFISH for probe in playbook.probes)
-    if asked or not any(node.labels.get("bmc_user") for node in nodes):
+    if asks(playbook.probes) or not any(node.labels.get("bmc_user") for node in nodes):
         return playbook
     for node in nodes:
         access_to(node, "")  # what the inventory says wrong is told before anything is asked

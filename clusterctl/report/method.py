@@ -66,8 +66,10 @@ BUILT_IN = {
     "burnt_time": "Was it loaded, and sampled, for as long as the playbook asks?",
     "samples": "Were the samples taken that were due under load?",
     "unexpected_reboot": "Did it stay up under load?",
+    "silent_under_load": "Did it answer under load, and if not, what did its BMC say?",
     "clock_stepped": "Was its wall clock set under load?",
     "journal": "Is every record of its journal whole?",
+    "stressor": "Did every load bring a result, and none crash or hang again and again?",
     "soak_steps": "Did the steps of the soak come to their end?",
     "traces": "Is nothing of the campaign left on it?",
 }

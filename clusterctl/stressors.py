@@ -1,0 +1,92 @@
+"""Loads that bring no result again and again: they crash, hang, or find nothing to load.
+
+Three days of a load that dies at its start burn nothing, so its node leaves and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from clusterctl.acceptance import steps_in_vain
+from clusterctl.journal import Step
+from clusterctl.model import Finding, Kind, Observation, Severity, Status, Trouble, Verdict
+from clusterctl.spelling import visible
+from clusterctl.verdicts import number_in
+
+STRESSOR = "stressor"
+OF_A_PART = frozenset({Kind.EXIT, Kind.TIMEOUT})  # of one GPU, while the others do their work
+
+
+@dataclass(frozen=True, slots=True)
+class Vain:
+    """A step that brought nothing, or nothing of `part`.  `absent`: there was nothing to run."""
+
+    why: str
+    part: str = ""
+    absent: bool = False
+
+
+def in_vain(step: Step, seen: Observation) -> Vain | None:
+    """None: it brought what it was asked for."""
+    if step.why == "exit" and step.code == 0 and seen.facts:
+        hurt = [one for one in seen.troubles if one.part and one.kind in OF_A_PART]
+        return Vain(said(hurt[0]), hurt[0].part) if hurt else None
+    if step.why == "timeout":
+        return Vain(f"it hung: no end in {step.seconds:.0f} s")
+    if step.code is not None and step.code < 0:
+        return Vain(f"ended by signal {-step.code}")
+    absent = bool(seen.troubles) and all(one.kind is Kind.MISSING for one in seen.troubles)
+    return Vain(said(seen.troubles[0]) if seen.troubles else "it gave no result", absent=absent)
+
+
+def said(trouble: Trouble) -> str:
+    return visible(trouble.detail or str(trouble.kind), 200)
+
+
+def heed(row: list[Vain], one: Vain | None) -> None:
+    """`row`: what of a trial brought nothing, one after the other, until now.
+
+    One that is long enough stays: whoever looked later would else call the node sound.
+    """
+    if has_had_enough(row):
+        return
+    if one is None or (row and row[-1].part != one.part):
+        row.clear()
+    if one is not None:
+        row.append(one)
+
+
+def has_had_enough(row: list[Vain]) -> bool:
+    return len(row) >= number_in(steps_in_vain())
+
+
+def findings(node: str, rows: Iterable[tuple[str, list[Vain]]]) -> Iterator[Finding]:
+    """Of each trial's row that is long enough."""
+    for trial, row in rows:
+        if has_had_enough(row):
+            yield Finding(STRESSOR, verdict(node, trial, row))
+
+
+def verdict(node: str, trial: str, row: list[Vain]) -> Verdict:
+    last, actual = row[-1], f"{len(row)} steps in a row in vain: {row[-1].why}"
+    expected, source = "a result of every step", steps_in_vain().source
+    if last.absent:
+        return Verdict(
+            node, trial, Status.UNKNOWN, expected, actual,
+            why="there is nothing here to load it with, so nothing was tested",
+            remedy="install an engine (`clusterctl list trials` names them), then burn it again",
+            severity=Severity.OBSERVE, source=source,
+        )  # fmt: skip
+    return Verdict(
+        node, f"{trial}:{last.part}" if last.part else trial, Status.FAIL, expected, actual,
+        why="its load crashes or hangs here, so it cannot be burnt",
+        remedy="read the kernel log for segfault, machine check and OOM; run the engine by hand "
+        "here and on a neighbour: where both crash it is the engine's fault",
+        severity=Severity.ISOLATE, source=source,
+    )  # fmt: skip
+
+
+def told(found: Finding) -> str:
+    """As a campaign says why a node leaves."""
+    return f"{found.check}: {found.verdict.part}: {found.verdict.actual}"
