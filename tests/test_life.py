@@ -200,6 +200,10 @@ def test_a_night_on_which_nobody_said_the_serial_is_the_same_finding():
     assert stages(spelt("xxx"), {0: OLD, 2: OLD}) == ["new", "known", "known"]
 
 
+def test_a_part_that_names_itself_only_later_is_the_same_finding():
+    assert stages(spelt("xxx"), {1: OLD, 2: OLD}) == ["new", "known", "known"]
+
+
 def test_a_check_that_passes_nodes_as_a_whole_clears_what_it_no_longer_names():
     odd = found("warn", check="drift", part="kernel")
     same = found("pass", check="drift", part="versions")

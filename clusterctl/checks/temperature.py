@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clusterctl.model import Accelerator, Check, Evidence, Limit, Severity, Verdict
-from clusterctl.peers import Crowd, crowd, excess
+from clusterctl.peers import SIGMA_PER_MAD, Crowd, crowd, excess
 from clusterctl.verdicts import (
     absent,
     facts_of,
@@ -35,13 +35,18 @@ def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
         for card in facts_of(evidence, Accelerator):
             if card.temp_c is not None and busy(evidence, card):
                 loaded.setdefault(card.model, []).append(card.temp_c)
-    crowds = {model: crowd(values) for model, values in loaded.items()}
+    crowds = {model: whole_degrees(crowd(values)) for model, values in loaded.items()}
     for evidence in fleet:
         for card in facts_of(evidence, Accelerator):
             peers = crowds.get(card.model) if busy(evidence, card) else None
             yield from settled(
                 (core(evidence, card), memory(evidence, card), *apart(evidence, card, peers))
             )
+
+
+def whole_degrees(found: Crowd | None) -> Crowd | None:
+    """Tools tell whole degrees, so a median deviation of 1 may be 1.5: half as much again."""
+    return found and replace(found, sigma=found.sigma + SIGMA_PER_MAD / 2)
 
 
 def busy(evidence: Evidence, card: Accelerator) -> bool:

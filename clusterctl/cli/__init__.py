@@ -13,10 +13,12 @@ import typer
 from clusterctl.cli.ack import ack
 from clusterctl.cli.bandwidth import bandwidth
 from clusterctl.cli.burnin import burnin
+from clusterctl.cli.diff import diff
 from clusterctl.cli.drain import drain
 from clusterctl.cli.exec import execute
 from clusterctl.cli.explain import explain
 from clusterctl.cli.fabric import fabric
+from clusterctl.cli.golden import golden
 from clusterctl.cli.history import history
 from clusterctl.cli.install_timer import install_timer
 from clusterctl.cli.judge import judge
@@ -28,6 +30,7 @@ from clusterctl.cli.show import show
 from clusterctl.cli.status import status
 from clusterctl.cli.sweep import sweep
 from clusterctl.cli.switches import switches
+from clusterctl.cli.trend import trend
 from clusterctl.cli.triage import triage
 from clusterctl.cli.undrain import undrain
 from clusterctl.cli.watch import stop, watch
@@ -47,6 +50,7 @@ app.command()(nodes)
 app.command()(sweep)
 app.command()(burnin)
 app.command()(ack)
+app.add_typer(golden, name="golden")
 app.command()(bandwidth)
 app.command()(watch)
 app.command()(stop)

@@ -6,8 +6,8 @@ The rule, once and for all of them:
   this very part: PASS, WARN or FAIL.  UNKNOWN and SKIP of a fault that is known leave it as it is.
 - It is cleared after CLEAR_NIGHTS healthy nights in a row, so a value that is on either side of its
   limit from night to night stays one finding; at once where the part was exchanged.
-- It is worse where its status or severity rises, where another reason joins, or where it is
-  FURTHER times as far from its limit as when that was last told; told once for each such step.
+- It is worse where its status or severity rises, where another reason to fail joins, or where it
+  is FURTHER times as far from its limit as when that was last told; once for each such step.
 - It flaps from FLAPS changes within the last TRACE nights that asked, and until none is left in
   them; meanwhile it is neither cleared nor back.
 - It is back where it was cleared and returns within BACK_DAYS; later it is new.
@@ -131,6 +131,7 @@ def step(
 ) -> Night:
     """One night more.  Nodes that `findings` does not name were not asked."""
     marks = {**remembered(before, marks), **marks}
+    before = {life.key: life for life in recognised(before, marks)}
     bad = tonight(findings, marks)
     seen = Sight(findings, before, marks)
     told = [accused(before.get(key), hits, at, marks) for key, hits in bad.items()]
@@ -147,6 +148,13 @@ def remembered(before: Memory, marks: Marks) -> Marks:
         for life in before.values()
         if life.mark and (life.verdict.node, life.mark) not in here
     }
+
+
+def recognised(before: Memory, marks: Marks) -> Iterator[Life]:
+    """With the marks of parts that had not named themselves before."""
+    for life in before.values():
+        mark = "" if life.mark else marks.get((life.verdict.node, life.verdict.part), "")
+        yield replace(life, mark=mark) if mark else life
 
 
 def matters(one: Told) -> bool:
@@ -254,8 +262,7 @@ def worsened(life: Life, tonight: Sequence[Verdict], worst: Verdict) -> str:
     if GRAVER[worst.severity] > GRAVER[was.severity] and worst.status is was.status:
         return f"{worst.severity}, was {was.severity}"
     for verdict in tonight:
-        joined = gist(verdict) not in life.reasons and RANK[verdict.status] >= RANK[was.status]
-        if joined and verdict.status is not Status.UNKNOWN:
+        if verdict.status is Status.FAIL and gist(verdict) not in life.reasons:
             return "another reason joined"
     away, told = distance(worst), life.distance
     if away is None or told is None or away < FURTHER * told:

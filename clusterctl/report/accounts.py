@@ -87,16 +87,21 @@ def account(run: Run) -> Accounts:
 
 
 def excusing(accounts: Accounts, run: Run, others: Sequence[Finding], acked: int) -> Accounts:
-    """`others`: the findings of the run that no ack covers."""
-    return replace(accounts, acked=acked, excused=worst(replace(run, findings=tuple(others))))
+    """`others`: the findings of the run that no ack covers; who has none left is excused."""
+    told = [one.verdict for one in others if one.verdict.status in WORST_FIRST]
+    left = {name for verdict in told for name in verdict.node.split(",")}
+    found = worst(replace(run, findings=tuple(others)))
+    excused = {name: status if name in left else Status.WARN for name, status in found.items()}
+    return replace(accounts, acked=acked, excused=excused)
 
 
 def worst(run: Run) -> dict[str, Status]:
     """The status of each node; one of which nothing was judged is UNKNOWN, not a pass."""
     found: dict[str, set[Status]] = {node.name: set() for node in run.nodes}
     for finding in run.findings:
-        if finding.verdict.node in found:
-            found[finding.verdict.node].add(finding.verdict.status)
+        for name in finding.verdict.node.split(","):  # one about many counts for each of them
+            if name in found:
+                found[name].add(finding.verdict.status)
     return {
         name: next((status for status in WORST_FIRST if status in had), Status.UNKNOWN)
         for name, had in found.items()

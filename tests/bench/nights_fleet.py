@@ -94,8 +94,9 @@ def planted(nights: int, nodes: int) -> list[Planted]:
     found = []
     leaf = range(PER_LEAF * (nodes // PER_LEAF // 2), PER_LEAF * (nodes // PER_LEAF // 2 + 1))
     free = [number for number in range(1, nodes) if number not in leaf]
-    for number, (name, kind, share, lasts) in enumerate(STORY):
+    for number, (name, kind, share, usually) in enumerate(STORY):
         first = max(1, round(share * nights))
+        lasts = min(usually, max(2, nights // 6)) if kind == "rollout" else usually
         if kind in LONG and nights - first < DECAY_NIGHTS:
             continue
         whole = {"rollout": range(nodes), "leaf": leaf}.get(kind)
@@ -107,10 +108,12 @@ def planted(nights: int, nodes: int) -> list[Planted]:
 class Fleet:
     """What parts are like.  Arrays are of all GPUs or ports, node by node."""
 
-    def __init__(self, nodes: int, nights: int, seed: int = 7) -> None:
+    def __init__(
+        self, nodes: int, nights: int, seed: int = 7, story: Sequence[Planted] | None = None
+    ) -> None:
         self.rng = np.random.default_rng(seed)
         self.nights, self.count = nights, nodes
-        self.story = planted(nights, nodes)
+        self.story = planted(nights, nodes) if story is None else story
         wide = len(str(nodes))
         self.nodes = tuple(
             Node(

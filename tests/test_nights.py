@@ -1,0 +1,397 @@
+"""Twelve nights of a small fleet, swept, kept and told as every night is; then acks and golden."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parent / "bench"))
+
+import nights as bench
+from nights_fleet import NEW_DRIVER, OLD_DRIVER, Fleet
+
+from clusterctl import store
+from clusterctl.memory import acks, golden, nights
+from clusterctl.memory.life import Stage, changed
+from clusterctl.memory.nights import FILE, read, remember
+from clusterctl.model import UserError
+from clusterctl.report import morning
+from clusterctl.report.accounts import account
+
+NODES, NIGHTS = 96, 12
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    fleet = Fleet(NODES, NIGHTS)
+    return fleet, bench.live(fleet, runs), runs
+
+
+def pages(runs: Path):
+    return [(path, read(path)) for path in sorted(runs.glob("*-nightly-*"))]
+
+
+def clusterctl(*words: str, runs: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "clusterctl", *words, "--runs-dir", str(runs)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "150", "HOME": str(runs), "LANG": "C.UTF-8"},
+    )
+
+
+def test_every_fault_is_on_the_page_of_its_first_morning(lived):
+    fleet, seen, _ = lived
+    told = bench.score(fleet, seen)
+    assert (told.first_morning, told.faults) == (10, 10)
+
+
+def test_a_rollout_and_a_switchs_reboot_are_one_finding_each(lived):
+    fleet, seen, _ = lived
+    told = bench.score(fleet, seen)
+    assert {
+        count for name, count in told.findings.items() if "rollout" in name or "leaf" in name
+    } == {1}
+
+
+def test_hardly_a_line_is_about_nothing(lived):
+    fleet, seen, _ = lived
+    told = bench.score(fleet, seen)
+    assert len(told.astray) <= 0.1 * told.lines, told.astray
+
+
+def test_nights_on_which_nothing_was_planted_are_silent(tmp_path):
+    seen = bench.live(Fleet(NODES, 4, story=()), tmp_path)
+    assert seen.lines == []
+
+
+# --------------------------------------------------------------------------- how it is kept
+
+
+def test_a_page_is_read_as_it_was_written(lived, tmp_path):
+    *_, runs = lived
+    path, page = pages(runs)[-1]
+    run = store.load(store.stored(path))
+    nights.write(tmp_path / FILE, page, run)
+    assert read(tmp_path) == page
+    assert page.before == pages(runs)[-2][0].name
+
+
+def last_run(runs: Path):
+    return store.load(store.stored(pages(runs)[-1][0]))
+
+
+def next_night(runs: Path, folder: Path, **changes):
+    """The last night once more, a day later, remembered in a folder beside the others."""
+    run = last_run(runs)
+    later = timedelta(days=1)
+    again = replace(
+        run,
+        id=f"{run.started + later:%Y%m%dT%H%M%S}-nightly-ffff",
+        started=run.started + later,
+        finished=run.finished + later,
+        **changes,
+    )
+    return remember(again, folder, runs)
+
+
+def test_a_memory_that_is_broken_is_said_and_an_older_one_is_used(lived, tmp_path, caplog):
+    *_, runs = lived
+    newest = pages(runs)[-1][0] / FILE
+    whole = newest.read_bytes()
+    try:
+        newest.write_bytes(whole[: len(whole) // 2])
+        page = next_night(runs, tmp_path)
+    finally:
+        newest.write_bytes(whole)
+
+    assert page.before == pages(runs)[-2][0].name
+    assert "an older one is used" in caplog.text
+    assert all(one.stage is not Stage.NEW for one in page.told if one.life.since < page_start(runs))
+
+
+def page_start(runs: Path) -> datetime:
+    return store.stored(pages(runs)[-1][0]).started
+
+
+def test_runs_from_before_there_was_a_memory_are_gone_through_once(lived, tmp_path):
+    *_, runs = lived
+    old = tmp_path / "runs"
+    old.mkdir()
+    for path, _ in pages(runs)[-3:]:
+        (old / path.name).mkdir()
+        for file in path.iterdir():
+            if file.name != FILE:
+                (old / path.name / file.name).symlink_to(file)
+    page = next_night(old, tmp_path)
+    assert page.before == pages(runs)[-1][0].name
+    assert page.told
+    assert not {one.stage for one in page.told} & {Stage.NEW, Stage.WORSE, Stage.BACK}
+
+
+def test_a_full_disk_costs_the_memory_and_not_the_night(lived, tmp_path, caplog):
+    *_, runs = lived
+    page = next_night(runs, tmp_path / "not there")
+    assert page.told
+    assert "looks further back" in caplog.text
+
+
+@pytest.mark.parametrize("junk", [b"", b"{}", gzip.compress(b"[]"), gzip.compress(b'{"schema":9}')])
+def test_junk_is_no_page(tmp_path, junk):
+    (tmp_path / FILE).write_bytes(junk)
+    assert read(tmp_path) is None
+
+
+# --------------------------------------------------------------------------- what is printed
+
+
+def printed(run, page) -> str:
+    text = StringIO()
+    console = Console(file=text, width=160)
+    console.print(morning.summary(run, page, account(run)))
+    return text.getvalue()
+
+
+def test_what_changed_stands_first_and_what_is_known_in_a_line_a_check(lived):
+    *_, runs = lived
+    path, page = next((p, page) for p, page in pages(runs) if page.before and changed(page.told))
+    text = printed(store.load(store.stored(path)), page)
+    first = text.index("changed since")
+    assert "new" in text[first:]
+    assert text.rstrip().splitlines()[-1].startswith("nightly ")
+    last, page = pages(runs)[-1]
+    lines = printed(store.load(store.stored(last)), page).splitlines()
+    assert any(line.startswith("known: ") for line in lines)
+    known = [line for line in lines if line.startswith("known: ")]
+    assert len(known) == len({line.split(":")[1] for line in known})
+
+
+# --------------------------------------------------------------------------- acks
+
+
+def bad_node(runs: Path) -> tuple[str, str]:
+    _, page = pages(runs)[-1]
+    one = next(one for one in page.told if one.life.verdict.status == "fail")
+    return one.life.verdict.node, one.life.check
+
+
+def test_an_acked_failure_is_counted_and_no_reason_for_exit_1(lived, tmp_path):
+    *_, runs = lived
+    run = last_run(runs)
+    given = acks.Ack(
+        "a1",
+        frozenset(node.name for node in run.nodes),
+        "all",
+        datetime(2027, 1, 1, tzinfo=UTC),
+        "mei",
+        "RMA",
+        run.started,
+    )
+    acks.give(runs, given)
+    try:
+        page = next_night(runs, tmp_path)
+    finally:
+        (runs / acks.FILE).unlink()
+    from clusterctl.cli.finish import accounted
+
+    assert not page.told
+    assert len(page.acked) == len(next_night(runs, tmp_path).told)
+    assert account(run).exit_code == 1
+    accounts = accounted(run, page)
+    assert accounts.exit_code == 0
+    assert accounts.line.endswith(f"; {len(page.acked)} acked")
+    assert f"{len(page.acked)} acked: " in printed(run, page)
+
+
+def test_ack_gives_lists_and_removes(tmp_path):
+    done = clusterctl(
+        *("ack", "n[017-018]", "ecc", "--until", "2999-12-24", "--why", "RMA 4711"),
+        *("--owner", "mei"),
+        runs=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(clusterctl("ack", "--list", "--format", "json", runs=tmp_path).stdout)
+    (one,) = listed
+    assert (one["nodes"], one["check"], one["owner"], one["state"]) == (
+        "n[017-018]",
+        "ecc",
+        "mei",
+        "in force",
+    )
+    assert "2999-12-24" in clusterctl("ack", "--list", runs=tmp_path).stdout
+    assert clusterctl("ack", "--remove", one["id"], runs=tmp_path).returncode == 0
+    again = clusterctl("ack", "--remove", one["id"], runs=tmp_path)
+    assert again.returncode == 2
+    assert [ack.removed != "" for ack in acks.read(tmp_path)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["n1", "ecc", "--until", "2999-01-01"], "--why is missing"),
+        (["n1", "ecx", "--until", "2999-01-01", "--why", "x"], "did you mean 'ecc'"),
+        (["n[1", "ecc", "--until", "2999-01-01", "--why", "x"], "n[1"),
+        (["n1", "ecc", "--until", "tomorrow", "--why", "x"], "expected a day such as"),
+        (["n1", "ecc", "--until", "2020-01-01", "--why", "x"], "is over already"),
+        (["n1"], "say who and what"),
+        (["--remove", "a0"], "no such ack in force"),
+    ],
+)
+def test_what_is_wrong_with_an_ack_is_one_line_and_exit_2(tmp_path, words, says):
+    done = clusterctl("ack", *words, runs=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / acks.FILE).exists()
+
+
+def given(number: int) -> acks.Ack:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return acks.Ack(f"a{number}", frozenset({f"n{number}"}), "ecc", at + timedelta(9), "o", "w", at)
+
+
+def test_acks_given_at_once_are_all_kept(tmp_path):
+    ready = threading.Barrier(8)
+
+    def one(number: int) -> None:
+        ready.wait()
+        acks.give(tmp_path, given(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, range(8)))
+    assert {ack.id for ack in acks.read(tmp_path)} == {f"a{n}" for n in range(8)}
+
+
+def test_a_line_that_a_full_disk_cut_is_no_ack_and_in_nobodys_way(tmp_path):
+    acks.give(tmp_path, given(1))
+    whole = (tmp_path / acks.FILE).read_bytes()
+    for cut in range(1, len(whole)):
+        (tmp_path / acks.FILE).write_bytes(whole + whole[:cut])
+        assert [ack.id for ack in acks.read(tmp_path)] == ["a1"]
+    acks.give(tmp_path, given(2))
+    assert [ack.id for ack in acks.read(tmp_path)] == ["a1", "a2"]
+
+
+def test_a_line_that_is_no_ack_is_named(tmp_path):
+    acks.give(tmp_path, given(1))
+    with (tmp_path / acks.FILE).open("a") as file:
+        file.write("not an ack\n")
+    with pytest.raises(UserError, match=r"acks\.jsonl:2: not an ack"):
+        acks.read(tmp_path)
+
+
+def test_a_broken_file_of_acks_silences_nothing_and_ends_no_sweep(lived, tmp_path, caplog):
+    *_, runs = lived
+    (runs / acks.FILE).write_text("junk\n")
+    try:
+        page = next_night(runs, tmp_path)
+    finally:
+        (runs / acks.FILE).unlink()
+    assert page.told
+    assert "no ack is in force" in caplog.text
+
+
+# --------------------------------------------------------------------------- golden
+
+
+def test_what_most_run_is_saved_and_every_difference_is_named_once(lived, tmp_path):
+    *_, runs = lived
+    file = tmp_path / "golden.yml"
+    first, last = pages(runs)[0][0].name, pages(runs)[-1][0].name
+    assert clusterctl("golden", "save", str(file), first, runs=runs).returncode == 0
+    assert f'"driver/nvidia": "{OLD_DRIVER}"' in file.read_text()
+
+    same = clusterctl("golden", "diff", str(file), first, runs=runs)
+    assert same.returncode == 0, same.stdout + same.stderr
+    done = clusterctl("golden", "diff", str(file), last, "--format", "json", runs=runs)
+    told = json.loads(done.stdout)
+    (odd,) = [one for one in told["findings"] if one["status"] == "fail"]
+    assert (odd["part"], odd["expected"], odd["actual"]) == (
+        "driver/nvidia",
+        OLD_DRIVER,
+        NEW_DRIVER,
+    )
+    assert odd["node"].count(",") + 1 == told["nodes"]["fail"]
+    silent = [one for one in told["findings"] if one["status"] == "unknown"]
+    assert done.returncode == 1
+    assert [one["why"] for one in silent] == ["nobody could see what it runs"]
+
+
+def test_a_golden_file_is_not_written_over_by_accident(lived, tmp_path):
+    *_, runs = lived
+    file = tmp_path / "golden.yml"
+    file.write_text("mine")
+    done = clusterctl("golden", "save", str(file), "last", runs=runs)
+    assert done.returncode == 2
+    assert "--force" in done.stderr
+    assert file.read_text() == "mine"
+
+
+KIND = "H100"
+
+
+def one(node: str, **values: str) -> golden.Seen:
+    return golden.Seen(node, KIND, values)
+
+
+@pytest.mark.parametrize(
+    ("node", "status"),
+    [
+        (one("n1", kernel="5"), "pass"),
+        (one("n1", kernel="6"), "pass"),
+        (one("n1", kernel="7"), "fail"),
+        (one("n1", other="7"), "fail"),
+        (one("n1"), "unknown"),
+        (golden.Seen("n1", "H200", {"kernel": "5"}), "unknown"),
+    ],
+)
+def test_a_node_is_held_against_the_values_of_its_kind(node, status):
+    (found,) = golden.compared([node], {KIND: {"kernel": ("5", "6")}}, "g.yml")
+    assert found.verdict.status == status
+
+
+def test_a_device_that_is_missing_is_no_difference_of_its_firmware():
+    wanted = {KIND: {"firmware/mlx5_7": ("28.1",)}}
+    (found,) = golden.compared([one("n1", kernel="5")], wanted, "g.yml")
+    assert found.verdict.status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("kinds: {A: {kernel: 5.15}}", 'put 5.15 between quotes: "5.15"'),
+        ("kinds: {A: {kernel: []}}", "an empty list allows nothing"),
+        ("kinds: {A: [kernel]}", "expected keys and values, found a list"),
+        ("kind: {}", "did you mean 'kinds'"),
+        ("kinds: {}", "has no kinds"),
+    ],
+)
+def test_what_is_wrong_with_a_golden_file_is_said(tmp_path, text, says):
+    file = tmp_path / "golden.yml"
+    file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        golden.load(file)
+    assert says in str(caught.value)
+
+
+def test_what_is_saved_is_read_as_the_same(lived, tmp_path):
+    *_, runs = lived
+    run = last_run(runs)
+    file = tmp_path / "golden.yml"
+    strange = golden.Seen("n1", '"odd": kind\n#', {"a: b\n": "0x1F", "on": "yes", "n": "5.10"})
+    file.write_text(golden.text([strange], run))
+    told = golden.load(file)
+    assert told == {strange.kind: {k: (v,) for k, v in strange.values.items()}}
