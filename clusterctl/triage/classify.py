@@ -20,9 +20,9 @@ from clusterctl.triage.schedule import schedule
 from clusterctl.triage.verdict import Cause, RuledOut, Triage
 from clusterctl.triage.whatif import Study, study, worst_repaired, worst_workers
 
-# Of the step time.  A slow worker stays, so it shows from little; what comes and goes has to cost
-# more than any job's own unrest.
-LEAST_GAIN = {Cause.WORKER: 0.01, Cause.HOST: 0.01, Cause.CONGESTION: 0.03}
+# Of the step time.  A slow worker or link stays, so it shows from little; what comes and goes has
+# to cost more than any job's own unrest.
+LEAST_GAIN = {Cause.WORKER: 0.01, Cause.HOST: 0.01, Cause.NETWORK: 0.01, Cause.CONGESTION: 0.03}
 OTHER_GAIN = 0.02
 # The published ideal takes mean work and median transfers, so what slows many has a part in it.
 IN_THE_IDEAL = frozenset({Cause.GC, Cause.CHECKPOINT, Cause.DATA, Cause.NETWORK, Cause.CONGESTION})

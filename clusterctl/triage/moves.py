@@ -21,7 +21,8 @@ from clusterctl.triage.whatif import Study
 
 LEAST_S = 2e-5  # shorter transfers are all latency
 SLOW = np.log(1.3)
-SIGMAS = 5.0
+SLOW_END = np.log(3.0)  # the first and last stage's groups move the embedding, too: twice as much
+SIGMAS = 4.0
 OWN_SPREAD = 0.03  # of medians of healthy groups' transfers
 PEERS = 3
 LIFTED = np.log(1.4)
@@ -98,7 +99,7 @@ def network(done: Study, found: list[Unit]) -> Judged:
             sigma = np.hypot(OWN_SPREAD, spread(same[:, None]))
             over = own - float(np.median(same))
             worst = max(worst, over)
-            if over >= max(SLOW, SIGMAS * sigma) and own - float(np.median(levels)) >= SLOW:
+            if over >= max(limit(done, unit), SIGMAS * sigma) and own - np.median(levels) >= SLOW:
                 slow.append((unit, over))
     if not judged:
         return Blind(Cause.NETWORK, "no two groups or links of a kind to compare")
@@ -111,6 +112,11 @@ def network(done: Study, found: list[Unit]) -> Judged:
     for unit, over in slow:
         mend(done, unit, repaired, np.exp(-over))
     return Damage(Cause.NETWORK, repaired, suspects=tuple(ends_of(done, slow)))
+
+
+def limit(done: Study, unit: Unit) -> float:
+    ends = {0, len(done.line.stages) - 1}
+    return float(SLOW_END if unit.dp < 0 and unit.ends[0] in ends else SLOW)
 
 
 def peers(alike: list[Unit]) -> dict[tuple[bool, tuple[int, int]], NDArray[np.int64]]:

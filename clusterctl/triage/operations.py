@@ -17,6 +17,9 @@ Integers = NDArray[np.int64]
 
 MOSTLY = 0.5  # of all lanes: an operation seen in fewer is no part of the usual step
 MOST_SEQ = 1 << 20
+SPARSE = 1000
+MOST_TABLE = 1 << 24
+MOST_CELLS = 1 << 29  # of operations x steps x DP ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +86,18 @@ def dense(rows: Rows) -> Timeline | None:
     """
     if not len(rows.rank):
         return None
-    dps, dp = np.unique(rows.dp, return_inverse=True)
-    stages, stage = np.unique(rows.stage, return_inverse=True)
-    steps, step = np.unique(rows.step, return_inverse=True)
-    code = (stage * len(rows.kinds) + rows.kind) * MOST_SEQ + rows.seq
-    codes, first, op = np.unique(code, return_index=True, return_inverse=True)
+    dps, dp = places(rows.dp)
+    stages, stage = places(rows.stage)
+    steps, step = places(rows.step)
+    most = int(rows.seq.max()) + 1
+    codes, op = places((stage * len(rows.kinds) + rows.kind) * most + rows.seq)
+    first = np.empty(len(codes), dtype=np.int64)
+    first[op[::-1]] = np.arange(len(op))[::-1]
     shape = (len(codes), len(steps), len(dps))
-    flat = np.ravel_multi_index((op.ravel(), step.ravel(), dp.ravel()), shape)
+    flat = np.ravel_multi_index((op, step, dp), shape)
     size = int(np.prod(shape))
+    if size > min(MOST_CELLS, SPARSE * len(rows.rank) + 1024):
+        return None  # numbers that name no grid of steps: a broken trace, not a large one
     times = np.bincount(flat, minlength=size)
     seen = (times > 0).reshape(shape)
     kept, whole, there = complete(seen)
@@ -103,11 +110,11 @@ def dense(rows: Rows) -> Timeline | None:
         ]
         for values in (rows.start_s, rows.end_s)
     )
-    ranks, nodes = cells(rows, dp.ravel(), stage.ravel(), shape[2], len(stages))
+    ranks, nodes = cells(rows, dp, stage, shape[2], len(stages))
     return Timeline(
         ops=tuple(
             Op(
-                int(stage.ravel()[at]),
+                int(stage[at]),
                 rows.kinds[int(rows.kind[at])],
                 int(rows.seq[at]),
                 int(rows.chunk[at]),
@@ -126,6 +133,18 @@ def dense(rows: Rows) -> Timeline | None:
     )
 
 
+def places(values: Integers) -> tuple[Integers, Integers]:
+    """(what occurs, in order; each value's place in it).  Sorting ten million takes seconds."""
+    low, high = int(values.min()), int(values.max())
+    if high - low >= MOST_TABLE:
+        found, at = np.unique(values, return_inverse=True)
+        return found, at.ravel().astype(np.int64)
+    there = np.zeros(high - low + 1, dtype=bool)
+    there[values - low] = True
+    number = np.cumsum(there) - 1
+    return np.flatnonzero(there) + low, number[values - low]
+
+
 def complete(
     seen: NDArray[np.bool_],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
@@ -139,7 +158,10 @@ def complete(
 def cells(
     rows: Rows, dp: Integers, stage: Integers, dps: int, stages: int
 ) -> tuple[list[tuple[tuple[int, ...], ...]], list[tuple[str, ...]]]:
-    place = np.unique(np.stack([dp, stage, rows.rank]), axis=1)
+    ranked, rank = places(rows.rank)
+    held, _ = places((dp * stages + stage) * len(ranked) + rank)
+    cell_of, at_rank = np.divmod(held, len(ranked))
+    place = np.stack([*np.divmod(cell_of, stages), ranked[at_rank]])
     ranks: list[list[list[int]]] = [[[] for _ in range(stages)] for _ in range(dps)]
     for at, cell, rank in place.T.tolist():
         ranks[at][cell].append(rank)

@@ -34,8 +34,12 @@ def read(files: Sequence[Path]) -> Rows:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         why = first_line(error)
         raise UserError(f"{files[0]} …: the files do not fit together: {why}") from None
-    names = {name: whole.column(name) for name in whole.column_names}
-    return rows({name: column(values) for name, values in names.items()}, tuple(unseen))
+    columns = {
+        name: np.asarray(whole.column(name).to_numpy(zero_copy_only=False))
+        for name in whole.column_names
+        if name != "optype"
+    }
+    return rows(columns, encoded(whole.column("optype"), files[0]), tuple(unseen))
 
 
 def table(file: Path, files: int) -> tuple[pa.Table, str]:
@@ -75,26 +79,41 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0][:200]
 
 
-def column(values: pa.ChunkedArray) -> NDArray[Any]:
-    """Numbers as they are (null: nan), names as codes of a categorical of text."""
-    if pa.types.is_dictionary(values.type) or pa.types.is_string(values.type):
-        return np.asarray(values.cast(pa.string()).to_pylist(), dtype=object)
-    return np.asarray(values.to_numpy(zero_copy_only=False))
+def encoded(values: pa.ChunkedArray, file: Path) -> tuple[Integers, tuple[str, ...]]:
+    """(a number for each row, -1 where there is none; names by number); never a text a row."""
+    try:
+        coded = values.cast(pa.string()).dictionary_encode().unify_dictionaries().combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        raise UserError(f"{file}: column optype of the trace holds no names") from None
+    if isinstance(coded, pa.ChunkedArray):
+        return np.empty(0, dtype=np.int64), ()
+    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes, tuple(map(str, coded.dictionary.to_pylist()))
 
 
-def rows(columns: Mapping[str, NDArray[Any]], unseen: tuple[str, ...] = ()) -> Rows:
+def spelt_out(names: NDArray[Any]) -> tuple[Integers, tuple[str, ...]]:
+    """The same of a plain array of names."""
+    kinds, codes = np.unique(names.astype(str), return_inverse=True)
+    return codes.ravel().astype(np.int64), tuple(kinds.tolist())
+
+
+def rows(
+    columns: Mapping[str, NDArray[Any]],
+    operations: tuple[Integers, tuple[str, ...]] | None = None,
+    unseen: tuple[str, ...] = (),
+) -> Rows:
     """Columns of equal length; a row with a value that cannot be is left out and counted.
 
-    Raises UserError where a column is of another type altogether.
+    `operations`: what `encoded` makes of optype, where it is no column.  Raises UserError where a
+    column is of another type altogether.
     """
-    names = columns["optype"].astype(str)
-    kinds, kind = np.unique(names, return_inverse=True)
+    kind, kinds = operations or spelt_out(columns["optype"])
     start, took = number(columns, "start_ts"), number(columns, "duration")
     whole = {name: number(columns, name) for name in ("dp_rank", "stage", "rank", "step")}
     for name in ALSO:
         given = number(columns, name) if name in columns else None
         whole[name] = np.full(len(start), -1.0) if given is None else np.nan_to_num(given, nan=-1)
-    good = np.isfinite(start) & np.isfinite(took) & (took >= 0)
+    good = (kind >= 0) & np.isfinite(start) & np.isfinite(took) & (took >= 0)
     for name, values in whole.items():
         least = -1 if name in ALSO else 0
         good &= np.isfinite(values) & (values >= least) & (values < LARGEST)
@@ -106,22 +125,26 @@ def rows(columns: Mapping[str, NDArray[Any]], unseen: tuple[str, ...] = ()) -> R
         dp=exact["dp_rank"],
         stage=exact["stage"],
         step=exact["step"],
-        kind=kind.ravel()[good].astype(np.int64),
+        kind=kind[good],
         start_s=start[good],
         end_s=(start + took)[good],
         seq=exact["seq_id"],
         chunk=exact["mc"],
         microbatch=exact["mb_id"],
-        kinds=tuple(kinds.tolist()),
+        kinds=kinds,
         unread=bad,
         unseen=unseen,
     )
     return made if len(made.seq) and (made.seq >= 0).all() else numbered(made)
 
 
-def number(columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
+def number(columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    """As floats, where it is not whole numbers anyway.  Raises UserError."""
+    values = np.asarray(columns[name])
+    if values.dtype.kind in "iu" and name != "start_ts":
+        return values
     try:
-        return np.asarray(columns[name], dtype=np.float64)
+        return values.astype(np.float64)
     except (TypeError, ValueError):
         raise UserError(f"column {name} of the trace holds no numbers") from None
 

@@ -119,6 +119,8 @@ class World:
         work = self.forward_s * 3 * plan.microbatches
         self.gather_s = work * float(self.rng.uniform(0.01, 0.05))
         self.scatter_s = self.gather_s * 2
+        self.bulk = np.ones(plan.pp)  # the ends hold the embedding
+        self.bulk[[0, -1]] += float(self.rng.uniform(0, 1.1)) if plan.pp > 1 else 0.0
         self.optimizer_s = work * 0.01
         own = self.rng.uniform(0.003, 0.008)
         self.worker = self.rng.normal(0, own, (plan.dp, plan.pp))
@@ -183,7 +185,7 @@ class World:
         return found
 
     def collective(self, stage: int, usual: float) -> np.ndarray:
-        one = self.moved(usual, wide=1) * self.group.get(stage, 1.0)
+        one = self.moved(usual * self.bulk[stage], wide=1) * self.group.get(stage, 1.0)
         return np.repeat(one, self.plan.dp, axis=1)
 
 
@@ -244,8 +246,9 @@ def plant(world: World, step_s: float) -> None:  # noqa: PLR0912
         low = min(stage, plan.pp - 2)
         times = float(rng.uniform(2, 5))
         if kind == 0:
-            world.group[stage] = times
-            world.truth = {"what": f"DP group of stage {stage}"}
+            inner = int(rng.integers(1, plan.pp - 1))
+            world.group[inner] = times
+            world.truth = {"what": f"DP group of stage {inner}"}
         elif kind == 1:
             world.link[dp, low] = 4 * times
             world.truth = {"what": f"dp {dp} stage {low}-{low + 1}"}
