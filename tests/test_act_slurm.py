@@ -131,7 +131,8 @@ def burnt(runs: Path, name: str, status: Status) -> None:
 def test_a_drain_is_undone_as_long_as_nobody_touches_the_node(slurm, tmp_path):
     book = tmp_path / "loose.yml"
     book.write_text(f"name: loose\nact: {json.dumps(LOOSE)}\n")
-    words = ("drain", "g[5-6]", "--why", "smoke", "-p", str(book), "--yes")
+    odd = """≥ 8 'x' 风扇 %s $HOME `id` = "q" [root@2020-01-01T00:00:00] \\ end"""
+    words = ("drain", "g[5-6]", "--why", odd, "-p", str(book), "--yes")
     assert said(*words, runs=tmp_path)[0] == 1  # small keeps one
     (made,) = read(tmp_path / NAME).actions.values()
     assert (made.called, made.outcome) == ("g5", Outcome.DONE)

@@ -30,6 +30,7 @@ DRAINED = frozenset({"DRAIN", "DRAINED", "DRAINING"})
 FIELD = {key: re.compile(rf"(?:^| ){key}=(\S*)") for key in ("NodeName", "State", "Partitions")}
 # Reason=fan [root@2026-01-02T03:04:05], then what older and newer versions add
 GIVEN = re.compile(r"(?P<text>.*) \[(?P<by>[^\s\[\]@]+)@(?P<at>[^\s\[\]]+)\]", re.DOTALL)
+DENIED = re.compile(r"Invalid user id|permission denied", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
 # Its times are that host's own unless told otherwise, and a user's environment restyles them.
 SCONTROL = ("env", "TZ=UTC", "SLURM_TIME_FORMAT=standard", "scontrol")
@@ -173,6 +174,8 @@ def told(verb: str, action: Action, answer: Answer) -> Told:
         return Told(Outcome.UNKNOWN, why or "the node could not be read back", silent=True)
     if as_wanted(verb, action, after):
         return Told(Outcome.DONE, "", after)
+    if DENIED.search(why):
+        why += ": scontrol update wants SlurmUser, root or an operator of Slurm"
     return Told(Outcome.REFUSED, why or "Slurm took the order and did not do it", after)
 
 

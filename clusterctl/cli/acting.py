@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -22,7 +22,7 @@ from clusterctl.model import Answer, Finding, Kind, Node, Pace, Question, Run, T
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from clusterctl.act.agenda import Actor
+    from clusterctl.act.agenda import Actor, Ended
     from clusterctl.act.breaker import Step
     from clusterctl.act.deed import Hands, Picture
     from clusterctl.act.journal import Journal, Log
@@ -236,6 +236,18 @@ class Telling:
         console = Console(file=self.file, width=width(self.file), highlight=False)
         for part in parts:
             console.print(part)
+
+
+def done(ending: Iterator[Ended], telling: Telling) -> list[Ended]:
+    """All that was done, told even where Ctrl-C comes in between."""
+    from clusterctl.report.actions import ended
+
+    found: list[Ended] = []
+    try:
+        found.extend(ending)
+    finally:
+        telling.tell(*ended(found))
+    return found
 
 
 def tripped(journal: Journal, steps: Sequence[Step]) -> None:

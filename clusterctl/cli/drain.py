@@ -158,6 +158,5 @@ def planned(asked: Asked, hands: Hands, log: Log, writer: Journal | None, tellin
     if not deeds or not writer:
         telling.tell(actions.DRY if deeds else actions.NOTHING)
         return actions.exit_code(steps, (), picture)
-    done = list(carry_out(deeds, hands, writer, acting.actor()))
-    telling.tell(*actions.ended(done))
+    done = acting.done(carry_out(deeds, hands, writer, acting.actor()), telling)
     return actions.exit_code(steps, done, picture)

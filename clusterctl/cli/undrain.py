@@ -100,6 +100,5 @@ def carried(
     if not deeds or not writer:
         telling.tell(actions.DRY if deeds else actions.NOTHING)
         return actions.exit_code((), (), picture)
-    done = list(carry_out(deeds, hands, writer, acting.actor()))
-    telling.tell(*actions.ended(done))
+    done = acting.done(carry_out(deeds, hands, writer, acting.actor()), telling)
     return actions.exit_code((), done, picture)
