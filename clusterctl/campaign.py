@@ -239,9 +239,9 @@ def pair_up(
 ) -> Iterator[tuple[Case, Decision]]:
     """Partners among the nodes that are ready now, for each stage that needs some.
 
-    The last three wait for each other: else the third would be left without a partner.  One that
-    nobody comes to meet goes on alone when it has waited for long enough.  A stage of all together
-    begins when all that come are there, or one of them has waited for long enough.
+    One that nobody comes to meet goes on alone when it has waited for long enough.  A stage of all
+    together, or of groups of more than two, begins when all that come are there, or one of them
+    has waited for long enough.
     """
     known = [
         case for case in cases
@@ -252,21 +252,31 @@ def pair_up(
             continue
         coming = [case for case in known if not finished(case, number)]
         ready = [case for case in coming if is_ready(case, playbook, number)]
-        if stage.trial.together:
-            waited = [has_waited(case, number) for case in ready]  # each one's wait begins here
-            if len(ready) == len(coming) or any(waited):
-                yield from all_at_once(ready, number)
-        elif len(coming) < stage.trial.partners:
+        if not stage.trial.together and len(coming) < stage.trial.partners:
             why = f"{stage.trial.name} needs {stage.trial.partners} nodes and found no partner"
             for case in filter(goes_on_alone, ready):
                 yield case, {"do": "lonely", "stage": number, "why": why}
-        elif len(ready) == len(coming):
+            continue
+        waited = [has_waited(case, number) for case in ready]  # each one's wait begins here
+        now = len(ready) == len(coming) or any(waited)
+        if stage.trial.together:
+            yield from all_at_once(ready, number) if now else ()
+        elif len(ready) == len(coming) or (now and is_of_many(stage, coming)):
             yield from grouped(ready, stage, number, rng)
-        else:
-            most = len(ready) - len(ready) % 2
-            most -= 2 if len(coming) - most == 1 else 0
-            if most >= stage.trial.partners:
-                yield from grouped(ready[:most], stage, number, rng)
+        elif not is_of_many(stage, coming):
+            yield from grouped(without_the_last(ready, coming), stage, number, rng)
+
+
+def without_the_last(ready: Sequence[Case], coming: Sequence[Case]) -> Sequence[Case]:
+    """The last three wait for each other: else the third would be left without a partner."""
+    most = len(ready) - len(ready) % 2
+    return ready[: most - 2 if len(coming) - most == 1 else most]
+
+
+def is_of_many(stage: Stage, coming: Sequence[Case]) -> bool:
+    """It makes groups of more nodes than it needs at least, as collectives do."""
+    rounds = planned(stage, [case.node for case in coming], Random(0))  # noqa: S311 - sizes only
+    return any(len(group) > stage.trial.partners for groups in rounds for group in groups)
 
 
 def all_at_once(ready: Sequence[Case], number: int) -> Iterator[tuple[Case, Decision]]:
@@ -298,6 +308,8 @@ def grouped(
     ready: Sequence[Case], stage: Stage, number: int, rng: Random
 ) -> Iterator[tuple[Case, Decision]]:
     """The first round; who has to come again, for one that was left over, is told so."""
+    if len(ready) < stage.trial.partners:
+        return
     by_name = {case.node.name: case for case in ready}
     rounds = list(planned(stage, [case.node for case in ready], rng))
     later = {node.name for groups in rounds[1:] for group in groups for node in group}

@@ -12,7 +12,7 @@ from typing import Any
 
 from clusterctl import campaign_folder, sampled, stressors
 from clusterctl.acceptance import samples_share
-from clusterctl.campaign import Case, wanted_s
+from clusterctl.campaign import Case, Order, wanted_s
 from clusterctl.journal import Step
 from clusterctl.judge import Past, judge
 from clusterctl.limits import Sku
@@ -102,9 +102,15 @@ def without_facts(case: Case, playbook: Playbook, at: datetime) -> set[str]:
             continue
         stage = stages[step.name]
         seen = result(case, stage, step, at)
-        if not seen.facts and (len(order.group) > 1 or is_worth_another(stage, step, seen)):
+        again = is_worth_another(stage, step, seen)
+        if brought_nothing(order, seen) if len(order.group) > 1 else again and not seen.facts:
             found.add(order.identity)
     return found
+
+
+def brought_nothing(order: Order, seen: Observation) -> bool:
+    """Of a group: the first tells its result; who else ends without a word did its part of it."""
+    return not seen.facts and (order.index == 0 or bool(seen.troubles))
 
 
 def is_worth_another(stage: Stage, step: Step, seen: Observation) -> bool:

@@ -18,6 +18,7 @@ from clusterctl.campaign import Case, Decision
 from clusterctl.campaign_told import every_node, silence
 from clusterctl.campaign_verdict import (
     Told,
+    brought_nothing,
     every_stage,
     failing,
     heed_step,
@@ -459,7 +460,7 @@ class Leader:
             # Who was alone and brought nothing is judged once, in `fails`.
             if step is not None and len(order.group) > 1:
                 seen = result(case, stages[step.name], step, self.clock())
-                if not seen.facts:
+                if brought_nothing(order, seen):
                     case.empty.add(order.identity)
         if case.soaks and self.was_soaking(case):
             case.empty.add(case.soaks[-1])

@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 from rich.cells import cell_len
+from scripted import NOON
 
 from clusterctl.campaign import Case, Decision, apply, decide, pair_up, stage_of
 from clusterctl.campaign_folder import (
@@ -21,6 +22,7 @@ from clusterctl.campaign_folder import (
     mend,
     prepare,
 )
+from clusterctl.campaign_verdict import without_facts
 from clusterctl.course import Course, learn
 from clusterctl.journal import Burning, Record, Stretch, burnt_s, records, samples, steps
 from clusterctl.model import Node, Playbook, UserError
@@ -369,3 +371,51 @@ def test_a_wrong_word_about_a_campaign_is_one_line(given, said):
     with pytest.raises(UserError, match=said) as found:
         build("p.yml", {"name": "p", **given})
     assert "\n" not in str(found.value)
+
+
+def test_a_collective_waits_for_all_that_come_and_is_one_group():
+    soak = {"hours": 1, "load": ["cpu_burn"]}
+    book = build("t", {"name": "t", "stages": ["all_reduce", {"all_reduce": {"per": "pair"}}],
+                       "soak": soak})  # fmt: skip
+    names = [f"n{number}" for number in range(1, 5)]
+    known = [Case(Node(name)) for name in names]
+
+    def groups(*, waited: bool = False) -> list[list[str]]:
+        found = pair_up(known, book, Random(1), has_waited=lambda _case, _stage: waited)
+        told = [(case.node.name, one["group"], one["index"]) for case, one in found]
+        assert all(name == group[index] for name, group, index in told)
+        return [group for _, group, index in told if index == 0]
+
+    for case in known[:3]:
+        for decision in ({"do": "gate"}, {"do": "start", "base": 0}):
+            apply(case, {"at": "now", "node": case.node.name, **decision})
+        case.words = {"alive": True}
+    assert groups() == []
+    assert groups(waited=True) == [["n1", "n2", "n3"]]
+    for decision in ({"do": "gate"}, {"do": "start", "base": 0}):
+        apply(known[3], {"at": "now", "node": "n4", **decision})
+    known[3].words = {"alive": True}
+    assert groups() == [names]
+    for case in known:
+        case.lonely[0] = "over"
+    known[3].words = {}
+    assert groups() == [["n1", "n2"]]  # pairs need not wait for all
+
+
+@pytest.mark.parametrize(
+    ("index", "said", "again"),
+    [
+        (0, "end\t0\n", True),
+        (1, "end\t0\n", False),  # the first tells what all of them reached
+        (1, "trouble\texit\tn1 broke off\nend\t1\n", True),
+        (1, "", True),
+    ],
+)
+def test_whoever_did_its_part_of_a_collective_in_silence_is_not_asked_again(index, said, again):
+    book = build("t", {"name": "t", "stages": ["all_reduce"],
+                       "soak": {"hours": 1, "load": ["cpu_burn"]}})  # fmt: skip
+    case, group = Case(Node("n2")), ["n1", "n2"]
+    apply(case, {"do": "order", "at": "", "id": "s0.1", "stage": 0, "group": group, "index": index})
+    learn(case.course, line(0, "end", 5, step="s0.1", name="all_reduce", why="exit", code=0, s=1,
+                            out=said))  # fmt: skip
+    assert without_facts(case, book, NOON) == ({"s0.1"} if again else set())
