@@ -26,6 +26,7 @@ DOING = {
     "stopped": "is stopped by a signal or a debugger",
     "other": "waits in the kernel",
 }
+STORAGE = "look at the file system that they read, from one of the nodes: does `ls` return?"
 AHEAD_S = 2 * TICK_MS / 1e3
 INPUT = frozenset({"disk", "file", "pipe"})
 STACKS = "look at its stacks: clusterctl triage says which line, where py-spy may look"
@@ -156,6 +157,11 @@ def stuck(job: Job) -> Iterator[Candidate]:
         why = (common, f"rank {ranks} of {job.world} is nowhere: it ended, or was not seen")
         suspect = Suspect(f"rank {ranks}", job.missing, "", None, 0.9, why)
         yield Candidate(Cause.WORKER, 1.0, 0.9, why, (suspect,), stuck=True)
+        return
+    reads = [rank for rank in job.ranks if sum(states(rank).get(one, 0.0) for one in INPUT) > 0.9]
+    if 2 * len(reads) > len(job.ranks):
+        why = (common, f"{len(reads)} of {len(job.ranks)} main threads wait for a disk or a file")
+        yield Candidate(Cause.DATA, 1.0, 0.9, why, stuck=True, next_step=STORAGE)
         return
     odd = minority(job.ranks)
     first = max(job.ranks, key=lambda rank: last_sent(rank) or 0.0)

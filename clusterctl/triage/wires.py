@@ -38,6 +38,7 @@ class Flow:
     out: float  # segments sent, acknowledgements among them, while both ends were looked at
     lost: float | None  # of these never came; None: the ends were never looked at together
     mss_bytes: float = ETHERNET_MSS
+    rtt_least_us: float = 0.0
 
     @property
     def rate(self) -> float | None:
@@ -48,8 +49,11 @@ class Flow:
     def own_loss(self) -> float:
         """The share that TCP itself makes a path lose, to learn what it carries.
 
-        Mathis et al., CCR 1997: rate = MSS / RTT * sqrt(1.5 / loss).
+        Mathis et al., CCR 1997: rate = MSS / RTT * sqrt(1.5 / loss).  Nothing where no queue
+        stands, which is what TCP would overflow.
         """
+        if self.rtt_us < 2 * self.rtt_least_us:
+            return 0.0
         window_bytes = (self.rate or 0.0) * self.rtt_us / 1e6
         return 1.5 * (self.mss_bytes / window_bytes) ** 2 if window_bytes > 0 else 1.0
 
@@ -120,7 +124,8 @@ def flow(source: Process, target: Process, near: Link, far: Link, seconds: float
     out, lost = lost_between(near, far)
     busy = min(1.0, busy_s / seconds) if seconds else 0.0
     moved, mss = spent.get("acked", 0.0), near.mss_bytes or ETHERNET_MSS
-    return Flow(source, target, moved, busy, seconds, near.rtt_us, out, lost, mss)
+    least = near.rtt_least_us or 0.0
+    return Flow(source, target, moved, busy, seconds, near.rtt_us, out, lost, mss, least)
 
 
 def lost_between(near: Link, far: Link) -> tuple[float, float | None]:

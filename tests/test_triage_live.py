@@ -1,0 +1,279 @@
+"""What triage concludes from two readings of a job that runs."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+
+import pytest
+from triage_texts import Rank, texts
+
+from clusterctl.model import UserError
+from clusterctl.triage import placed
+from clusterctl.triage.ask import Wanted
+from clusterctl.triage.candidates import highest
+from clusterctl.triage.job import gathered
+from clusterctl.triage.live import judge
+from clusterctl.triage.readings import gpus, read
+from clusterctl.triage.verdict import Cause, Triage
+
+
+def judged(told: dict[str, str], silent: dict[str, str] | None = None, job: str = "") -> Triage:
+    return judge(gathered([read(node, text) for node, text in told.items()], silent or {}, job))
+
+
+def job(count: int = 8, **odd: object) -> list[Rank]:
+    """Ranks alike, but for number 5 (1 of a few), whose fields are `odd`."""
+    ranks = [Rank(number) for number in range(count)]
+    for name, value in odd.items():
+        setattr(ranks[min(5, count - 1)], name, value)
+    return ranks
+
+
+@pytest.mark.parametrize(
+    ("state", "cause", "what"),
+    [
+        ("sleep", Cause.WORKER, "rank 5 on n05"),
+        ("lock", Cause.WORKER, "rank 5 on n05"),
+        ("device", Cause.WORKER, "rank 5 on n05"),
+        ("disk", Cause.DATA, "rank 5 on n05"),
+        ("pipe", Cause.DATA, "rank 5 on n05"),
+    ],
+)
+def test_who_keeps_all_others_waiting_is_named_and_what_it_does_is_the_class(state, cause, what):
+    found = judged(texts(job(late_as=state)))
+    assert found.cause is cause
+    assert (found.suspects[0].what, found.suspects[0].node) == (what, "n05")
+    assert found.suspects[0].ranks == (5,)
+    assert found.slowdown == pytest.approx(2.0, rel=0.1)
+    assert "all others wait for it at 50 % of 100 moments" in found.suspects[0].why[0]
+
+
+def test_a_late_rank_that_computes_is_a_worker_and_one_that_is_not_let_a_host():
+    assert judged(texts(job(late_as="run", run=0.5))).cause is Cause.WORKER
+    crowded = judged(texts(job(late_as="run", ready=0.5, foreign=[["stress", 6, 900]])))
+    assert (crowded.cause, crowded.suspects[0].what) == (Cause.HOST, "n05")
+    assert any("6 stress 9.0 s" in line for line in crowded.suspects[0].why)
+
+
+@pytest.mark.parametrize("count", [2, 4, 8, 64])
+def test_few_ranks_and_many_are_told_apart_alike(count):
+    found = judged(texts(job(count, late_as="sleep")))
+    assert (found.cause, found.suspects[0].ranks) == (Cause.WORKER, (min(5, count - 1),))
+
+
+def test_a_cpu_limit_that_one_rank_reaches_is_its_hosts():
+    ranks = job(held=0.0)
+    for one in ranks:
+        one.held = 0.0
+    ranks[5].held = 0.6
+    found = judged(texts(ranks))
+    assert (found.cause, found.suspects[0].what) == (Cause.HOST, "n05")
+    assert "reached its CPU limit of 2 processors 90 times" in found.suspects[0].why[0]
+
+
+def test_a_cpu_limit_that_all_reach_names_nobody():
+    found = judged(texts([Rank(number, held=0.4) for number in range(8)]))
+    assert (found.cause, found.suspects) == (Cause.HOST, ())
+    assert "every rank's group reaches its CPU limit alike" in found.evidence[0]
+
+
+def test_threads_that_wait_for_a_processor_name_their_node_though_nobody_is_late():
+    found = judged(texts(job(ready=0.4, foreign=[["hog", 4, 700]])))
+    assert (found.cause, found.suspects[0].what) == (Cause.HOST, "n05")
+
+
+def test_the_node_whose_connections_are_busy_is_the_slow_one():
+    ranks = job(busy=0.95)
+    ranks[4].busy = 0.8  # its acknowledgements queue behind the slow node's data
+    found = judged(texts(ranks))
+    assert (found.cause, found.suspects[0].node) == (Cause.NETWORK, "n05")
+    assert found.suspects[0].what == "n05 sends"
+    assert found.slowdown is not None
+    assert found.slowdown > 3
+
+
+def test_segments_that_all_partners_lose_are_a_nics_fault_and_its_way_is_named():
+    found = judged(texts(job(deaf=0.03)))
+    assert (found.cause, found.suspects[0].what) == (Cause.NETWORK, "n05 receives")
+    sends = judged(texts(job(lost=0.03)))
+    assert (sends.cause, sends.suspects[0].what) == (Cause.NETWORK, "n05 sends")
+
+
+def test_all_nics_that_lose_at_once_are_congestion_and_nobodys_fault():
+    found = judged(texts([Rank(number, lost=0.03) for number in range(8)]))
+    assert (found.cause, found.suspects) == (Cause.CONGESTION, ())
+
+
+@pytest.mark.parametrize("does", ["lock", "sleep", "run"])
+def test_ranks_that_are_alike_are_healthy_however_slow_they_are(does):
+    found = judged(texts([Rank(number, does=does) for number in range(8)]))
+    assert (found.cause, found.suspects, found.slowdown) == (Cause.HEALTHY, (), 1.0)
+    assert {one.cause for one in found.ruled_out} >= {Cause.WORKER, Cause.HOST, Cause.NETWORK}
+
+
+def test_ranks_that_all_wait_for_files_wait_for_their_input():
+    found = judged(texts([Rank(number, does="disk") for number in range(8)]))
+    assert (found.cause, found.suspects) == (Cause.DATA, ())
+    hangs = judged(texts([Rank(number, waits="disk", silent_ms=9e4) for number in range(8)]))
+    assert (hangs.cause, hangs.suspects, hangs.slowdown) == (Cause.DATA, (), None)
+
+
+def test_a_pause_that_moves_from_rank_to_rank_accuses_none_of_them():
+    told = texts(job())
+    for turn, node in enumerate(sorted(told)):
+        rows = [json.loads(line) for line in told[node].splitlines()]
+        for row in rows:
+            if row["k"] == "rank":
+                row["after"]["main_run_ns"] = 2e9
+                for look in row["looks"]:
+                    if look[0] % 8 == turn:
+                        look[1:4] = ["run", 600, 600]
+        told[node] = "".join(json.dumps(row) + "\n" for row in rows)
+    found = judged(told)
+    assert (found.cause, found.suspects) == (Cause.GC, ())
+
+
+# ----------------------------------------------------------------------------- hangs
+
+
+def test_who_went_silent_first_hangs_the_job():
+    ranks = [Rank(number, waits="lock", silent_ms=20_000) for number in range(8)]
+    ranks[5].silent_ms, ranks[5].waits = 20_300, "pipe"
+    found = judged(texts(ranks))
+    assert (found.cause, found.slowdown) == (Cause.WORKER, None)
+    assert found.suspects[0].ranks == (5,)
+    assert any("went silent 0.30 s before anyone else" in line for line in found.suspects[0].why)
+
+
+def test_a_job_that_hangs_without_one_of_its_ranks_waits_for_that_one():
+    ranks = [Rank(number, silent_ms=20_000) for number in range(8) if number != 3]
+    found = judged(texts(ranks, world=8))
+    assert (found.cause, found.suspects[0].ranks) == (Cause.WORKER, (3,))
+
+
+# ----------------------------------------------------------------------------- what is not seen
+
+
+def test_half_the_nodes_may_be_silent_and_are_named():
+    told = texts(job(late_as="sleep"))
+    silent = dict.fromkeys(("n00", "n01", "n02", "n03"), "unreachable: no route")
+    found = judged({node: text for node, text in told.items() if node not in silent}, silent)
+    assert (found.cause, found.suspects[0].ranks) == (Cause.WORKER, (5,))
+    assert "n03: unreachable: no route" in found.unseen
+    assert any("rank [0-3] of 8 not seen: 4 missing" in line for line in found.unseen)
+
+
+def test_too_few_to_compare_is_unknown_and_never_healthy():
+    told = texts(job())
+    alone = {"n05": told["n05"]}
+    assert judged(alone, {"n00": "unreachable: off"}).cause is Cause.UNKNOWN
+    assert judged({}, {"n00": "unreachable: off"}).cause is Cause.UNKNOWN
+    nobody = judged({"n00": '{"k":"node","name":"n00","cpus":2,"ranks":0}\n{"k":"end","rows":1}\n'})
+    assert nobody.cause is Cause.UNKNOWN
+    assert "--pids" in nobody.advice
+
+
+def test_two_jobs_on_the_same_nodes_are_not_mixed():
+    told = texts([Rank(number) for number in range(4)])
+    told |= texts([Rank(number, job="42") for number in range(4, 6)], world=2)
+    with pytest.raises(UserError, match=r"several jobs run there, say --job: .*42 \(2 ranks\)"):
+        judged(told)
+    with pytest.raises(UserError, match="no such job"):
+        judged(told, job="43")
+    assert judged(told, job="42").cause is not Cause.UNKNOWN
+
+
+def test_no_cut_and_no_garbage_raises_and_every_cut_is_seen():
+    text = texts(job(3, late_as="disk", held=0.5))["n02"]
+    rng = Random(5)
+    for _ in range(150):
+        at = rng.randrange(len(text) - 1)
+        seen = read("n02", text[:at])
+        assert seen.troubles
+        judge(gathered([seen], {}))
+        flipped = text[:at] + rng.choice('"[]{}:,0\x00é-e') + text[at + 1 :]
+        judge(gathered([read("n02", flipped)], {}))
+        gpus(flipped)
+
+
+@pytest.mark.parametrize(
+    "cell", ["nan", "1e999", "-1", "null", "[]", "{}", '"x"', "true", "1" * 400, '"\\u001b[2J"']
+)
+def test_no_value_of_any_cell_raises(cell):
+    text = texts(job(3, late_as="run", held=0.2))["n02"]
+    for row in [json.loads(line) for line in text.splitlines()]:
+        for name in row:
+            odd = json.dumps({**row, name: "ODD"}).replace('"ODD"', cell)
+            lines = [odd if json.loads(line) == row else line for line in text.splitlines()]
+            judge(gathered([read("n02", "\n".join(lines) + "\n")], {}))
+
+
+def test_a_spread_of_nothing_makes_any_difference_certain_and_equality_none():
+    assert highest({"a": 1.0, "b": 1.0, "c": 1.0}, error=0.0).confidence == 0.0
+    assert highest({"a": 1.0, "b": 1.0, "c": 1.5}, error=0.0).confidence > 0.9
+    assert highest({"a": 1.0, "b": 2.0}, error=0.1) is None
+
+
+# ----------------------------------------------------------------------------- accelerators
+
+
+def cards(clock: int, mask: int = 0) -> str:
+    rows = [{"k": "gpu", "index": 0, "uuid": "GPU-1", "mig": False, "limit_w": 700.0}]
+    rows += [{"k": "sample", "v": [0, 400.0, clock, 60, mask, 100, 1 << 30, 0, 0]}] * 3
+    lines = [json.dumps(row) for row in rows]
+    return "\n".join([*lines, json.dumps({"k": "end", "rows": len(lines)})]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("clock", "mask", "says"),
+    [(900, 0x40, "its hardware slows it: hw_thermal"), (900, 0, "its clock is 900 MHz")],
+)
+def test_a_gpu_that_is_slowed_is_named_with_its_rank(clock, mask, says):
+    from dataclasses import replace
+
+    seen = []
+    for node, text in texts(job()).items():
+        odd = node == "n05"
+        found, troubles = gpus(cards(clock if odd else 1800, mask if odd else 0))
+        assert not troubles
+        seen.append(replace(read(node, text), gpus=tuple(found)))
+    told = judge(gathered(seen, {}))
+    assert (told.cause, told.suspects[0].what) == (Cause.WORKER, "gpu0 of n05")
+    assert told.suspects[0].ranks == (5,)
+    assert says in told.suspects[0].why[0]
+
+
+# ----------------------------------------------------------------------------- where it runs
+
+SCONTROL = (
+    "JobId=77 JobName=train UserId=alice(1001) GroupId=x JobState={state} Reason=None "
+    "NodeList={nodes} BatchHost=n01 NumNodes=3 WorkDir=/home/NodeList=n9"
+)
+
+
+def test_slurm_says_where_a_job_runs():
+    found = placed.slurm("77", SCONTROL.format(state="RUNNING", nodes="n[01-03]"))
+    assert list(found.wanted) == ["n01", "n02", "n03"]
+    assert found.wanted["n02"] == Wanted(slurm="77")
+
+
+@pytest.mark.parametrize(
+    ("state", "nodes"), [("PENDING", ""), ("PENDING", "(null)"), ("COMPLETED", "n[01-03]")]
+)
+def test_a_job_that_does_not_run_is_the_operators_mistake(state, nodes):
+    with pytest.raises(UserError, match=f"job 77 of alice, {state.lower()}"):
+        placed.slurm("77", SCONTROL.format(state=state, nodes=nodes))
+
+
+@pytest.mark.parametrize("text", ["n01", "n01:", "n01:x", ":1", " ", "n01:1;2"])
+def test_pids_that_cannot_be_read_say_how_they_are_written(text):
+    with pytest.raises(UserError, match="expected NODE:PID,PID"):
+        placed.pids(text)
+
+
+def test_pids_of_one_node_may_be_given_twice():
+    assert placed.pids("n01:1,2 n02:3 n01:4").wanted["n01"] == Wanted(pids=(1, 2, 4))
+    for wrong in ("x", "1 2", "1;reboot", ""):
+        with pytest.raises(UserError, match="expected a job's number"):
+            placed.slurm_id(wrong)

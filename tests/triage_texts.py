@@ -1,0 +1,135 @@
+"""What nodes would say of a job: a text for each node, as remote/watch_job.py prints it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+WINDOW_S = 10.0
+LOOKS = 100
+FIRST = 17_000_000_000  # the number of the first moment
+
+
+@dataclass
+class Rank:
+    """One rank on a node of its own: n00, n01, …; shares are of the window."""
+
+    number: int
+    does: str = "sleep"  # its main thread, while all work
+    waits: str = "lock"  # while it waits for others
+    late_as: str = ""  # what it does while all others wait for it; empty: it is never late
+    run: float = 0.02
+    ready: float = 0.01
+    held: float | None = None
+    silent_ms: float | None = None  # it sent nothing at all for so long
+    busy: float = 0.2  # of its connection to the next rank
+    rtt_us: float = 500.0
+    lost: float = 0.0  # share of the segments it sends that never come
+    deaf: float = 0.0  # share of the segments sent to it that never come
+    foreign: list[list[object]] = field(default_factory=list)
+    pid: int = 7
+    job: str = "10.0.0.1:29500"
+
+
+def texts(ranks: list[Rank], world: int | None = None) -> dict[str, str]:
+    """A ring: each rank sends data to the next, which sends back words of readiness."""
+    late = [one.number for one in ranks if one.late_as]
+    by_number = {one.number: one for one in ranks}
+    order = sorted(by_number)
+    told = {}
+    for place, number in enumerate(order):
+        one = by_number[number]
+        after = by_number[order[(place + 1) % len(order)]]
+        before = by_number[order[place - 1]]
+        rows: list[dict[str, object]] = [
+            {"k": "node", "name": node(one), "cpus": 8, "ranks": 1, "seconds": WINDOW_S},
+            {"k": "counters", "before": {"cpu.user": 5}, "after": {"cpu.user": 9}},
+            {"k": "foreign", "most": one.foreign},
+            rank_row(one, late, len(order) if world is None else world),
+        ]
+        if len(order) > 1:
+            rows += [link_row(one, after, data=True), link_row(one, before, data=False)]
+        rows.append({"k": "cost", "cpu_s": 0.1, "looks": LOOKS})
+        told[node(one)] = printed(rows)
+    return told
+
+
+def printed(rows: list[dict[str, object]]) -> str:
+    lines = [json.dumps(row) for row in rows]
+    return "\n".join([*lines, json.dumps({"k": "end", "rows": len(lines)})]) + "\n"
+
+
+def node(one: Rank) -> str:
+    return f"n{one.number:02}"
+
+
+def rank_row(one: Rank, late: list[int], world: int) -> dict[str, object]:
+    """Steps of ten looks: in five all work, in five those that are not late wait for who is."""
+    looks = []
+    for at in range(LOOKS):
+        waiting = bool(late) and at % 10 >= 5
+        state, sent_ms = (one.does, 30 + at % 10) if not waiting else (one.waits, 40 * (at % 5))
+        if waiting and one.number in late:
+            state, sent_ms = one.late_as, 400 + 40 * (at % 5)
+        if one.silent_ms is not None:
+            state, sent_ms = one.waits, one.silent_ms + 100 * at
+        looks.append([FIRST + at, state, sent_ms, sent_ms, 0, 0, at % 3])
+    grown = {"main_run_ns": one.run, "main_ready_ns": one.ready, "run_ns": one.run}
+    grown["ready_ns"] = one.ready
+    spent: Mapping[str, float] = {name: share * WINDOW_S * 1e9 for name, share in grown.items()}
+    group = {"us": 0, "times": 0, "allowed": 2.0, "group": "/sys/fs/cgroup/job"}
+    held = {**group, "us": (one.held or 0) * WINDOW_S * 1e6, "times": 90 * bool(one.held)}
+    return {
+        "k": "rank",
+        "pid": one.pid,
+        "rank": one.number,
+        "label": "",
+        "job": one.job,
+        "world": world,
+        "local": 0,
+        "name": "python3",
+        "before": {"start": 1, **dict.fromkeys(spent, 0)},
+        "after": {"start": 1, **spent},
+        "looks": looks,
+        "limit_before": None if one.held is None else group,
+        "limit_after": None if one.held is None else held,
+    }
+
+
+def link_row(one: Rank, other: Rank, *, data: bool) -> dict[str, object]:
+    """One end of the connection that carries data from a rank to the next."""
+    sender, reader = (one, other) if data else (other, one)
+    near, far = f"10.0.0.{one.number} {5000 + data}", f"10.0.0.{other.number} {5001 - data}"
+    segments, words = 30_000, 3_000
+    out, back = (segments, words) if data else (words, segments)
+    gone = max(other.lost, one.deaf) * back
+    marks = []
+    for step in range(25):
+        share = step / 24
+        marks.append([FIRST + 4 * step, round(out * share), round((back - gone) * share)])
+    busy_us = sender.busy * WINDOW_S * 1e6
+    after = {
+        "acked": 50e6 if data else 1e5,
+        "busy_us": busy_us if data else busy_us / 2,
+        "receiver_us": 0,
+        "segments_out": out,
+        "segments_in": back - gone,
+        "mss": 1448,
+        "rtt_least_us": 400,
+        "near": near,
+        "far": far,
+    }
+    numbers = {name: 0 for name, value in after.items() if not isinstance(value, str)}
+    return {
+        "k": "link",
+        "pid": one.pid,
+        "before": {**numbers, "near": near, "far": far},
+        "after": after,
+        "marks": marks,
+        "looks": LOOKS,
+        "rtt_us": max(sender.rtt_us, reader.rtt_us),
+        "unsent": 0.5,
+        "unread": 0.0,
+        "unsent_most": 1000,
+    }
