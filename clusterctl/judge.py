@@ -9,6 +9,7 @@ from functools import cached_property
 
 from clusterctl.limits import Sku, resolve
 from clusterctl.model import (
+    LEFT_ALONE,
     WHOLE_NODE,
     Accelerator,
     Boot,
@@ -162,7 +163,7 @@ def sight(
         for found in seen.troubles:
             if found.part != WHOLE_NODE:
                 yield Finding(OBSERVED, troubled(seen, found))
-        if seen.skip and seen.probe in usual:
+        if seen.skip and seen.skip != LEFT_ALONE and seen.probe in usual:
             absent = Trouble(Kind.MISSING, f"{seen.skip}, and on most peers it is")
             yield Finding(OBSERVED, troubled(seen, absent))
         elif not seen.troubles:

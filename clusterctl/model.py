@@ -51,6 +51,8 @@ class Question:
     for nodes that have no Python; empty: such a node cannot be asked this.
     `programs`, paths here, come along as bytes: its global PROGRAMS maps each path to them.
     `group` names questions that must not run side by side (one firmware, one driver lock).
+    `spare`: device files; while a job holds one of them this is not asked, for it could be felt
+    there.  `asleep`: with it, only where a file of the first form holds the second text.
     `brief`: a script that only reads and takes no time, so that one process of the node may run it
     after others like it; where it is held up, the others do not wait for it.
     """
@@ -66,13 +68,20 @@ class Question:
     files: tuple[str, ...] = ()
     brief: bool = False
     programs: tuple[str, ...] = ()
+    spare: tuple[str, ...] = ()
+    asleep: tuple[str, ...] = ()
+
+
+SPARED = 300  # an exit code that no process has
+LEFT_ALONE = "left alone: a job holds the accelerators"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a node said to one question.  `exit_code` None: it was stopped at its deadline.
 
-    A process ended by signal n has `exit_code` -n.  `truncated`: the output passed the cap.
+    A process ended by signal n has `exit_code` -n; SPARED: it was not asked, see `Question.spare`.
+    `truncated`: the output passed the cap.
     """
 
     name: str

@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import TypeVar
 
 from clusterctl.model import (
+    LEFT_ALONE,
+    SPARED,
     WHOLE_NODE,
     Answer,
     Fact,
@@ -62,6 +64,8 @@ def hear(
 ) -> Observation:
     if answer is None:
         return Observation(node.name, probe.name, at, troubles=(silence,))
+    if answer.exit_code == SPARED:
+        return Observation(node.name, probe.name, at, skip=LEFT_ALONE)
     if probe.optional and is_absent(answer):
         return Observation(node.name, probe.name, at, skip=f"{probe.name} is not installed")
     found: list[Fact | Trouble] = [*complaints(answer, probe)]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from clusterctl.model import Fact, Kind, Probe, Question, Setting, Trouble, Version
 from clusterctl.probes.by_device import sections
+from clusterctl.probes.device_files import ANY
 from clusterctl.probes.mlxlink import MELLANOX
 from clusterctl.spelling import visible
 
@@ -91,6 +92,7 @@ BY_NAME = (
             script="ask_mlx",
             timeout_s=CALL_S * (MOST_DEVICES + 1),
             group="mlx",
+            spare=ANY,  # the firmware does nothing else meanwhile
         ),
         parse,
         yields=(Setting, Version),

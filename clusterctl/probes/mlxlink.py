@@ -24,6 +24,7 @@ from clusterctl.model import (
     Version,
 )
 from clusterctl.probes.by_device import Said, sections
+from clusterctl.probes.device_files import ANY
 from clusterctl.probes.ib_rates import NOMINAL
 from clusterctl.probes.mlxlink_module import optic
 from clusterctl.spelling import Unreadable, count, number, reported, visible
@@ -224,6 +225,7 @@ BY_NAME = (
             script="ask_mlx",
             timeout_s=CALL_S * (MOST_PORTS + 1),
             group="mlx",
+            spare=ANY,  # the firmware does nothing else meanwhile
         ),
         parse,
         yields=(BitErrors, Optic, Port, Version),

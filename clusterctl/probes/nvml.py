@@ -23,6 +23,7 @@ from clusterctl.model import (
     Trouble,
     Version,
 )
+from clusterctl.probes.device_files import NVIDIA, NVIDIA_ASLEEP
 from clusterctl.probes.nvml_values import FIELDS, LINK_FIELDS, bounded, count, partitions
 from clusterctl.spelling import Unreadable, visible
 
@@ -282,7 +283,14 @@ def keys(value: object) -> list[str]:
 
 PROBES = (
     Probe(
-        Question("nvml", script="ask_nvml", modules=("nvml_gpus", "pynvml"), timeout_s=30.0),
+        Question(
+            "nvml",
+            script="ask_nvml",
+            modules=("nvml_gpus", "pynvml"),
+            timeout_s=30.0,
+            spare=NVIDIA,
+            asleep=NVIDIA_ASLEEP,
+        ),
         parse,
         yields=(Accelerator, Link, Partition, DeviceProcess, Version),
         about="NVIDIA GPUs, NVLinks and the processes on them, from the driver's library",

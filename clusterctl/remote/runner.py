@@ -31,6 +31,14 @@ KILL_S = 1.0  # from SIGKILL to giving up on it: a process in D state does not d
 HELD_UP_S = 0.5  # a brief script that waits this long for something holds up its crew
 AT_MOST_S = 3.0  # ... and one that is at work may do so this long
 LINGER_S = 0.25  # how long a child left in the background may hold the pipes
+SPARED = 300  # as clusterctl.model has it: no process ends with this
+# Daemons that keep accelerators open and are no jobs, as /proc/PID/comm cuts their names.
+NO_JOBS = (
+    *("nvidia-persiste", "nvidia-smi", "nv-hostengine", "dcgm-exporter", "dcgmi", "nvtop", "gpud"),
+    *("nv-fabricmanage", "nvidia-imex", "nvidia-powerd", "nvidia-device-p", "k8s-device-plug"),
+    *("npu-exporter", "npu-smi", "slogd", "log-daemon", "amd-smi", "rocm-smi", "device-metrics-"),
+    *("node_exporter", "prometheus-node", "telegraf", "Xorg", "Xwayland", "gnome-shell"),
+)
 ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
@@ -40,7 +48,8 @@ class Tool:
     def __init__(self, index, question):
         self.index = index
         (self.argv, self.script, self.modules, self.files) = question[:4]
-        (self.timeout_s, self.cap_bytes, self.group, self.brief, self.programs) = question[4:]
+        (self.timeout_s, self.cap_bytes, self.group, self.brief, self.programs) = question[4:9]
+        self.spare, self.asleep = question[9:]
         self.pid = 0
         self.pipes = {}  # file descriptor -> 0 for stdout, 1 for stderr
         self.chunks = ([], [])
@@ -80,6 +89,8 @@ class Talk:
         self.outbox = []
         self.answered = 0
         self.lost = ""
+        self.spared = set()  # forms of the device files that some question spares
+        self.held = None  # those of them that jobs hold, once somebody has asked
         self.stray = False  # something was killed: look for what got away from its process group
 
 
@@ -260,6 +271,9 @@ def which(name):
 def start(talk, tool):
     tool.started = time.monotonic()
     path = None
+    if tool.spare and disturbs(talk, tool):
+        refuse(talk, tool, SPARED, "left alone: a job holds an accelerator")
+        return
     if not tool.script:
         path, code = which(raw(tool.argv[0]))
         if path is None:
@@ -284,6 +298,55 @@ def start(talk, tool):
     tool.patience, tool.then = tool.started + tool.timeout_s, stop
     talk.running.append(tool)
     watch(talk, tool, (out, err))
+
+
+def disturbs(talk, tool):
+    """Whether a job could feel the question: it holds such a device, or would see one start."""
+    there = found(tool.spare)
+    if not there:
+        return False
+    if tool.asleep:
+        pattern, mark = tool.asleep
+        if not any(mark in text_of(path) for path in found([pattern])):
+            return False
+    if talk.held is None:
+        talk.held = held_by_jobs(found(talk.spared))
+    return bool(there & talk.held)
+
+
+def found(patterns):
+    import glob
+
+    return {path for pattern in patterns for path in glob.glob(pattern)}
+
+
+def text_of(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read(65536).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def held_by_jobs(devices):
+    """Those that somebody's processes hold open: not ours, nor a daemon's of the vendor."""
+    held = set()
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        place = "/proc/" + name
+        files = set()
+        try:
+            for number in os.listdir(place + "/fd"):
+                files.add(os.readlink(place + "/fd/" + number))
+        except OSError:
+            pass  # it has ended, or it is none of our business
+        files &= devices
+        if files <= held or text_of(place + "/comm").strip() in NO_JOBS:
+            continue
+        if "CLUSTERCTL_TALK=" not in text_of(place + "/environ"):
+            held |= files
+    return held
 
 
 def start_each(talk, tools):
@@ -714,9 +777,10 @@ def converse(questions, sources):
     talk.poll.register(1, 0)
     talk.poll.register(wake, select.POLLIN)
     brief = []
-    for index, question in enumerate(questions):
-        tool = Tool(index, question)
-        if tool.brief and tool.script and not tool.group:
+    tools = [Tool(index, question) for index, question in enumerate(questions)]
+    talk.spared = {pattern for tool in tools for pattern in tool.spare}
+    for tool in tools:
+        if tool.brief and tool.script and not tool.group and not tool.spare:
             brief.append(tool)
         elif tool.group in talk.waiting:
             talk.waiting[tool.group].append(tool)

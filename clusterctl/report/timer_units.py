@@ -89,13 +89,15 @@ def service(plan: Plan, *, user: bool) -> str:
 def walls(plan: Plan) -> list[str]:
     """Around a service of the system; a user's manager cannot build them before systemd 255."""
     writes = " ".join(path_word(path) for path in plan.writes)
-    return ["ProtectSystem=strict", f"ReadWritePaths={writes}", *([] if plan.here else REMOTE_ONLY)]
+    found = ["ProtectSystem=strict", f"ReadWritePaths={writes}"]
+    if not any(word.startswith(("/tmp/", "/var/tmp/")) for word in plan.command):  # noqa: S108
+        found.append("PrivateTmp=yes")  # it would hide what the command names
+    return found + ([] if plan.here else list(REMOTE_ONLY))
 
 
 # Whoever only talks to other machines needs nothing of this one.
 REMOTE_ONLY = (
     "ProtectHome=read-only",
-    "PrivateTmp=yes",
     "PrivateDevices=yes",
     "ProtectKernelTunables=yes",
     "ProtectKernelModules=yes",

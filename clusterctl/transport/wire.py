@@ -49,13 +49,16 @@ BOOTSTRAP = (
 # backslashes; none of them occurs.  The shell that stays behind is the runner's guardian: where
 # the runner is killed, it kills what the runner had started.
 COMMAND = (
-    "sh -c 'n={nonce}; for p in {pythons}; do command -v $p >/dev/null 2>&1 || continue; "
+    "sh -c 'n={nonce}; {calm}for p in {pythons}; do command -v $p >/dev/null 2>&1 || continue; "
     'LC_ALL=C CLUSTERCTL_TALK=$n $p -BISc "{bootstrap}" $n python {size} {node_s} {nice}; r=$?; '
     "case $r in 0) exit 0;; 1|99|126|127) continue;; esac; "
     "for e in $(grep -ls CLUSTERCTL_TALK=$n /proc/[0-9]*/environ 2>/dev/null); "
     "do e=${{e%/environ}}; kill -9 ${{e#/proc/}}; done; exit $r; done; "
     'echo "$n sh"; exec sh -s\''
 )
+# Idle time of the disks only; where there is no ionice, nice 19 is as mild as it gets.
+CALM = "ionice -c3 -p $$ >/dev/null 2>&1; "
+CALM_FROM_NICE = 19
 SUDO = "env LC_ALL=C sudo -n "
 
 PACKING = threading.Lock()
@@ -125,6 +128,7 @@ def packed(questions: tuple[Question, ...]) -> bytes:
         (
             *(q.command, q.script, q.modules, q.files),
             *(float(q.timeout_s), q.cap_bytes, q.group, q.brief, q.programs),
+            *(q.spare, q.asleep),
         )
         for q in questions
     ]
@@ -203,6 +207,7 @@ class Conversation:
         self.lines: dict[bytes, bytearray] = {b"o": bytearray(), b"e": bytearray()}
         self.command = (SUDO if become else "") + COMMAND.format(
             nonce=self.nonce,
+            calm=CALM if nice >= CALM_FROM_NICE else "",
             pythons=pythons,
             bootstrap=BOOTSTRAP,
             size=len(self.program),
