@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clusterctl.memory.cache import Memory, Night
+    from clusterctl.memory.identity import Swap
     from clusterctl.memory.lemon import Repair, Score
     from clusterctl.report.sheets import Sheet
 
@@ -38,7 +39,10 @@ def history(
         raise UserError("history of what?  A node, --check CHECK or --lemons")
     known = remembered.remember(runs_dir, since, until)
     if lemons:
-        scored = [one for one in scores(known) if one.score or form is not options.Format.TABLE]
+        from clusterctl.memory.identity import swaps
+
+        every = scores(known, swaps(known))
+        scored = [one for one in every if one.score or form is not options.Format.TABLE]
         sheets, notes = lemon_sheets(scored, known, form)
     elif check:
         sheets, notes = of_check(known, check, node)
@@ -63,15 +67,15 @@ def of_nodes(known: Memory, given: str, runs_dir: str | None) -> tuple[list[Shee
     if not any(looked.values()):
         raise UserError(f"{given}: in none of {len(known.nights)} runs in {known.folder.name}")
     frame = found(known, nodes=wanted)
-    swaps = identity.swaps(known, wanted)
-    every = scores(known)
+    swaps = identity.swaps(known)
+    every = scores(known, swaps)
     done = repairs(known, wanted) + drains(runs_dir, wanted)
     made = [
         sheets.nights_sheet(one, story.stretches(of_one(frame, one), looked[one])) for one in wanted
     ]
     made += [
         sheets.findings_sheet("findings, those of now first", story.traces(frame)),
-        sheets.swaps_sheet(swaps),
+        sheets.swaps_sheet(one for one in swaps if one.node in wanted),
         sheets.repairs_sheet(sorted(done, key=lambda one: one.at)),
         sheets.lemons_sheet(one for one in every if one.node in wanted),
     ]
@@ -120,11 +124,10 @@ def lemon_sheets(
     return [lemons_sheet(shown)], [note]
 
 
-def scores(known: Memory) -> list[Score]:
+def scores(known: Memory, swaps: Sequence[Swap]) -> list[Score]:
     """Of all nodes: who is unusual shows beside the others only."""
-    from clusterctl.memory import identity, lemon, story
+    from clusterctl.memory import lemon, story
 
-    swaps = identity.swaps(known)
     again = [(node, night.started) for night in known.nights for node in night.again]
     fleet = known.frame("nodes", ["node"])["node"].nunique()
     return lemon.scores(story.faults(known), lemon.repairs(swaps, again), fleet=fleet)

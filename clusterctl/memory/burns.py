@@ -36,9 +36,10 @@ def burns(remembered: Memory, nodes: Collection[str]) -> Iterator[Burnt]:
     nights = {one.id: one for one in remembered.nights if one.verb == "burnin"}
     if not nights:
         return
+    remembered = remembered.only(set(nights))
     there = remembered.frame("nodes", ["node"], node=nodes).astype({"run": "str", "node": "str"})
     rows = remembered.frame("bad", FINDING, node=nodes)
-    rows = rows[rows["run"].isin(list(nights))].astype(dict.fromkeys((*FINDING, "run"), "str"))
+    rows = rows.astype(dict.fromkeys((*FINDING, "run"), "str"))
     said: defaultdict[tuple[str, str], list[Finding]] = defaultdict(list)
     for row in rows.to_dict("records"):
         cells = {str(name): str(value) for name, value in row.items()}

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -56,11 +57,7 @@ class Memory:
         `wanted`: of a column, only these values.  A night whose table is broken is digested again,
         or left out with a line in the log.
         """
-        files = {
-            night.id: path_of(self.folder, name, night.id)
-            for night in self.nights
-            if name in night.tables
-        }
+        files = self.files(name)
         filters = {column: list(values) for column, values in wanted.items() if values is not None}
         try:
             return read(self.folder, list(files.values()), columns, filters)
@@ -68,19 +65,37 @@ class Memory:
             whole = [path for run, path in files.items() if self.mended(run, path)]
             return read(self.folder, whole, columns, filters)
 
-    def batches(
+    def each(
         self, name: str, columns: Sequence[str], **wanted: Iterable[str] | None
-    ) -> Iterator[pa.RecordBatch]:
-        """As `table`, some rows of one night at a time, for what does not fit at once."""
+    ) -> Iterator[tuple[Night, pa.Table]]:
+        """As `table`, one night at a time, for what does not fit at once."""
+        import pyarrow as pa  # noqa: PLC0415 - see frame
+
+        files = self.files(name)
         filters = {column: list(values) for column, values in wanted.items() if values is not None}
-        for night in self.nights:
-            if name in night.tables:
-                path = path_of(self.folder, name, night.id)
-                try:
-                    yield from scanned(self.folder, [path], columns, filters).to_batches()
-                except UNREADABLE:
-                    if self.mended(night.id, path):
-                        yield from scanned(self.folder, [path], columns, filters).to_batches()
+        told: set[str] = set()
+        for _ in range(2):  # once more without those that turned out to be broken
+            paths = [path for run, path in files.items() if run not in told]
+            batches = scanned(self.folder, paths, ["run", *columns], filters).to_batches()
+            try:
+                for run, few in groupby(filter(len, batches), lambda one: str(one["run"][0])):
+                    table = pa.Table.from_batches(list(few)).unify_dictionaries()
+                    told.add(run)
+                    yield self.night(run), table
+            except UNREADABLE:
+                files = {run: path for run, path in files.items() if self.mended(run, path)}
+            else:
+                return
+
+    def night(self, run: str) -> Night:
+        return next(one for one in self.nights if one.id == run)
+
+    def files(self, name: str) -> dict[str, str]:
+        return {
+            night.id: path_of(self.folder, name, night.id)
+            for night in self.nights
+            if name in night.tables
+        }
 
     def frame(
         self, name: str, columns: Sequence[str], **wanted: Iterable[str] | None

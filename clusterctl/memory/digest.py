@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from math import log10
 from typing import TYPE_CHECKING, Any
 
 from clusterctl import codec
 from clusterctl.memory.folder import Ended
-from clusterctl.memory.quantities import LANES, counters
+from clusterctl.memory.quantities import LANES, counters, quantities
+from clusterctl.model import Observation
 from clusterctl.store import COLUMNS, ROWS
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ QUIET = ("pass", "skip")
 # may be of a board with two chips on it, so it comes last.
 MARKS = ("uuid", "guid", "serial")
 NO_MARK = 4  # characters: "0", "N/A" and "none" name no part
-PLACE = ("node", "part", "variant", "probe", "mark", "serial", "slot", "model")
+# Beside the numbers of a reading; `who` is equal on all nights for the same part, see `who_is`.
+PLACE = ("who", "node", "part", "variant", "mark", "serial", "slot", "model")
 # Of facts of which a part may have many: what makes two of them comparable.
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     "Burn": ("engine", "precision", "rate_unit"),
@@ -41,6 +44,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
 MODEL = {"Port": "driver", "Sensor": "kind"}
 SITTING = frozenset({"Accelerator", "Drive", "Optic", "Psu"})  # what is swapped
 EXACT = 13  # hexadecimal digits that a float holds
+WHO_BITS = 12  # of 64 left out, so that a float holds the rest
 DEVICE = re.compile(r"\b(?:gpu|npu|mlu|gcu|xpu|dcu)\d+")
 SERIES = {
     name: tuple(
@@ -136,16 +140,47 @@ def well(rows: pa.Table) -> pa.Table:
 
 
 def numbers(run: Ended) -> dict[str, pd.DataFrame]:
-    """Of each kind of fact, a row a reading of a part; a column a number that anybody reports."""
+    """A row a reading of a part, a column a number that anybody reports; by table."""
+    return tables_of(facts(run))
+
+
+def tonight(seen: Iterable[Observation]) -> dict[str, pd.DataFrame]:
+    """As `numbers`, of a run that is not on disk yet."""
     import pandas as pd  # noqa: PLC0415 - see digest
 
-    pieces: dict[str, list[pd.DataFrame]] = {}
-    for kind, rows in facts(run):
-        pieces.setdefault(kind, []).append(rows)
+    rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for one in seen:
+        for fact in one.facts:
+            kind = type(fact).__name__
+            if kind in SERIES:
+                names = [name for name in asked(kind) if name not in {"node", "probe"}]
+                cells = {name: codec.cell(getattr(fact, name)) for name in names}
+                rows[kind].append({"node": one.node, "probe": one.probe, **cells})
+    return tables_of((kind, pd.DataFrame(told)) for kind, told in rows.items())
+
+
+def tables_of(told: Iterable[tuple[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    import pandas as pd  # noqa: PLC0415 - see digest
+
+    pieces: defaultdict[str, list[pd.DataFrame]] = defaultdict(list)
+    for kind, rows in told:
+        pieces[kind].append(rows)
     kinds = {kind: pd.concat(rows, ignore_index=True) for kind, rows in pieces.items()}
     cards = carried(kinds.get("Accelerator"))
     found = {kind: placed(kind, rows, cards) for kind, rows in kinds.items()}
-    return {kind: rows for kind, rows in found.items() if len(rows.columns) > len(PLACE)}
+    kept = {kind: rows for kind, rows in found.items() if len(rows.columns) > len(PLACE)}
+    return {name: rows for kind, every in kept.items() for name, rows in apart(kind, every)}
+
+
+def apart(kind: str, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """By table: what a quantity has to itself lies in one of its own, so that few rows are read."""
+    for one in quantities():
+        if one.kind == kind and one.parts:
+            names = [part for part in rows["part"].unique() if re.fullmatch(one.parts, part)]
+            hit = rows["part"].isin(names)
+            yield one.table, rows[hit]
+            rows = rows[~hit]
+    yield kind, rows
 
 
 def facts(run: Ended) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -186,39 +221,52 @@ def carried(cards: pd.DataFrame | None) -> dict[tuple[str, str], tuple[str, str]
 def placed(
     kind: str, rows: pd.DataFrame, cards: Mapping[tuple[str, str], tuple[str, str]]
 ) -> pd.DataFrame:
+    """One row a part and variant: of two tools that tell the same, the one that tells it most."""
     import pandas as pd  # noqa: PLC0415 - see digest
 
+    often = rows["probe"].map(rows["probe"].value_counts())
+    rows = rows.iloc[(-often.to_numpy()).argsort(kind="stable")].reset_index(drop=True)
     nothing = pd.Series([""] * len(rows))
-    model = rows.get(MODEL.get(kind, "model"), nothing).fillna("").astype(str)
-    mark = marked(rows)
+    model = rows.get(MODEL.get(kind, "model"), nothing).fillna("").astype("str")
+    own = marked(rows)
+    lent = [("", "")] * len(rows)
     if kind != "Accelerator":
-        borrowed = [
-            of_card(node, part, cards)
-            for node, part in zip(rows["node"], rows["part"], strict=True)
-        ]
-        mark = [own or lent for own, (lent, _) in zip(mark, borrowed, strict=True)]
-        model = pd.Series([m or lent for m, (_, lent) in zip(model, borrowed, strict=True)])
-    shape = VARIANTS.get(kind, ())
-    named = [rows[name].astype(str).where(rows[name].notna(), "") for name in shape if name in rows]
+        seats = zip(rows["node"], rows["part"].fillna(""), strict=True)
+        lent = [of_card(node, part, cards) for node, part in seats]
+        model = pd.Series([m or make for m, (_, make) in zip(model, lent, strict=True)])
+    shape = [name for name in VARIANTS.get(kind, ()) if name in rows]
+    words = [rows[name].astype("str").where(rows[name].notna(), "") for name in shape]
     found = pd.DataFrame(
         {
             "node": rows["node"],
             "part": rows["part"].fillna(""),
-            "variant": [" ".join(filter(None, cells)) for cells in zip(*named, strict=True)]
-            if named
-            else "",
-            "probe": rows["probe"],
-            "mark": mark,
+            "variant": [" ".join(filter(None, one)) for one in zip(*words, strict=True)] or "",
+            "mark": own,
             "serial": rows["serial"].fillna("") if "serial" in rows else "",
             "slot": rows["pci"].fillna("") if "pci" in rows else "",
             "model": model,
         }
     )
-    values = {
-        name: rows[name] for name in SERIES[kind] if name in rows and rows[name].notna().any()
-    }
+    marks = [mine or theirs for mine, (theirs, _) in zip(own, lent, strict=True)]
+    found.insert(0, "who", who_is(found, marks))
+    told = [name for name in SERIES[kind] if name in rows and rows[name].notna().any()]
+    values: dict[str, Any] = {name: rows[name] for name in told}
     values.update(unpacked(kind, rows))
-    return pd.concat([found, pd.DataFrame(values, index=found.index).astype("float64")], axis=1)
+    numbered = pd.DataFrame(values, index=found.index).astype("float64")
+    whole = pd.concat([found, numbered], axis=1)
+    order = ["node", "part", "variant"]  # the same every night, and a node's rows lie together
+    return whole.drop_duplicates("who").sort_values(order, ignore_index=True)
+
+
+def who_is(found: pd.DataFrame, marks: Sequence[str]) -> pd.Series[float]:
+    """A number that a float holds: of the mark and variant, else of node, part and variant."""
+    import pandas as pd  # noqa: PLC0415 - see digest
+
+    place = "\t" + found["node"] + "\t" + found["part"]
+    mark = pd.Series(marks, dtype="str")
+    named = mark.where(mark != "", place) + "\n" + found["variant"]
+    hashed = pd.util.hash_array(named.to_numpy(dtype=object)) >> WHO_BITS
+    return pd.Series(hashed.astype("float64"), index=found.index)
 
 
 def fingerprints(frames: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:

@@ -44,6 +44,11 @@ class Quantity:
     variant: str = ""
     zero: float = 1.0  # what stands for none on a scale of decades
 
+    @property
+    def table(self) -> str:
+        """Of digests, where it lies."""
+        return f"{self.kind}.{self.name}" if self.parts else self.kind
+
 
 @cache
 def quantities() -> tuple[Quantity, ...]:

@@ -6,11 +6,10 @@ slot.  So a card that moves takes its row along, and the card that replaces it b
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +19,9 @@ from clusterctl.memory.quantities import Quantity
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
-PLACE = ("node", "part", "variant", "probe", "mark", "model")
+PLACE = ("node", "part", "variant", "mark", "model")
 Matrix = npt.NDArray[np.float64]
 DAY_S = 86400.0
 
@@ -39,68 +39,124 @@ class Series:
     load: Matrix | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The numbers of one night: `cells` are who, the field, and the load where there is one."""
+
+    at: datetime
+    run: str
+    cells: tuple[Matrix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tonight:
+    """A night that no run on disk tells of yet; `tables` as of `digest.tonight`."""
+
+    at: datetime
+    tables: Mapping[str, pd.DataFrame]
+
+
 def series(
-    remembered: Memory, quantity: Quantity, *, nodes: Collection[str] | None = None
+    remembered: Memory,
+    quantity: Quantity,
+    *,
+    nodes: Collection[str] | None = None,
+    tonight: Tonight | None = None,
 ) -> Series:
-    columns = [*PLACE, quantity.field, *([quantity.load] if quantity.load else [])]
-    return pivot(quantity, remembered.frame(quantity.kind, columns, node=nodes))
+    import pandas as pd  # noqa: PLC0415 - half a second that only memory pays
 
-
-def pivot(quantity: Quantity, rows: pd.DataFrame) -> Series:
-    """Of rows with `started`, PLACE, the field and, where there is one, the load."""
-    rows = meant(quantity, rows)
-    if rows.empty:
-        return Series(quantity, rows[[*PLACE]], (), np.empty((0, 0)))
-    begun, at = rows["started"].factorize(sort=True)
-    keys, _ = rows["who"].factorize()
-    shape = (int(keys.max()) + 1, len(at))
-    values = spread(shape, keys, begun, rows[quantity.field])
-    load = spread(shape, keys, begun, rows[quantity.load]) if quantity.load else None
-    order = np.argsort(begun, kind="stable")
-    newest = np.zeros(shape[0], dtype=np.int64)
-    newest[keys[order]] = order  # of equal keys, the last to be written stays: the newest
-    parts = rows[[*PLACE]].iloc[newest].astype("str").reset_index(drop=True)
-    nights = tuple(one.to_pydatetime() for one in at)
+    last = of_tonight(quantity, tonight)
+    told = once(readings(remembered, quantity, nodes))
+    if tonight is not None and last is not None:
+        told = once([*told, reading(tonight.at, "", last, quantity)])
+    if not told:
+        return Series(quantity, empty(), (), np.empty((0, 0)))
+    who = np.unique(np.concatenate(distinct([one.cells[0] for one in told])))
+    values = spread(who, [(one.cells[0], one.cells[1]) for one in told])
+    load = spread(who, [(one.cells[0], one.cells[2]) for one in told]) if quantity.load else None
+    seen = values.shape[1] - 1 - np.argmax(np.isfinite(values)[:, ::-1], axis=1)
+    rows = [
+        rows_of(remembered, quantity.table, told[at].run, last, who[seen == at])
+        for at in np.unique(seen)
+    ]
     if quantity.counter:
-        values = rates(values, np.array([one.timestamp() / DAY_S for one in nights]))
-    return Series(quantity, parts, nights, values, load)
+        values = rates(values, np.array([one.at.timestamp() / DAY_S for one in told]))
+    begun = tuple(one.at for one in told)
+    parts = pd.concat(rows).set_index("who").loc[list(who)].reset_index(drop=True)
+    return Series(quantity, parts, begun, values, load)
 
 
-def spread(shape: tuple[int, int], keys: Any, begun: Any, column: pd.Series[float]) -> Matrix:
-    made = np.full(shape, np.nan)
-    made[keys, begun] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+def readings(
+    remembered: Memory, quantity: Quantity, nodes: Collection[str] | None
+) -> Iterator[Reading]:
+    wanted = {"variant": [quantity.variant]} if quantity.variant else {}
+    nights = remembered.each(quantity.table, columns_of(quantity), node=nodes, **wanted)
+    for night, table in nights:
+        yield reading(night.started, night.id, table, quantity)
+
+
+def columns_of(quantity: Quantity) -> list[str]:
+    return ["who", quantity.field, *([quantity.load] if quantity.load else [])]
+
+
+def reading(at: datetime, run: str, table: pd.DataFrame | pa.Table, quantity: Quantity) -> Reading:
+    cells = [np.asarray(table[name], dtype=np.float64) for name in columns_of(quantity)]
+    here = np.isfinite(cells[1])
+    return Reading(at, run, tuple(one[here] for one in cells))
+
+
+def once(told: Iterable[Reading]) -> list[Reading]:
+    """Those with a number; names as the night before lie in memory once: they are half of it."""
+    found: list[Reading] = []
+    for one in told:
+        who = one.cells[0]
+        if found and np.array_equal(who, found[-1].cells[0]):
+            who = found[-1].cells[0]
+        if len(who):
+            found.append(replace(one, cells=(who, *one.cells[1:])))
+    return found
+
+
+def of_tonight(quantity: Quantity, tonight: Tonight | None) -> pd.DataFrame | None:
+    rows = tonight.tables.get(quantity.table) if tonight else None
+    if rows is None or quantity.field not in rows:
+        return None
+    if quantity.load and quantity.load not in rows:
+        rows = rows.assign(**{quantity.load: np.nan})
+    return rows[rows["variant"] == quantity.variant] if quantity.variant else rows
+
+
+def empty() -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415 - see series
+
+    return pd.DataFrame({name: pd.Series(dtype="str") for name in PLACE})
+
+
+def distinct(arrays: Sequence[Matrix]) -> list[Matrix]:
+    """Without neighbours that say the same: from night to night nobody comes or goes."""
+    return [
+        one for at, one in enumerate(arrays) if not at or not np.array_equal(one, arrays[at - 1])
+    ]
+
+
+def spread(who: Matrix, told: Sequence[tuple[Matrix, Matrix]]) -> Matrix:
+    """A column a night, each number in the row of whose it is."""
+    made = np.full((len(who), len(told)), np.nan)
+    rows, last = np.empty(0, dtype=np.int64), np.empty(0)
+    for night, (names, numbers) in enumerate(told):
+        if not np.array_equal(names, last):
+            rows, last = np.searchsorted(who, names), names
+        made[rows, night] = numbers
     return made
 
 
-def meant(quantity: Quantity, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that are of this quantity, one a part and night, with `who` it is."""
-    rows = rows[rows[quantity.field].notna()]
-    if quantity.variant:
-        rows = rows[rows["variant"] == quantity.variant]
-    if quantity.parts:
-        fit = re.compile(quantity.parts)
-        rows = rows[rows["part"].isin([p for p in rows["part"].unique() if fit.fullmatch(p)])]
-    rows = rows.assign(who=identity(rows))
-    counts = rows["probe"].value_counts()
-    if len(counts[counts > 0]) > 1:  # of two tools that tell the same, the one that does it most
-        told = rows["probe"].map(counts).astype("int64")
-        rows = rows.iloc[np.argsort(-told.to_numpy(), kind="stable")]
-    return rows.drop_duplicates(["who", "started"])
-
-
-def identity(rows: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """A number for each part, equal on all nights; never equal for two variants of a reading."""
-    marks, names = rows["mark"].factorize()
-    own = np.array([bool(one) for one in names], dtype=bool)
-    has = own[marks] if len(names) else np.zeros(len(rows), dtype=bool)
-    place = np.zeros(len(rows), dtype=np.int64)
-    for name in ("node", "part"):
-        codes, seen = rows[name].factorize()
-        place = place * (len(seen) + 1) + codes
-    who = np.where(has, marks, place + len(names) + 1).astype(np.int64)
-    variants, kinds = rows["variant"].factorize()
-    numbered: npt.NDArray[np.int64] = who * (len(kinds) + 1) + variants
-    return numbered
+def rows_of(
+    remembered: Memory, table: str, run: str, last: pd.DataFrame | None, who: Matrix
+) -> pd.DataFrame:
+    """Where these parts were in a run, or tonight, of which `last` tells."""
+    columns = ["who", *PLACE]
+    rows = remembered.only([run]).frame(table, columns) if run or last is None else last
+    return rows.loc[rows["who"].isin(who), columns].astype(dict.fromkeys(PLACE, "str"))
 
 
 def rates(values: Matrix, days: Matrix) -> Matrix:

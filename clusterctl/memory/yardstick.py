@@ -1,0 +1,156 @@
+"""A part's own past as findings: what is worse than it was, and what was swapped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import exp
+from typing import TYPE_CHECKING
+
+from clusterctl.memory import identity
+from clusterctl.memory.cache import Memory
+from clusterctl.memory.digest import fingerprints, tonight
+from clusterctl.memory.past import LEAST_NIGHTS, SIGMAS, Worse, worse
+from clusterctl.memory.quantities import Quantity, quantities
+from clusterctl.memory.series import Tonight, series
+from clusterctl.model import Finding, Node, Observation, Severity, Status, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+LOOK_BACK_DAYS = 120  # sixty nights, and room for a holiday
+PAGES = ((70, 30.4, "months"), (13, 7.0, "weeks"), (0, 1.0, "days"))
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPast:
+    """What earlier runs know, for the judge of one that begins at `at`.
+
+    Where there is no past, nothing is compared and nothing is said.
+    """
+
+    remembered: Memory
+    checks: Collection[str]
+    at: datetime
+
+    def __call__(self, nodes: Sequence[Node], seen: Iterable[Observation]) -> list[Finding]:
+        if not self.remembered.nights:
+            return []
+        now = Tonight(self.at, tonight(seen))
+        labels = {node.name: dict(node.labels) for node in nodes}
+        asked = [
+            one for one in quantities() if one.check in self.checks and one.table in now.tables
+        ]
+        found = list(swapped(self.remembered, now))
+        for quantity in asked:
+            told = series(self.remembered, quantity, tonight=now)
+            if told.nights and told.nights[-1] == self.at:
+                found += [
+                    finding(one, labels)
+                    for one in worse(told, labels, quantities=len(quantities()))
+                ]
+        return found
+
+
+# --------------------------------------------------------------------------- decay
+
+
+def finding(one: Worse, labels: Mapping[str, Mapping[str, str]]) -> Finding:
+    quantity, shared = one.quantity, what_is_shared(one, labels)
+    unit = f" {quantity.unit}".rstrip()
+    course = words(one)
+    remedy = quantity.remedy
+    if shared:
+        remedy = (
+            f"look at what {shared} shares (cooling, power, switch, image) first; then: {remedy}"
+        )
+        course = f"{len(one.parts)} like parts of {len(one.nodes)} nodes together: {course}"
+    return Finding(
+        quantity.check,
+        Verdict(
+            ",".join(one.nodes),
+            shared or " ".join(one.parts),
+            Status.WARN,
+            expected=f"about {one.before:.4g}{unit}, as on {one.known} nights before",
+            actual=f"{one.now:.4g}{unit}",
+            why=course,
+            remedy=remedy,
+            severity=Severity.OBSERVE,
+            source=f"{quantity.source}; beyond {SIGMAS:g} sigma of its own nights on "
+            f"{one.nights} nights in a row, of at least {LEAST_NIGHTS}",
+            yardstick="past",
+        ),
+    )
+
+
+def what_is_shared(one: Worse, labels: Mapping[str, Mapping[str, str]]) -> str:
+    """A label, all nodes; empty: it is about one node."""
+    if one.level in {"part", "node"}:
+        return ""
+    if one.level == "model":
+        return "all nodes"
+    return f"{one.level}={labels[one.nodes[0]][one.level]}"
+
+
+def words(one: Worse) -> str:
+    """H2D down 6 % in 3 weeks; core temperature up 7 °C since 2026-11-02."""
+    when = f"since {one.since:%Y-%m-%d}" if one.sudden else f"in {span(one)}"
+    return f"{one.quantity.says} {amount(one.quantity, one.change)} {when}"
+
+
+def amount(quantity: Quantity, change: float) -> str:
+    match quantity.scale:
+        case "ratio":
+            share = 1 - exp(-change) if quantity.bad == "down" else exp(change) - 1
+            return f"{quantity.bad} {share:.0%}".replace("%", " %")
+        case "decades":
+            return f"{10**change:.0f} times as many"
+    return f"{quantity.bad} {change:.3g} {quantity.unit}".rstrip()
+
+
+def span(one: Worse) -> str:
+    days = max((one.until - one.since).total_seconds() / 86400, 1.0)
+    length, word = next((length, word) for least, length, word in PAGES if days >= least)
+    count = max(round(days / length), 1)
+    return f"{count} {word if count > 1 else word.removesuffix('s')}"
+
+
+# --------------------------------------------------------------------------- swaps
+
+
+def swapped(remembered: Memory, now: Tonight) -> Iterator[Finding]:
+    """What sits tonight where something else sat when its node was last seen."""
+    import pandas as pd  # noqa: PLC0415 - half a second that only memory pays
+
+    prints = pd.DataFrame(fingerprints(now.tables))
+    before = remembered.frame("identity", ["node", "kind", "print"])
+    before = before.sort_values("started").drop_duplicates(["node", "kind"], keep="last")
+    both = before.astype({"node": "str", "kind": "str"}).merge(
+        prints.astype({"node": "str", "kind": "str"}), on=["node", "kind"], suffixes=("", "_now")
+    )
+    changed = both[both["print"] != both["print_now"]]
+    for kind, word in identity.KINDS.items():
+        here = changed[changed["kind"] == kind]
+        if here.empty:
+            continue
+        was = remembered.only(set(here["run"].astype("str")))
+        rows = was.frame(kind, identity.COLUMNS, node=set(here["node"]))
+        new = now.tables[kind]
+        new = new.loc[new["node"].isin(set(here["node"])), list(identity.COLUMNS)]
+        new = new.assign(started=pd.Timestamp(now.at).tz_convert("UTC"))
+        found = identity.swapped(newest_of(rows, new), word)
+        yield from (identity.finding(one) for one in found if one.since == now.at)
+
+
+def newest_of(rows: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """The last look at each node, and the one of tonight."""
+    import pandas as pd  # noqa: PLC0415 - see swapped
+
+    names = ["started", *identity.COLUMNS]
+    last = rows["started"] == rows.groupby("node", observed=True)["started"].transform("max")
+    texts = dict.fromkeys(identity.COLUMNS, "str")
+    return pd.concat([rows.loc[last, names].astype(texts), new[names].astype(texts)])
