@@ -12,7 +12,7 @@ from dataclasses import replace
 from clusterctl.triage.asked_stacks import Stacks
 from clusterctl.triage.combined import combined, together
 from clusterctl.triage.places import Stay, stays
-from clusterctl.triage.stack_verdict import where
+from clusterctl.triage.stack_verdict import NEXT, where
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, Suspect, Triage
 
 # What the code does, and counters can only guess: a rank that computes may be collecting garbage.
@@ -32,12 +32,14 @@ def with_stacks(live: Triage, stacks: Stacks) -> Triage:
     if cause is Cause.WORKER and told.cause in BY_CODE and shared(suspects[0], told.suspects):
         cause = told.cause
     step = told.next_step if shared(suspects[0], told.suspects) else ""
+    own = of(suspects[0], seen)
+    if not step and cause is Cause.WORKER and own is not None:
+        step = NEXT.get(own.kind, "")
     return replace(
         live,
         cause=cause,
         suspects=suspects,
         confidence=max(live.confidence, suspects[0].confidence),
-        share={cause if key is live.cause else key: one for key, one in live.share.items()},
         ruled_out=tuple(one for one in live.ruled_out if one.cause is not cause),
         next_step=step or live.next_step,
         unseen=unseen,
@@ -69,7 +71,13 @@ def known(suspect: Suspect, told: Triage, seen: Sequence[Stay]) -> Suspect:
     other = shared(suspect, told.suspects)
     if other is not None:
         return together(suspect, other)
-    own = [one for one in seen if one.who.rank in suspect.ranks or one.who.node == suspect.node]
-    if len(own) != 1 or not suspect.node:
+    own = of(suspect, seen)
+    if own is None:
         return suspect
-    return replace(suspect, why=(*suspect.why, f"its stack: {where(own[0])}"))
+    return replace(suspect, why=(*suspect.why, f"its stack: {where(own)}"))
+
+
+def of(suspect: Suspect, seen: Sequence[Stay]) -> Stay | None:
+    """None: it is several ranks, or none that was looked at."""
+    own = [one for one in seen if one.who.rank in suspect.ranks or one.who.node == suspect.node]
+    return own[0] if len(own) == 1 and suspect.node else None

@@ -6,7 +6,7 @@ us; the one that weighs most is the answer, the others are what was ruled out, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from clusterctl.triage import of_hosts, of_ranks, of_wires
@@ -34,7 +34,6 @@ def judge(job: Job) -> Triage:
     return Triage(
         best.cause,
         slowdown=best.slowdown,
-        share={best.cause: best.share, **shares(found, best)},
         suspects=() if best.cause in NO_CULPRIT else best.suspects,
         ruled_out=tuple(ruled_out(job, told, moved, found, best)),
         confidence=best.confidence,
@@ -73,14 +72,6 @@ def counts(one: Candidate) -> bool:
         or (one.confidence >= SURE and (one.share >= LEAST or one.cause in SHOWN))
         or (one.share >= 4 * LEAST and one.confidence >= 0.5)
     )
-
-
-def shares(found: Sequence[Candidate], best: Candidate) -> Mapping[Cause, float]:
-    most: dict[Cause, float] = {}
-    for one in found:
-        if one.cause is not best.cause:
-            most[one.cause] = max(most.get(one.cause, 0.0), one.share)
-    return most
 
 
 def nothing_wrong(
@@ -143,7 +134,7 @@ def ruled_out(
         if cause in lesser:
             one = lesser[cause]
             sure = f"{percent(one.share)} of the time at most, {percent(one.confidence)} sure"
-            yield RuledOut(cause, f"less: {sure}: {one.why[0]}", one.share)
+            yield RuledOut(cause, f"less: {sure}: {one.why[0]}")
         elif best is None or not best.stuck:
             yield RuledOut(cause, figures[cause])
 
