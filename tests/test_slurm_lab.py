@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from random import Random
 
 import pytest
+from acting import drained
 from campaigns import soon
 from faults import clear_all
 from lab import Lab
 
+from clusterctl.act.deed import Blind, Outcome
+from clusterctl.act.slurm import Slurm
 from clusterctl.catalog import all_probes
+from clusterctl.cli.acting import asking
+from clusterctl.cli.world import Flags
 from clusterctl.model import Node, Observation, Pace, Scheduler
 from clusterctl.observe import observe
 from clusterctl.run import admit, forced
@@ -113,3 +119,19 @@ def test_a_node_that_slurm_gave_to_a_job_is_not_loaded(slurm: Lab) -> None:
     assert soon(lambda: "slurmstepd: [" not in " ".join(slurm.processes("n16").values()), 10)
     why = admit([NODE], seen(slurm), force=False)[1]["n16"].why
     assert "nobody can say whether Slurm has given it to a job" in why
+
+
+def test_a_node_is_drained_by_the_scontrol_of_a_host_that_ssh_reaches(slurm: Lab) -> None:
+    flags = Flags(None, "", "", None, accept_new=False, ssh_config=slurm.ssh_config)
+    with ExitStack() as closing:
+        hands = Slurm(asking(NODE, flags, closing), "n16")
+        assert soon(lambda: hands.look().states["n16"].usable, 30)
+        told = hands.change("drain", hands.look().states["n16"], drained("n16"))
+        assert told.outcome is Outcome.DONE
+        (there,) = hands.look().states.values()
+        assert (there.held, there.reason) == (("DRAIN",), drained("n16").reason)
+        told = hands.change("undrain", there, drained("n16", verb="undrain"))
+        assert told.outcome is Outcome.DONE
+        slurm.do("n16", "pkill", "slurmctld")
+        with pytest.raises(Blind, match=r"n16: scontrol: exit 1: .*slurm controller"):
+            hands.look()
