@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
-from triage_texts import Rank, texts
+from triage_texts import Rank, printed, texts
 
 from clusterctl.model import UserError
 from clusterctl.triage import placed
@@ -14,7 +15,7 @@ from clusterctl.triage.ask import Wanted
 from clusterctl.triage.candidates import highest
 from clusterctl.triage.job import gathered
 from clusterctl.triage.live import judge
-from clusterctl.triage.readings import gpus, read
+from clusterctl.triage.readings import Seen, gpus, read
 from clusterctl.triage.verdict import Cause, Triage
 
 
@@ -218,9 +219,9 @@ def test_a_spread_of_nothing_makes_any_difference_certain_and_equality_none():
 # ----------------------------------------------------------------------------- accelerators
 
 
-def cards(clock: int, mask: int = 0) -> str:
+def cards(clock: int, mask: int = 0, power: float = 400.0, use: int = 100) -> str:
     rows = [{"k": "gpu", "index": 0, "uuid": "GPU-1", "mig": False, "limit_w": 700.0}]
-    rows += [{"k": "sample", "v": [0, 400.0, clock, 60, mask, 100, 1 << 30, 0, 0]}] * 3
+    rows += [{"k": "sample", "v": [0, power, clock, 60, mask, use, 1 << 30, 0, 0]}] * 3
     lines = [json.dumps(row) for row in rows]
     return "\n".join([*lines, json.dumps({"k": "end", "rows": len(lines)})]) + "\n"
 
@@ -230,18 +231,56 @@ def cards(clock: int, mask: int = 0) -> str:
     [(900, 0x40, "its hardware slows it: hw_thermal"), (900, 0, "its clock is 900 MHz")],
 )
 def test_a_gpu_that_is_slowed_is_named_with_its_rank(clock, mask, says):
-    from dataclasses import replace
-
-    seen = []
-    for node, text in texts(job()).items():
-        odd = node == "n05"
-        found, troubles = gpus(cards(clock if odd else 1800, mask if odd else 0))
-        assert not troubles
-        seen.append(replace(read(node, text), gpus=tuple(found)))
-    told = judge(gathered(seen, {}))
+    odd = cards(clock, mask)
+    assert gpus(odd)[1] == []
+    told = judge(gathered(seen_with(texts(job()), {"n05": odd}, cards(1800)), {}))
     assert (told.cause, told.suspects[0].what) == (Cause.WORKER, "gpu0 of n05")
     assert told.suspects[0].ranks == (5,)
     assert says in told.suspects[0].why[0]
+
+
+def without_tcp(ranks: list[Rank]) -> dict[str, str]:
+    """As a job whose ranks talk over RDMA."""
+    told = {}
+    for node, text in texts(ranks).items():
+        rows = [json.loads(line) for line in text.splitlines()[:-1]]
+        for row in rows:
+            for look in row.get("looks", []) if row["k"] == "rank" else []:
+                look[2] = look[3] = None
+        told[node] = printed([row for row in rows if row["k"] != "link"])
+    return told
+
+
+def seen_with(told: dict[str, str], own: dict[str, str], usual: str) -> list[Seen]:
+    return [
+        replace(read(node, text), gpus=tuple(gpus(own.get(node, usual))[0]))
+        for node, text in told.items()
+    ]
+
+
+def test_without_tcp_the_rank_that_is_elsewhere_than_the_others_is_named():
+    ranks = [Rank(number, does="run") for number in range(8)]
+    ranks[5].does = "sleep"
+    found = judged(without_tcp(ranks))
+    assert (found.cause, found.suspects[0].what) == (Cause.WORKER, "rank 5 on n05")
+    ranks[5].does = "disk"
+    assert judged(without_tcp(ranks)).cause is Cause.DATA
+
+
+def test_without_tcp_and_without_busy_accelerators_nobody_is_called_healthy():
+    told = without_tcp(job())
+    assert judged(told).cause is Cause.UNKNOWN
+    idle = judge(gathered(seen_with(told, {}, cards(1800, use=0)), {}))
+    assert idle.cause is Cause.UNKNOWN
+    busy = judge(gathered(seen_with(told, {}, cards(1800)), {}))
+    assert busy.cause is Cause.HEALTHY
+
+
+def test_who_draws_power_while_others_look_busy_is_the_one_that_computes():
+    seen = seen_with(without_tcp(job()), {"n05": cards(1800, power=650)}, cards(1800, power=300))
+    found = judge(gathered(seen, {}))
+    assert (found.cause, found.suspects[0].what) == (Cause.WORKER, "gpu0 of n05")
+    assert "they wait, and it computes" in found.suspects[0].why[0]
 
 
 # ----------------------------------------------------------------------------- where it runs

@@ -63,6 +63,9 @@ def candidates(job: Job, told: Arrivals, moved: Sequence[Flow]) -> Iterator[Cand
     yield from of_hosts.starved(job)
     yield from of_hosts.all_wait_for_input(job)
     yield from of_hosts.slowed(job)
+    yield from of_hosts.drawing(job)
+    if not told.moments:
+        yield from of_ranks.apart(job)
 
 
 def counts(one: Candidate) -> bool:
@@ -82,10 +85,12 @@ def nothing_wrong(
     if len(job.ranks) < 2 or seen < len(job.ranks) or (job.world or 0) > 2 * len(job.ranks):
         why = f"{seen} of {job.world or '?'} ranks could be looked at: too few to compare"
         return Triage(Cause.UNKNOWN, evidence=(why,), unseen=job.unseen)
+    if not told.moments and not of_hosts.busy_gpus(job):
+        why = "no TCP between ranks and no busy accelerator: nothing shows who waits for whom"
+        return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
     evidence = (
         f"all {len(job.ranks)} ranks are alike: nobody keeps the others waiting",
         spends(job),
-        *of_hosts.drawing(job),
     )
     return Triage(
         Cause.HEALTHY,

@@ -174,23 +174,34 @@ def figures(gpu: Gpu) -> str:
     return ", ".join(filter(None, told))
 
 
-def drawing(job: Job) -> list[str]:
-    """Who waits and who works, by power: who waits in a collective looks busy and draws little."""
-    powers = {
-        f"{node} gpu{gpu.index}": gpu.power_w
+def busy_gpus(job: Job) -> dict[tuple[str, int], Gpu]:
+    return {
+        (node, gpu.index): gpu
         for node, seen in job.nodes.items()
         for gpu in seen.gpus
-        if gpu.power_w is not None and (gpu.use_percent or 0) > 50
+        if (gpu.use_percent or 0) > 50
     }
-    worst = highest(powers, error=1.0)
-    if worst is None or worst.confidence < 0.9 or worst.excess < LEAST * worst.middle:
-        return []
-    return [
+
+
+def drawing(job: Job) -> Iterator[Candidate]:
+    """Who waits and who works, by power: who waits in a collective looks busy and draws little.
+
+    One that computes all the time draws what computing draws.  Its peers draw that for the time
+    they compute, and something when they wait: so they wait for the missing share at least.
+    """
+    powers = {key: gpu.power_w for key, gpu in busy_gpus(job).items() if gpu.power_w is not None}
+    keys = {f"{node} gpu{index}": (node, index) for node, index in powers}
+    worst = highest({name: powers[key] for name, key in keys.items()}, error=1.0)
+    if worst is None or worst.excess < LEAST * worst.value:
+        return
+    told = (
         (
-            f"{worst.name} draws {worst.value:.0f} W, its busy peers {worst.middle:.0f} W: "
-            "they wait, and it computes"
-        )
-    ]
+            f"it draws {worst.value:.0f} W, its peers, just as busy by their drivers' word, "
+            f"{worst.middle:.0f} W: they wait, and it computes"
+        ),
+    )
+    share = worst.excess / worst.value
+    yield of_gpu(job, keys[worst.name], share, worst.confidence, told)
 
 
 # ----------------------------------------------------------------------------- ruled out

@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from clusterctl.inventory.ranges import fold
-from clusterctl.triage.candidates import LEAST, Candidate, beyond_chance, listed, percent
+from clusterctl.triage.candidates import (
+    LEAST,
+    Candidate,
+    beyond_chance,
+    highest,
+    listed,
+    percent,
+)
 from clusterctl.triage.job import Job
 from clusterctl.triage.lateness import TICK_MS, Arrivals, Late
 from clusterctl.triage.readings import Process
@@ -138,6 +145,36 @@ def crowd(job: Job, rank: Process) -> list[str]:
     if not most:
         return ["no other process of the node used its processors"]
     return [f"others used the node's {seen.cpus} processors meanwhile: {listed(most)}"]
+
+
+# ----------------------------------------------------------------------------- without arrivals
+
+OWN = ("sleep", "disk", "file", "pipe", "stopped", "child")
+
+
+def apart(job: Job) -> Iterator[Candidate]:
+    """Where nobody knows who arrives last: the rank whose main thread is elsewhere than others'.
+
+    Waiting for other ranks is none of these states, so who is in one works on something of its own.
+    """
+    for state in OWN:
+        by_place = {
+            str(place): states(rank).get(state, 0.0)
+            for place, rank in enumerate(job.ranks)
+            if rank.looks
+        }
+        looks = min((len(rank.looks) for rank in job.ranks if rank.looks), default=0)
+        worst = highest(by_place, error=0.5 / max(1, looks) ** 0.5)
+        if worst is None or worst.excess < LEAST:
+            continue
+        rank = job.ranks[int(worst.name)]
+        cause = Cause.DATA if state in INPUT else Cause.WORKER
+        own, usual = percent(worst.value), percent(worst.middle)
+        why = (f"its main thread {DOING[state]} {own} of the time, that of its peers {usual}",)
+        share = min(worst.excess, 0.99)
+        named = f"{rank.called} on {rank.node}"
+        suspect = Suspect(named, number(rank), rank.node, 1 / (1 - share), worst.confidence, why)
+        yield Candidate(cause, share, worst.confidence, why, (suspect,), next_step=STACKS)
 
 
 # ----------------------------------------------------------------------------- nothing moves
