@@ -210,6 +210,13 @@ def test_a_check_that_passes_nodes_as_a_whole_clears_what_it_no_longer_names():
     assert stages([[odd], [same], [same]])[2] == "cleared"
 
 
+def test_an_exchanged_part_is_told_once_and_never_cleared():
+    swap = found("warn", check="swapped", why="another card")
+    here = found("pass", check="reachable", part="node")
+    assert stages([[swap, here], [here], [here], [here]]) == ["new", "", "", ""]
+    assert stages([[swap, here], [], [here]]) == ["new", "not seen tonight", ""]
+
+
 def test_a_group_that_grows_is_one_finding():
     def rack(count):
         names = ",".join(f"n{n}" for n in range(count))

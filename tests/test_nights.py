@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -12,7 +13,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
+import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -23,11 +27,15 @@ from nights_fleet import NEW_DRIVER, OLD_DRIVER, Fleet
 
 from clusterctl import store
 from clusterctl.memory import acks, golden, nights
-from clusterctl.memory.life import Stage, changed
+from clusterctl.memory.life import Stage, changed, changes
+from clusterctl.memory.movers import Mover, few, of_one
 from clusterctl.memory.nights import FILE, read, remember
+from clusterctl.memory.quantities import quantities
+from clusterctl.memory.series import Series
 from clusterctl.model import UserError
-from clusterctl.report import morning
+from clusterctl.report import html, morning
 from clusterctl.report.accounts import account
+from clusterctl.report.sparks import spark
 
 NODES, NIGHTS = 96, 12
 
@@ -179,13 +187,97 @@ def test_what_changed_stands_first_and_what_is_known_in_a_line_a_check(lived):
     assert len(known) == len({line.split(":")[1] for line in known})
 
 
+# --------------------------------------------------------------------------- the page
+
+
+HOSTILE = '<script>alert(1)</script>"><img src=x>\x1b[31m'
+
+
+def drawn(run, page, moved=()) -> str:
+    return html.page(run, skus=(), morning=html.morning_of(page, moved))
+
+
+def words(text: str) -> str:
+    return " ".join(" ".join(ET.fromstring(text.replace("<wbr/>", "")).itertext()).split())  # noqa: S314 - our own page
+
+
+def test_the_page_leads_with_what_changed_and_marks_it_on_the_map(lived):
+    *_, runs = lived
+    path, page = next((p, page) for p, page in pages(runs) if page.before and changed(page.told))
+    run = store.load(store.stored(path))
+    text = drawn(run, page)
+    told = words(text)
+    assert told.index(f"What changed since {page.before}") < told.index("Where they stand")
+    marked = set(re.findall(r'class="cell \w+ changed"[^>]* title="([^":]+):', text))
+    changed_nodes = {n for one in changes(page.told) for n in one.life.verdict.node.split(",")}
+    assert marked == changed_nodes & {node.name for node in run.nodes}
+    assert marked
+
+
+def test_the_page_of_a_first_night_says_so(lived):
+    *_, runs = lived
+    path, page = pages(runs)[0]
+    text = drawn(store.load(store.stored(path)), page)
+    assert "This is the first night" in words(text)
+    assert not re.search(r'class="cell \w+ changed"', text)
+
+
+def test_what_moves_the_wrong_way_is_drawn_night_by_night(lived):
+    *_, runs = lived
+    told = np.array([[55.0] * 10 + [50.0] * 8, [55.0] * 10 + [np.nan] + [55.2] * 7])
+    parts = pd.DataFrame(
+        {"node": ["n1", "n2"], "part": ["host>gpu3", "host>gpu4"], "mark": "", "model": "H100"}
+    )
+    parts["variant"] = ""
+    (h2d,) = [one for one in quantities() if one.name == "h2d"]
+    nights_ = tuple(datetime(2026, 9, 1, tzinfo=UTC) + timedelta(days=n) for n in range(18))
+    (mover,) = of_one(Series(h2d, parts, nights_, told))
+    assert (mover.node, mover.before, mover.now) == ("n1", 55.0, 50.0)
+    assert mover.share == pytest.approx(1.86, abs=0.01)
+
+    text = drawn(last_run(runs), pages(runs)[-1][1], [mover])
+    assert "H2D n1 host>gpu3" in words(text)
+    assert text.count('class="spark"') == 1
+
+
+def test_a_hot_rack_does_not_fill_the_list():
+    racks = {f"n{n}": f"r{n // 8}" for n in range(64)}
+    (h2d,) = [one for one in quantities() if one.name == "h2d"]
+    all_ = [Mover(h2d, f"n{n}", "p", np.array([1.0]), 1, 1, 2.0) for n in range(64)]
+    assert [one.node for one in few(all_, racks, 5)] == ["n0", "n1", "n8", "n9", "n16"]
+
+
+def test_a_line_without_readings_is_no_line():
+    assert spark([float("nan")] * 3, "x") == ""
+    assert "<title>&lt;b&gt;: 2</title>" in spark([1.0, float("nan"), 2.0], "<b>: 2")
+
+
+def test_what_a_person_or_node_wrote_does_nothing_on_the_page(lived, tmp_path):
+    *_, runs = lived
+    run = last_run(runs)
+    names = frozenset(node.name for node in run.nodes)
+    end = datetime(2027, 1, 1, tzinfo=UTC)
+    acks.give(runs, acks.Ack("a1", names, "all", end, HOSTILE, HOSTILE, run.started))
+    try:
+        page = next_night(runs, tmp_path)
+    finally:
+        (runs / acks.FILE).unlink()
+    said = [
+        replace(
+            one,
+            life=replace(one.life, verdict=replace(one.life.verdict, actual=HOSTILE, part=HOSTILE)),
+        )
+        for one, _ in page.acked
+    ]
+    new = [replace(one, stage=Stage.NEW, why=HOSTILE) for one in said]
+    text = drawn(run, replace(page, told=[*said, *new], before=HOSTILE))
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "\x1b" not in text
+    assert words(text).count("alert(1)") > 4
+
+
 # --------------------------------------------------------------------------- acks
-
-
-def bad_node(runs: Path) -> tuple[str, str]:
-    _, page = pages(runs)[-1]
-    one = next(one for one in page.told if one.life.verdict.status == "fail")
-    return one.life.verdict.node, one.life.check
 
 
 def test_an_acked_failure_is_counted_and_no_reason_for_exit_1(lived, tmp_path):
@@ -391,7 +483,6 @@ def test_what_is_saved_is_read_as_the_same(lived, tmp_path):
     *_, runs = lived
     run = last_run(runs)
     file = tmp_path / "golden.yml"
-    strange = golden.Seen("n1", '"odd": kind\n#', {"a: b\n": "0x1F", "on": "yes", "n": "5.10"})
-    file.write_text(golden.text([strange], run))
-    told = golden.load(file)
-    assert told == {strange.kind: {k: (v,) for k, v in strange.values.items()}}
+    kind, told = '"odd": kind\n#', {"a: b\n": "0x1F", "on": "yes", "n": "5.10"}
+    file.write_text(golden.text([golden.Seen("n1", kind, told)], run))
+    assert golden.load(file) == {kind: {part: (value,) for part, value in told.items()}}

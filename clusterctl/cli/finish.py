@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clusterctl.memory.acks import Page
+    from clusterctl.memory.movers import Mover
     from clusterctl.report.accounts import Accounts
     from clusterctl.report.histories import Moments, Series
     from clusterctl.report.standings import Standing
@@ -69,7 +70,7 @@ def render(
         except OSError as error:
             raise UserError(f"-o {output}: {error.strerror}") from None
     if page is not None:
-        write_page(run, page, folder)
+        write_page(run, page, folder, kept)
         if not silent:
             sys.stderr.write(f"page: {page}\n")
     return accounts.exit_code
@@ -127,18 +128,37 @@ def refuse_output(*paths: Path | None, flag: str = "-o") -> None:
             raise UserError(f"{flag} {path}: is a folder")
 
 
-def write_page(run: Run, path: Path, folder: Path | None) -> None:
+def write_page(run: Run, path: Path, folder: Path | None, night: Page | None = None) -> None:
     """Raises UserError where the file cannot be written."""
     from clusterctl.playbook import skus
-    from clusterctl.report.html import page
+    from clusterctl.report.html import morning_of, page
 
     standings = after_burn(run)
     series, moments = over_time(standings, folder)
-    text = page(run, skus=skus(), standings=standings, series=series, moments=moments)
+    morning = None if night is None else morning_of(night, moved(run, folder))
+    text = page(
+        run, skus=skus(), standings=standings, series=series, moments=moments, morning=morning
+    )
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"--html {path}: {error.strerror}") from None
+
+
+def moved(run: Run, folder: Path | None) -> Sequence[Mover]:
+    """What goes the wrong way, by the runs beside this one; none where they cannot be read."""
+    if folder is None:
+        return ()
+    from clusterctl.memory.cache import memory
+    from clusterctl.memory.folder import open_folder
+    from clusterctl.memory.movers import movers
+
+    racks = {node.name: node.labels.get("rack", "") for node in run.nodes}
+    try:
+        return movers(memory(open_folder(folder.absolute().parent), until=run.started), racks)
+    except (UserError, OSError, ValueError) as error:
+        sys.stderr.write(f"clusterctl: {error}; the page shows no trends\n")
+        return ()
 
 
 def after_burn(run: Run) -> Sequence[Standing]:

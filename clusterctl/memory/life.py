@@ -11,6 +11,7 @@ The rule, once and for all of them:
 - It flaps from FLAPS changes within the last TRACE nights that asked, and until none is left in
   them; meanwhile it is neither cleared nor back.
 - It is back where it was cleared and returns within BACK_DAYS; later it is new.
+- What happened once, an exchanged part, is told once.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 
-from clusterctl.judge import OBSERVED
+from clusterctl.judge import OBSERVED, REACHABLE
+from clusterctl.memory.identity import SWAPPED
 from clusterctl.model import Finding, Severity, Status, Verdict
 from clusterctl.shared import gist, kin
 
@@ -37,6 +39,7 @@ FORGET_DAYS = 90  # clusterctl: a node that nobody has asked for a quarter has l
 FURTHER = 2.0  # clusterctl: a count that grows every night is told again at 2, 4, 8, not daily
 LEAST_STEP = 0.02  # clusterctl: of the limit; sensors repeat to about so much
 MOST_REASONS = 8
+EVENTS = frozenset({SWAPPED})  # nobody looks whether they are still so
 
 BAD, HEALTHY = "x", "."
 RANK = {Status.UNKNOWN: 0, Status.WARN: 1, Status.FAIL: 2}
@@ -302,6 +305,7 @@ class Well(StrEnum):
 
     HEALTHY = "healthy"
     EXCHANGED = "the part was exchanged"
+    OVER = "over"
     UNSEEN = "unseen"
 
 
@@ -316,6 +320,7 @@ class Sight:
         asking = {
             (node, life.check) for life in before.values() for node in life.verdict.node.split(",")
         }
+        asking |= {(node, REACHABLE) for node, check in asking if check in EVENTS}
         checks = {check for _, check in asking}
         self.judged: defaultdict[tuple[str, str], dict[str, set[Status]]] = defaultdict(dict)
         self.part_by_part: set[tuple[str, str]] = set()  # (check, kin) that pass one by one
@@ -331,6 +336,8 @@ class Sight:
 
     def of(self, life: Life) -> Well:
         node = life.verdict.node
+        if life.check in EVENTS:
+            return Well.OVER if self.looked(node, REACHABLE) else Well.UNSEEN
         if "," in node:
             members = node.split(",")
             looked = sum(self.looked(member, life.check) for member in members)
@@ -368,6 +375,8 @@ def spared(life: Life, well: Well, at: datetime) -> Told:
     """A finding that tonight does not repeat."""
     if well is Well.UNSEEN:
         return Told(Stage.UNSEEN, life)
+    if well is Well.OVER:
+        return Told(Stage.QUIET, replace(life, asked=at, cleared=life.cleared or at))
     trace = (life.trace + HEALTHY)[-TRACE:]
     rested = trace.endswith(HEALTHY * (TRACE if life.flapping else CLEAR_NIGHTS))
     new = replace(life, trace=trace, asked=at)

@@ -1,4 +1,4 @@
-"""What should be the same on peers: OS, kernel, drivers, firmware, libraries, settings."""
+"""What should be the same on peers: OS, kernel, drivers, firmware, libraries, settings, routes."""
 
 from __future__ import annotations
 
@@ -81,6 +81,14 @@ NVIDIA = "/proc/driver/nvidia/version"
 KERNEL = "/proc/sys/kernel/osrelease"
 OS_RELEASE = "/etc/os-release"
 CMDLINE = "/proc/cmdline"
+ROUTES = "/proc/net/route"
+# Pod networks give each node a block of its own: flannel /24, Calico /26.  What is wider is a
+# storage network, another rail, a site: what peers reach alike.
+WIDEST_BLOCK = 24
+BY_GATEWAY, UP = 0x2, 0x1
+ROUTE = re.compile(
+    r"(\S+)\t([0-9A-F]{8})\t[0-9A-F]{8}\t([0-9A-F]{4})\t\d+\t\d+\t(\d+)\t([0-9A-F]{8})\t.*"
+)
 
 # NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024
 # NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build  (…)
@@ -104,7 +112,7 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     found: dict[str, str] = {}
     for path, text in texts.items():
         pairs = [*listed(path, text), *grouped(path, text)]
-        if not pairs:
+        if not pairs and path != ROUTES:  # a node may have no gateway
             yield Trouble(Kind.UNREADABLE, f"not asked for: {visible(path, 200)}")
         for part, value in pairs:
             if value:
@@ -132,6 +140,8 @@ def listed(path: str, text: str) -> Iterator[tuple[str, str]]:
         match = NVRM.search(text + " ")
         yield "driver/nvidia", match[2] if match else ""
         yield "driver/nvidia/flavour", ("open" if match[1] else "closed") if match else ""
+    elif path == ROUTES:
+        yield from routes(text)
 
 
 def grouped(path: str, text: str) -> Iterator[tuple[str, str]]:
@@ -147,6 +157,29 @@ def grouped(path: str, text: str) -> Iterator[tuple[str, str]]:
         yield f"driver/{name[1]}/srcversion", text.strip()
     elif name := re.fullmatch(r"/sys/class/infiniband/([^/]+)/fw_ver", path):
         yield f"firmware/{name[1]}", text.strip()
+
+
+def routes(text: str) -> Iterator[tuple[str, str]]:
+    """Where packets leave for networks behind a gateway; its address is the rack's own.
+
+    Addresses in this file are hexadecimal, in the byte order of the host, so are masks: x86 and
+    ARM nodes write their lowest byte last.  Lines of another form are left out: a long table is
+    cut at the reader's cap.
+    """
+    ways: dict[str, list[str]] = {}
+    for line in text.split("\n"):
+        found = ROUTE.fullmatch(line.rstrip())
+        if found is None:
+            continue
+        device, network, flags, metric, mask = found.groups()
+        wide = int(mask, 16).bit_count()
+        if int(flags, 16) & (BY_GATEWAY | UP) != BY_GATEWAY | UP or wide >= WIDEST_BLOCK:
+            continue
+        address = ".".join(str(byte) for byte in bytes.fromhex(network)[::-1])
+        name = f"{address}/{wide}" if wide else "default"
+        ways.setdefault(name, []).append(f"{device} metric {metric}")
+    for name, hops in ways.items():
+        yield f"route/{name}", ", ".join(sorted(dict.fromkeys(hops)))
 
 
 def assigned(name: str, text: str) -> str:
@@ -173,10 +206,10 @@ PROBES = (
                 for kind in ("version", "srcversion")
             ),
             "/sys/class/infiniband/*/fw_ver",
-            *(VERSION_INFO, NVIDIA, OS_RELEASE, CMDLINE),
+            *(VERSION_INFO, NVIDIA, OS_RELEASE, CMDLINE, ROUTES),
         ),
         parse,
         yields=(Version,),
-        about="OS, kernel, command line, drivers, firmware, libraries and settings that matter",
+        about="OS, kernel, command line, drivers, firmware, libraries, settings and routes",
     ),
 )

@@ -18,6 +18,9 @@ from markupsafe import Markup
 from clusterctl.inventory.ranges import fold
 from clusterctl.judge import REACHABLE
 from clusterctl.limits import Sku
+from clusterctl.memory.acks import Ack, Page
+from clusterctl.memory.life import Told, changes
+from clusterctl.memory.movers import Mover
 from clusterctl.model import Finding, Run, Status
 from clusterctl.report import method
 from clusterctl.report.accounts import Accounts, account
@@ -25,10 +28,12 @@ from clusterctl.report.charts import distribution
 from clusterctl.report.folding import Row, reasons, rows, to_act_on
 from clusterctl.report.histories import NO_MOMENTS, NO_SERIES, Moments, Series, histories
 from clusterctl.report.identities import Identity, identities
+from clusterctl.report.morning import Change, Known, changed_rows, known
 from clusterctl.report.rackmap import racks
 from clusterctl.report.rates import Rates, marks, named, rates
 from clusterctl.report.records import as_json
 from clusterctl.report.scales import glyph, spelt
+from clusterctl.report.sparks import spark
 from clusterctl.report.standings import (
     GRAVEST_FIRST,
     Standing,
@@ -63,10 +68,12 @@ def page(
     standings: Sequence[Standing] = (),
     series: Series = NO_SERIES,
     moments: Moments = NO_MOMENTS,
+    morning: Morning | None = None,
 ) -> str:
     """`standings`: after a burn, one a node; a sweep's are its statuses.
 
-    `series`, `moments`: of a campaign; a node without any has no plot.
+    `series`, `moments`: of a campaign; a node without any has no plot.  `morning`: of a sweep that
+    remembers other nights.
     """
     accounts = account(run)
     standings = standings or looked_at(run, accounts)
@@ -107,10 +114,40 @@ def page(
             parts=parts,
             labels={node.name: node.labels for node in run.nodes},
             record=record(run, accounts, standings),
+            morning=morning,
+            changed_nodes=morning.nodes if morning and morning.before else frozenset(),
             label=re.sub(r"[^A-Za-z0-9_.-]", "?", run.id)[:80],
             most=MOST_ROWS,
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Morning:
+    """What the nights before make of a sweep.  `nodes`: who changed; `before`: that night's run."""
+
+    before: str
+    changed: Sequence[Change]
+    known: Sequence[Known]
+    acked: Sequence[tuple[Told, Ack]]
+    movers: Sequence[tuple[Mover, Markup]]
+    nodes: frozenset[str]
+
+
+def morning_of(night: Page, movers: Iterable[Mover]) -> Morning:
+    return Morning(
+        night.before,
+        changed_rows(night.told),
+        known(night.told),
+        night.acked,
+        [(one, sparkled(one)) for one in movers],
+        frozenset(name for one in changes(night.told) for name in one.life.verdict.node.split(",")),
+    )
+
+
+def sparkled(one: Mover) -> Markup:
+    told = f"{one.quantity.says} of {one.node} {one.part}: {spelt(one.before)} to {spelt(one.now)}"
+    return Markup(spark(one.numbers.tolist(), f"{told} {one.quantity.unit}"))  # noqa: S704 - escaped there
 
 
 def hours(burnt: Mapping[str, float], wanted_h: float, names: Iterable[str]) -> str:
