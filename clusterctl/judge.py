@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,6 +63,12 @@ class Past:
 
 
 NO_PAST = Past((), None)
+# What earlier runs say of what was seen: parts that are worse than they were themselves.
+OwnPast = Callable[[Sequence[Node], Sequence[Observation]], Iterable[Finding]]
+
+
+def nothing_known(_nodes: Sequence[Node], _seen: Sequence[Observation]) -> tuple[Finding, ...]:
+    return ()
 
 
 def judge(
@@ -73,10 +79,12 @@ def judge(
     probes: Mapping[str, Probe],
     skus: Sequence[Sku] = (),
     past: Past = NO_PAST,
+    own_past: OwnPast = nothing_known,
 ) -> list[Finding]:
     """Every check on every node: at least one finding each, whatever was seen.
 
-    `probes`: everything that may have made an observation, by name.
+    `probes`: everything that may have made an observation, by name.  `own_past`: the third
+    yardstick, which takes its PASS from a part and never gives one.
     """
     now, before = by_node(observations), by_node(past.observations)
     seen = {node.name: believe(now.get(node.name, ()), probes) for node in nodes}
@@ -90,7 +98,20 @@ def judge(
     for check in playbook.checks:
         asked = {one.node.name: narrow(one, check, playbook, skus, everywhere) for one in knowledge}
         findings += ask(check, asked, seen)
-    return explain_shared(findings, nodes)
+    return explain_shared(beside_past(findings, own_past(nodes, observations)), nodes)
+
+
+def beside_past(findings: Iterable[Finding], worse: Iterable[Finding]) -> list[Finding]:
+    """Well by floor and peers, and worse than it was: the second is what is said of the part."""
+    decayed = list(worse)
+    said = {(one.check, one.verdict.node, one.verdict.part) for one in decayed}
+    kept = [
+        one
+        for one in findings
+        if one.verdict.status is not Status.PASS
+        or (one.check, one.verdict.node, one.verdict.part) not in said
+    ]
+    return [*kept, *decayed]
 
 
 @dataclass(frozen=True)  # no slots: what was found once is kept

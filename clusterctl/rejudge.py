@@ -10,6 +10,7 @@ from clusterctl import campaign_folder, playbook, store
 from clusterctl.campaign_told import every_node
 from clusterctl.campaign_verdict import verdict
 from clusterctl.judge import NO_PAST, Past
+from clusterctl.memory.yardstick import OwnPast
 from clusterctl.model import Playbook, Run, UserError
 from clusterctl.run import World, burnin, sweep
 from clusterctl.transport import Transport
@@ -46,6 +47,7 @@ def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Ru
         seed=about["seed"],
         run_id=found.id,
         skus=playbook.skus(),
+        own_past=OwnPast(runs_dir, frozenset(one.name for one in book.checks), found.started),
     )
     if about["verb"] == "burnin":
         force = (about.get("why") or "--force") if about["forced"] else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from clusterctl.fanout import each, endless
-from clusterctl.judge import NO_PAST, Past, by_node, judge
+from clusterctl.judge import NO_PAST, OwnPast, Past, by_node, judge, nothing_known
 from clusterctl.limits import Sku
 from clusterctl.model import (
     DeviceProcess,
@@ -47,7 +47,7 @@ class World:
 
     `tell` hears the reading, the nodes still out, and what the node that just answered said.
     `left_s`: seconds that the budget leaves for asking; who has not answered then is not waited
-    for.
+    for.  `own_past`: what earlier runs say of what was seen.
     """
 
     reach: Callable[[str, float], Transport]
@@ -57,6 +57,7 @@ class World:
     skus: Sequence[Sku] = ()
     tell: Tell = lambda _reading, _out, _seen: None
     left_s: Callable[[], float] = endless
+    own_past: OwnPast = nothing_known
 
 
 def sweep(
@@ -72,7 +73,10 @@ def sweep(
     asked = [(node, playbook.probes) for node in nodes]
     seen = look("now", asked, playbook, playbook.pace.node_s, world)
     probes = {probe.name: probe for probe in playbook.probes}
-    findings = judge(playbook, nodes, seen, probes=probes, skus=world.skus, past=past)
+    findings = judge(
+        playbook, nodes, seen,
+        probes=probes, skus=world.skus, past=past, own_past=world.own_past,
+    )  # fmt: skip
     return Run(
         id=world.run_id,
         playbook=playbook,
@@ -113,7 +117,10 @@ def burnin(
     }
     past = Past(before, past_s or (world.clock() - started).total_seconds())
     seen = [*after, *trials, *(idle for node in refused for idle in unburnt(node, playbook, world))]
-    findings = judge(playbook, nodes, seen, probes=probes, skus=world.skus, past=past)
+    findings = judge(
+        playbook, nodes, seen,
+        probes=probes, skus=world.skus, past=past, own_past=world.own_past,
+    )  # fmt: skip
     findings += [Finding(BUSY, verdict) for verdict in refused.values()]
     findings += [Finding(BUSY, one) for one in forced(ready, before, force)]
     return Run(

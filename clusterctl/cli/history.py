@@ -12,8 +12,6 @@ from clusterctl.model import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
-
     from clusterctl.memory.cache import Memory, Night
     from clusterctl.memory.identity import Swap
     from clusterctl.memory.lemon import Repair, Score
@@ -70,9 +68,7 @@ def of_nodes(known: Memory, given: str, runs_dir: str | None) -> tuple[list[Shee
     swaps = identity.swaps(known)
     every = scores(known, swaps)
     done = repairs(known, wanted) + drains(runs_dir, wanted)
-    made = [
-        sheets.nights_sheet(one, story.stretches(of_one(frame, one), looked[one])) for one in wanted
-    ]
+    made = [sheets.nights_sheet(one, story.stretches(frame, one, looked[one])) for one in wanted]
     made += [
         sheets.findings_sheet("findings, those of now first", story.traces(frame)),
         sheets.swaps_sheet(one for one in swaps if one.node in wanted),
@@ -80,11 +76,6 @@ def of_nodes(known: Memory, given: str, runs_dir: str | None) -> tuple[list[Shee
         sheets.lemons_sheet(one for one in every if one.node in wanted),
     ]
     return made, [lemon_words(every, one, looked[one]) for one in wanted]
-
-
-def of_one(frame: pd.DataFrame, node: str) -> pd.DataFrame:
-    named = [one for one in frame["node"].unique() if node in one.split(",")]
-    return frame[frame["node"].isin(named)]
 
 
 def lemon_words(every: list[Score], node: str, looked: Sequence[Night]) -> str:

@@ -111,7 +111,11 @@ def go(
 ) -> Run:
     from clusterctl import run
     from clusterctl.judge import NO_PAST
+    from clusterctl.memory.yardstick import OwnPast
 
+    checks = frozenset(check.name for check in playbook.checks)
+    own_past = OwnPast(ambient.runs(flags.runs_dir), checks, world.clock())
+    world = replace(world, own_past=own_past)
     if verb == "burnin":
         return run.burnin(playbook, nodes, world, force=flags.why)
     earlier_run, past = last_reading(playbook, nodes, flags, world) or ("", NO_PAST)

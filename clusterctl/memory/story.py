@@ -53,12 +53,13 @@ class Trace:
     said: str
 
 
-def stretches(frame: pd.DataFrame, nights: Sequence[Night]) -> list[Stretch]:
-    """`frame`: the findings of one node; `nights`: those that looked at it."""
+def stretches(frame: pd.DataFrame, node: str, nights: Sequence[Night]) -> list[Stretch]:
+    """`frame`: findings, of others too; `nights`: those that looked at the node."""
     by_run: defaultdict[str, defaultdict[tuple[str, str], list[str]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    bad = frame[~frame["status"].isin(["pass", "skip"])]
+    named = [one for one in frame["node"].unique() if node in one.split(",")]
+    bad = frame[~frame["status"].isin(["pass", "skip"]) & frame["node"].isin(named)]
     told = bad[["run", "check", "status", "part"]].astype("str").itertuples(index=False)
     for run, check, status, part in told:
         by_run[run][check, status].append(part)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from math import exp
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.memory import identity
-from clusterctl.memory.cache import Memory
+from clusterctl.memory.cache import Memory, memory
 from clusterctl.memory.digest import fingerprints, tonight
+from clusterctl.memory.folder import open_folder
 from clusterctl.memory.past import LEAST_NIGHTS, SIGMAS, Worse, worse
 from clusterctl.memory.quantities import Quantity, quantities
 from clusterctl.memory.series import Tonight, series
-from clusterctl.model import Finding, Node, Observation, Severity, Status, Verdict
+from clusterctl.model import Finding, Node, Observation, Severity, Status, UserError, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,32 +30,45 @@ PAGES = ((70, 30.4, "months"), (13, 7.0, "weeks"), (0, 1.0, "days"))
 
 @dataclass(frozen=True, slots=True)
 class OwnPast:
-    """What earlier runs know, for the judge of one that begins at `at`.
+    """What the runs of a folder say of a night that begins `at`; see judge.OwnPast.
 
-    Where there is no past, nothing is compared and nothing is said.
+    `checks`: whose findings these may be.  Where there is no past, or none that can be read,
+    nothing is compared and nothing is said.
     """
 
-    remembered: Memory
+    runs_dir: Path
     checks: Collection[str]
     at: datetime
 
-    def __call__(self, nodes: Sequence[Node], seen: Iterable[Observation]) -> list[Finding]:
-        if not self.remembered.nights:
+    def __call__(self, nodes: Sequence[Node], seen: Sequence[Observation]) -> list[Finding]:
+        if not any(self.runs_dir.glob("*[!l]/run.json")):  # .partial: nothing has ended yet
             return []
-        now = Tonight(self.at, tonight(seen))
-        labels = {node.name: dict(node.labels) for node in nodes}
-        asked = [
-            one for one in quantities() if one.check in self.checks and one.table in now.tables
-        ]
-        found = list(swapped(self.remembered, now))
-        for quantity in asked:
-            told = series(self.remembered, quantity, tonight=now)
-            if told.nights and told.nights[-1] == self.at:
-                found += [
-                    finding(one, labels)
-                    for one in worse(told, labels, quantities=len(quantities()))
-                ]
-        return found
+        since = self.at - timedelta(days=LOOK_BACK_DAYS)
+        try:
+            known = memory(open_folder(self.runs_dir), since=since, until=self.at)
+            before = tuple(one for one in known.nights if one.started < self.at)
+            labels = {node.name: dict(node.labels) for node in nodes}
+            now = Tonight(self.at, tonight(seen))
+            return compared(replace(known, nights=before), now, labels, self.checks)
+        except (UserError, OSError) as error:
+            log.warning("%s: nothing was compared with its own past", error)
+            return []
+
+
+def compared(
+    known: Memory, now: Tonight, labels: Mapping[str, Mapping[str, str]], checks: Collection[str]
+) -> list[Finding]:
+    """What was swapped, and what is worse than it was, of the parts that were read tonight."""
+    if not known.nights:
+        return []
+    found = list(swapped(known, now))
+    for quantity in quantities():
+        if quantity.check in checks and quantity.table in now.tables:
+            told = series(known, quantity, tonight=now)
+            if told.nights and told.nights[-1] == now.at:
+                decayed = worse(told, labels, quantities=len(quantities()))
+                found += [finding(one, labels) for one in decayed]
+    return found
 
 
 # --------------------------------------------------------------------------- decay
