@@ -28,6 +28,7 @@ def pods(namespace: str, selector: str, config: Path | None) -> list[Pod]:
     try:
         from kubernetes import client  # noqa: PLC0415 - half a second, and only here
         from kubernetes import config as configs  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
     except ImportError:
         raise UserError("--kube: needs its client: pip install 'clusterctl[kube]'") from None
     try:
@@ -46,7 +47,7 @@ def pods(namespace: str, selector: str, config: Path | None) -> list[Pod]:
     except client.ApiException as error:
         said = visible(f"{error.status} {error.reason}", 120)
         raise UserError(f"--kube {namespace}/{selector}: the API server says {said}") from None
-    except (OSError, ValueError, client.OpenApiException) as error:
+    except (HTTPError, OSError, ValueError, client.OpenApiException) as error:
         raise UserError(f"--kube: no answer from the API server: {visible(str(error))}") from None
     return [
         Pod(
