@@ -1,6 +1,7 @@
 """A small distributed job over gloo, one rank of which does something else.
 
-python stuck_job.py WORLD PORT RANK WHAT     prints `ready` and each rank's process, then hangs
+python stuck_job.py WORLD PORT RANK WHAT FOLDER     prints `ready` and each rank's process, then
+hangs; when FOLDER holds a file `now`, each rank's flight recorder is written there
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 
 def lock(_step):
@@ -66,9 +68,21 @@ def train(rank, world, port, hindrance):
     )
     gradients = torch.ones(1000)
     distributed.all_reduce(gradients)
+    threading.Thread(target=dump, args=(rank, Path(sys.argv[5])), daemon=True).start()
     print("ready", rank, os.getpid(), flush=True)
     for number in range(100000):
         step(distributed, gradients, number, hindrance)
+
+
+def dump(rank, folder):
+    """Beside the thread that hangs, as the watchdog of NCCL does it."""
+    import torch._C._distributed_c10d as c10d
+
+    while not (folder / "now").exists():
+        time.sleep(0.1)
+    part = folder / f"part_{rank}"
+    part.write_bytes(c10d._dump_fr_trace())
+    part.rename(folder / f"nccl_trace_rank_{rank}")
 
 
 def step(distributed, gradients, number, hindrance):
@@ -77,6 +91,7 @@ def step(distributed, gradients, number, hindrance):
 
 
 def main():
+    os.environ["TORCH_FR_BUFFER_SIZE"] = "100"
     import torch
     import torch.distributed  # noqa: F401 - once, for all ranks
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from clusterctl.report.stacks import as_tree
 from clusterctl.transport.local import Local
 from clusterctl.triage import asked_stacks, spy
 from clusterctl.triage.asked_stacks import Looking, ask_ras, ask_stacks, gathered
+from clusterctl.triage.collective_files import from_flight
 from clusterctl.triage.places import stays
 from clusterctl.triage.stack_verdict import triage_stacks
 from clusterctl.triage.stacks import heard
@@ -300,12 +302,13 @@ def free_port():
 
 
 @pytest.fixture
-def job():
+def job(tmp_path):
     """Starts the small job: job("lock") -> pids by rank, of which rank 2 does something else."""
     started = []
 
     def start(what):
-        command = [sys.executable, str(HERE / "stuck_job.py"), "4", str(free_port()), "2", what]
+        words = ["4", str(free_port()), "2", what, str(tmp_path)]
+        command = [sys.executable, str(HERE / "stuck_job.py"), *words]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -320,6 +323,13 @@ def job():
         process.stdout.close()
 
 
+def wait_for(true):
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 needs_spy = pytest.mark.skipif(not spy.ours(), reason="py-spy is not installed here")
 
 
@@ -329,7 +339,8 @@ def looked(pids, **more):
 
 
 @needs_spy
-def test_a_rank_that_is_stuck_in_a_lock_or_asleep_is_found_in_a_job_that_hangs(job):
+def test_a_rank_that_is_stuck_in_a_lock_or_asleep_is_found_in_a_job_that_hangs(job, tmp_path):
+    """By its stack and, as PyTorch itself recorded it, by the collective that it never began."""
     pytest.importorskip("torch")
     pids = job("lock")
     stacks = looked(pids, binaries=spy.binaries())
@@ -339,6 +350,12 @@ def test_a_rank_that_is_stuck_in_a_lock_or_asleep_is_found_in_a_job_that_hangs(j
     assert found.slowdown is None
     assert "all_reduce" in found.evidence[0]
     assert not stacks.unseen
+    (tmp_path / "now").touch()
+    wait_for(lambda: len(list(tmp_path.glob("nccl_trace_rank_*"))) == 4)
+    (tmp_path / "now").unlink()
+    recorded = from_flight(tmp_path)
+    assert named(recorded) == {"rank 2"}
+    assert "ranks 0-1,3 wait in all_reduce of 1000" in recorded.evidence[0]
     os.kill(pids[2], signal.SIGUSR1)
     found = looked(pids, binaries=spy.binaries()).triage()
     assert named(found) == {f"pid {pids[2]}"}

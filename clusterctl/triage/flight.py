@@ -32,8 +32,8 @@ class Operation:
     """One collective or send or receive that a rank enqueued.
 
     `group`: name and members, as names alone repeat.  `seq` counts within the group, sends and
-    receives apart from collectives.  `peer`: global rank, of a send or receive.  `shape`: sizes
-    in and out, as text.  `done`: it ended on this rank.
+    receives (`one_to_one`) apart from collectives.  `peer`: the global rank at the other end, where
+    the group's members are known.  `done`: it ended on this rank.
     """
 
     group: GroupKey
@@ -44,6 +44,7 @@ class Operation:
     sizes_in: str = ""
     sizes_out: str = ""
     dtypes: str = ""
+    one_to_one: bool = False
     peer: int | None = None
     frame: str = ""
 
@@ -135,6 +136,7 @@ def operation(entry: object, members: Mapping[str, tuple[int, ...]]) -> Operatio
         sizes_in=shape(told.get("input_sizes")),
         sizes_out=shape(told.get("output_sizes")),
         dtypes=words(told.get("input_dtypes")),
+        one_to_one=one_to_one,
         peer=other_end(called, ranks) if one_to_one else None,
         frame=next(frames(told.get("frames")), ""),
     )

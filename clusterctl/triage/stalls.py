@@ -34,12 +34,15 @@ class Stall:
 
 
 def by_group(flights: Sequence[Flight]) -> dict[GroupKey, dict[int, list[Operation]]]:
-    """The collectives of each group by rank; a member that shows none has an empty list."""
+    """The collectives of each group by rank; a member that shows none has an empty list.
+
+    Gloo's recorder does not tell members: of its groups they are the ranks that show any of it.
+    """
     seen = {one.rank for one in flights}
     found: dict[GroupKey, dict[int, list[Operation]]] = {}
     for one in flights:
         for each in one.operations:
-            if each.peer is None and each.group[1]:
+            if not each.one_to_one:
                 empty: dict[int, list[Operation]] = {
                     rank: [] for rank in each.group[1] if rank in seen
                 }

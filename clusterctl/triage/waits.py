@@ -67,8 +67,9 @@ class Waits:
         oldest = self.oldest(rank)
         if oldest is None:
             return set()
-        if oldest.peer is not None:
-            return {oldest.peer} if self.owes(oldest.peer, rank, oldest) else set()
+        if oldest.one_to_one:
+            peer = oldest.peer
+            return {peer} if peer is not None and self.owes(peer, rank, oldest) else set()
         absent: set[int] = set()
         for other, each in self.called.get(oldest.group, {}).items():
             if begun(each) < oldest.seq:
