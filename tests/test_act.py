@@ -251,12 +251,23 @@ HUMAN = State("n000", "IDLE+DRAIN", ("DRAIN",), "fan noise", "alice", NOON, ("gp
         ),
         (replace(HUMAN, reason="clusterctl r0 xid: other"), (drained("n000"),), "left: DRAIN"),
         (fleet(1)["n000"], (drained("n000"),), "left: it is in service again after a-n000"),
+        (
+            fleet(1)["n000"],
+            (drained("n000"), drained("n000", id="u", verb="undrain", undoes="a-n000")),
+            "left: root@c undid a-n000: ack the finding",
+        ),
         (replace(fleet(1)["n000"], spare=True), (), "left: no job runs there"),
     ],
 )
 def test_what_somebody_else_holds_is_left_with_a_line(state, actions, said):
     states = fleet(9) | {"n000": state}
     assert why(steps_of([fault("n000")], states, actions=actions)).startswith(said)
+
+
+def test_a_day_later_a_node_that_was_taken_back_may_go_again():
+    undone = drained("n000", hours_ago=25, id="u", verb="undrain", undoes="a-n000")
+    for before in ((drained("n000", hours_ago=25),), (drained("n000", hours_ago=26), undone)):
+        assert going(steps_of([fault("n000")], fleet(9), Act(), before)) == ["n000"]
 
 
 def test_two_names_of_one_node_are_one_node():

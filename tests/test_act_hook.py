@@ -90,4 +90,7 @@ def test_by_the_command_line_it_is_called_once_a_node_and_the_breaker_counts_its
     ]  # fmt: skip
     again = runner.invoke(app, [*words, "--yes"])
     assert again.output.count("already drained") == 1
-    assert len(read(tmp_path / NAME).actions) == 2
+    (first, _) = read(tmp_path / NAME).actions.values()
+    undo = ["undrain", "--undo", first.id, "--yes", "--runs-dir", str(tmp_path)]
+    assert runner.invoke(app, undo).exit_code == 0
+    assert json.loads((tmp_path / "told").read_text().splitlines()[-1])["verb"] == "undrain"

@@ -49,7 +49,8 @@ class Gauge:
     """How far the breaker is from tripping.  `used`: nodes we took out within the window.
 
     `damaged`: how many lines of the journal cannot be read; each counts as a node.
-    `faults`: the nodes taken out for it, by fault.  `drains`: see last_drains.
+    `faults`: the nodes taken out for it, by fault.  `drains`: see last_drains.  `undone`: by node,
+    the last time that somebody took a drain of ours back.
     """
 
     used: frozenset[str]
@@ -61,6 +62,7 @@ class Gauge:
     damaged: int
     faults: Mapping[str, frozenset[str]]
     drains: Mapping[str, Action]
+    undone: Mapping[str, Action]
 
     @property
     def left(self) -> int:
@@ -80,8 +82,8 @@ def gauge(
             if fault := str(one.evidence.get("fault", "")):
                 faults[fault].add(one.called)
     for state in picture.states.values():
-        recent = state.since is None or state.since > since
-        if state.held and state.reason.startswith(PREFIX) and recent:
+        lately = state.since is None or state.since > since
+        if state.held and state.reason.startswith(PREFIX) and lately:
             used.add(state.called)
     total = sum(not state.spare for state in picture.states.values())
     share = max(1, int(total * act.most_percent / 100))  # 5 % of 16 nodes is one, not none
@@ -96,6 +98,7 @@ def gauge(
         damaged=damaged,
         faults={fault: frozenset(names) for fault, names in faults.items()},
         drains=last_drains(actions),
+        undone={one.called: one for one in actions if one.undoes and one.verb == "undrain"},
     )
 
 
@@ -245,11 +248,19 @@ def in_use(wanted: Wanted, state: State, ours: Action | None, found: Gauge) -> s
         return f"it is in service with a reason of {by}, {state.reason!r}: that is not overwritten"
     if state.spare:
         return "no job runs there: it is a control plane"
-    recent = ours is not None and found.at - ours.at < timedelta(hours=found.window_h)
-    if ours and recent and ours.outcome is Outcome.DONE and wanted.run != BY_HAND:
+    if wanted.run == BY_HAND:
+        return ""
+    if ours and ours.outcome is Outcome.DONE and recent(ours, found):
         why = f"it is in service again after {ours.id}, by somebody or by a scheduler that crashed"
         return f"{why}: ack the finding, or drain it by hand"
+    back = found.undone.get(wanted.called)
+    if back and recent(back, found):
+        return f"{back.who} undid {back.undoes}: ack the finding, or drain it by hand"
     return ""
+
+
+def recent(action: Action, found: Gauge) -> bool:
+    return found.at - action.at < timedelta(hours=found.window_h)
 
 
 def held_already(state: State) -> str:

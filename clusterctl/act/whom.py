@@ -91,7 +91,8 @@ def stays(finding: Finding, run: Run, act: Act, silenced: Silenced, now: datetim
 
 def of_finding(node: Node, name: str, finding: Finding, run_id: str) -> Wanted:
     verdict = finding.verdict
-    short = f"{verdict.part} {verdict.actual or verdict.why}"
+    expected = f" (expected {verdict.expected})" if verdict.expected else ""
+    short = f"{verdict.part} {verdict.actual or verdict.why}{expected}"
     same = fault(finding.check, verdict)
     return Wanted(
         node.name, name, run_id, finding.check, short,

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
     from clusterctl.act.agenda import Actor, Ended
     from clusterctl.act.breaker import Step
-    from clusterctl.act.deed import Hands, Picture
+    from clusterctl.act.deed import Action, Hands, Picture
     from clusterctl.act.journal import Journal, Log
     from clusterctl.act.whom import Silenced
     from clusterctl.lock import Holder
 
+HERE = "this machine"
 HERE_S = 150.0  # for one conversation with scontrol's host
 
 
@@ -103,13 +104,15 @@ class Way:
         """Of the inventory, with a node's name there."""
         return LABELS[self.chosen]
 
-    def of_action(self, by: str) -> Way:
+    def of_action(self, action: Action) -> Way:
         """The way that an action of the journal went.  Raises UserError where another is named."""
-        if (
-            self.by or self.hook or self.slurm_host or self.context or self.kubeconfig
-        ) and self.chosen != by:
-            raise UserError(f"that action went by {by}, not by {self.chosen}")
-        return replace(self, by=By(by))
+        said = self.by or self.hook or self.slurm_host or self.context or self.kubeconfig
+        if said and self.chosen != action.by:
+            raise UserError(f"{action.id} went by {action.by}, not by {self.chosen}")
+        by = By(action.by)
+        if by is By.SLURM and not self.slurm_host and action.where != HERE:
+            return replace(self, by=by, slurm_host=action.where)
+        return replace(self, by=by, hook=self.hook or Path(action.where) if by is By.HOOK else None)
 
 
 def hands(way: Way, nodes: Sequence[Node], log: Log, flags: Flags, closing: ExitStack) -> Hands:
@@ -136,7 +139,7 @@ def controller(name: str, flags: Flags) -> Node:
     from clusterctl.inventory import load
 
     if not name:
-        return Node("this machine", labels={"transport": "local"})
+        return Node(HERE, labels={"transport": "local"})
     known = load(flags.inventory) if flags.inventory else ()
     return next((node for node in known if node.name == name), Node(name))
 

@@ -55,7 +55,9 @@ def undrain(
         writer = closing.enter_context(journal.writing(directory, acting.me())) if yes else None
         log = journal.read(directory / journal.NAME)
         if undo:
-            way = way.of_action(log.action(undo).by)
+            action = log.action(undo)
+            way = way.of_action(action)
+            chosen = (Node(action.node, labels={way.label: action.called}),)
         try:
             hands = acting.hands(way, chosen, log, flags, closing)
             picture = hands.look()

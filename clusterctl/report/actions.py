@@ -66,7 +66,7 @@ def planned(
     ]  # fmt: skip
     lines += [Line("stays", one.node, one.check, one.why) for one in spared]
     if lines:
-        yield rows(lines, "what would be run, or why not")
+        yield rows(lines, "what is run, or why not")
 
 
 def would(deed: Deed, hands: Hands) -> Line:
@@ -79,7 +79,7 @@ def released(found: Sequence[Release], hands: Hands) -> Iterator[RenderableType]
                   f"{would(one.deed, hands).words}  ({one.why})")
              if one.deed else Line("left alone", one.node, "", one.why)
              for one in found]  # fmt: skip
-    yield rows(lines, "what would be run, or why not")
+    yield rows(lines, "what is run, or why not")
 
 
 def ended(done: Iterable[Ended]) -> Iterator[RenderableType]:
