@@ -10,6 +10,7 @@ from clusterctl import campaign_folder, playbook, store
 from clusterctl.campaign_told import every_node
 from clusterctl.campaign_verdict import verdict
 from clusterctl.judge import NO_PAST, Past
+from clusterctl.memory.prune import refuse_pruned
 from clusterctl.memory.yardstick import OwnPast
 from clusterctl.model import Playbook, Run, UserError
 from clusterctl.run import World, burnin, sweep
@@ -22,6 +23,7 @@ def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Ru
 
     A node or question that the recording does not hold is UNKNOWN, as when it was silent.
     """
+    refuse_pruned(found.path)
     about = found.about
     spelled = playbook.build(str(found.path / "run.json"), about["playbook"])
     book = playbook.load(other_playbook) if other_playbook else spelled
