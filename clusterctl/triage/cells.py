@@ -27,6 +27,7 @@ UNTOLD = 4  # workers: among as few, a slow one is as likely as the spread that 
 WEIGHTY = 0.05  # of the longest computation
 LEAST_EFFECT = 0.03  # ln; smaller is not worth a swap
 SIGMAS = 4.0
+FEW_STEPS = 4  # steps: of as few, the scatter itself is known to half
 PERSISTS = 0.6  # of steps
 HOST_SHARE = 0.75  # of a node's workers
 NODE_RANKS = 8  # where nobody says which ranks share a node
@@ -50,8 +51,12 @@ class Cells:
         return sorted(where, key=lambda cell: -float(self.effect[cell]))
 
 
-def cells(done: Study) -> Cells:
-    line, take = done.line, done.took.take_s
+def cells(done: Study, take: Floats, luck: float = 0.0) -> Cells:
+    """`take`: durations, without what microbatches differ by where that is known.
+
+    `luck`: sigma of what a DP rank's share of uneven microbatches may differ by in all steps.
+    """
+    line = done.line
     dps, stages = len(line.dps), len(line.stages)
     by_step = np.zeros((len(line.steps), dps, stages))
     for stage in range(stages):
@@ -67,8 +72,9 @@ def cells(done: Study) -> Cells:
     by_step = by_step - lower
     sigma = own_spread(effect)
     scatter = 1.4826 * np.median(np.abs(by_step - effect), axis=0)
-    error = 1.2533 * scatter / np.sqrt(len(line.steps))
-    noise = np.hypot(sigma, error) * np.sqrt(1 + 1 / max(dps - 1, 1))
+    steps = len(line.steps)
+    error = 1.2533 * scatter / np.sqrt(steps) * (1 + FEW_STEPS / steps)
+    noise = np.hypot(np.hypot(sigma, luck), error) * np.sqrt(1 + 1 / max(dps - 1, 1))
     persists = (by_step >= effect / 2).mean(axis=0)
     return Cells(effect, persists, effect / noise, by_step, sigma)
 
@@ -192,6 +198,8 @@ def home(line: Timeline, dp: int, stage: int, ranks: tuple[int, ...]) -> str:
     """The node of a worker, as told, or as ranks are usually dealt: eight to a node."""
     if line.nodes[dp][stage]:
         return line.nodes[dp][stage]
+    if not ranks:
+        return ""
     first = min(whole_worker(line, ranks)) // NODE_RANKS * NODE_RANKS
     return f"ranks {first}-{first + NODE_RANKS - 1}"
 

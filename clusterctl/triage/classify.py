@@ -28,6 +28,7 @@ OTHER_GAIN = 0.02
 IN_THE_IDEAL = frozenset({Cause.GC, Cause.CHECKPOINT, Cause.DATA, Cause.NETWORK, Cause.CONGESTION})
 LEAST_STEPS = 3
 UNEXPLAINED = 1.15
+MOST_TIMES = 1000.0  # slower: then it stands, and the figure says no more
 RESAMPLED = 200
 SEED = 7
 
@@ -66,6 +67,8 @@ def classify(line: Timeline | None, unseen: Sequence[str] = ()) -> Told:
         why = "operations wait for each other in a circle: clocks or numbering cannot be trusted"
         return Told(nothing(why, unseen), None)
     done = study(line, plan)
+    if done is None:
+        return Told(nothing("no computation in it takes any time", unseen), None)
     return Told(replace(weighed(done, tuple(looked(done))), unseen=tuple(unseen)), done)
 
 
@@ -74,13 +77,17 @@ def nothing(why: str, unseen: Sequence[str]) -> Triage:
 
 
 def looked(done: Study) -> Iterable[Judged]:
-    found = cells.cells(done)
     mb = work.microbatches(done)
+    uneven = work.sequence(done, mb)
+    if isinstance(uneven, Damage) and uneven.repaired_s is not None and mb is not None:
+        found = cells.cells(done, uneven.repaired_s, mb.luck)
+    else:
+        found = cells.cells(done, done.took.take_s)
     paused = pauses.pauses(done, mb)
     written = pauses.checkpoint(done, paused)
     yield from cells.judge(done, found)
     yield work.stages(done)
-    yield work.sequence(done, mb)
+    yield uneven
     yield pauses.data(done, paused, written)
     yield pauses.collection(done, paused)
     yield written
@@ -103,8 +110,9 @@ def weighed(done: Study, judged: Sequence[Judged]) -> Triage:
     best = max(real, key=lambda one: float(one.both_s.mean()))
     if best.damage.cause in IN_THE_IDEAL:
         back = float(best.back_s.mean())
-        slowdown = max(slowdown, float(step_s.mean()) / (float(step_s.mean()) - back))
-        shares[best.damage.cause] = back / max(lost, back)
+        mended = max(float(step_s.mean()) - back, float(done.ideal_step_s.mean()) / MOST_TIMES)
+        slowdown = max(slowdown, float(step_s.mean()) / mended)
+        shares[best.damage.cause] = back / max(lost, back) if back > 0 else 0.0
     return Triage(
         best.damage.cause,
         slowdown,

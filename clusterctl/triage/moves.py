@@ -10,7 +10,6 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clusterctl.triage.cells import whole_worker
 from clusterctl.triage.damage import Blind, Clear, Damage, Judged, spread
@@ -21,7 +20,10 @@ from clusterctl.triage.whatif import Study
 
 LEAST_S = 2e-5  # shorter transfers are all latency
 SLOW = np.log(1.3)
-SLOW_END = np.log(3.0)  # the first and last stage's groups move the embedding, too: twice as much
+SLOW_OF_TWO = np.log(1.5)
+# Unlike by nature: only one end may hold the embedding, which is as much again as a stage's own;
+# some links stay in a node.
+SLOW_END = np.log(3.0)
 SIGMAS = 4.0
 OWN_SPREAD = 0.03  # of medians of healthy groups' transfers
 PEERS = 3
@@ -89,17 +91,16 @@ def network(done: Study, found: list[Unit]) -> Judged:
     judged = 0
     for alike in by_kind.values():
         levels = np.array([level(done, unit) for unit in alike])
-        groups = peers(alike)
         for unit, own in zip(alike, levels.tolist(), strict=True):
-            same = levels[groups[unit.dp < 0, unit.ends]] if unit.dp >= 0 else levels
-            same = same if len(same) >= PEERS else levels
-            if len(same) < PEERS:
+            same = levels[[like(done, unit, one) for one in alike]]
+            if len(same) < (2 if unit.dp < 0 else PEERS):
                 continue
             judged += 1
-            sigma = np.hypot(OWN_SPREAD, spread(same[:, None]))
-            over = own - float(np.median(same))
+            usual = float(np.sort(same)[(len(same) - 1) // 2])
+            sigma = np.hypot(OWN_SPREAD, spread(same[:, None]) if len(same) > PEERS else 0.0)
+            over = own - usual
             worst = max(worst, over)
-            if over >= max(limit(done, unit), SIGMAS * sigma) and own - np.median(levels) >= SLOW:
+            if over >= max(limit(done, unit, len(same)), SIGMAS * sigma):
                 slow.append((unit, over))
     if not judged:
         return Blind(Cause.NETWORK, "no two groups or links of a kind to compare")
@@ -114,16 +115,26 @@ def network(done: Study, found: list[Unit]) -> Judged:
     return Damage(Cause.NETWORK, repaired, suspects=tuple(ends_of(done, slow)))
 
 
-def limit(done: Study, unit: Unit) -> float:
-    ends = {0, len(done.line.stages) - 1}
-    return float(SLOW_END if unit.dp < 0 and unit.ends[0] in ends else SLOW)
+def like(done: Study, unit: Unit, other: Unit) -> bool:
+    """Whether both should take as long.
+
+    Links between the same stages in other DP ranks: some stages share a node, others do not.  Too
+    few of these: all links of the kind.  Groups of stages that lie alike in the pipeline.
+    """
+    if unit.dp < 0:
+        return at_end(done, unit) == at_end(done, other)
+    return unit.ends == other.ends or len(done.line.dps) < PEERS
 
 
-def peers(alike: list[Unit]) -> dict[tuple[bool, tuple[int, int]], NDArray[np.int64]]:
-    found: dict[tuple[bool, tuple[int, int]], list[int]] = defaultdict(list)
-    for at, unit in enumerate(alike):
-        found[unit.dp < 0, unit.ends].append(at)
-    return {key: np.array(places) for key, places in found.items()}
+def at_end(done: Study, unit: Unit) -> bool:
+    """The first and the last stage hold the embedding, so their groups move more."""
+    return unit.ends[0] in {0, len(done.line.stages) - 1}
+
+
+def limit(done: Study, unit: Unit, peers: int) -> float:
+    if (unit.dp < 0 and at_end(done, unit)) or (unit.dp >= 0 and len(done.line.dps) < PEERS):
+        return float(SLOW_END)
+    return float(SLOW if peers >= PEERS else SLOW_OF_TWO)
 
 
 def level(done: Study, unit: Unit) -> float:

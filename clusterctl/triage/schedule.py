@@ -119,6 +119,8 @@ def schedule(line: Timeline) -> Schedule | None:
 def within(line: Timeline, stage: int) -> Iterable[tuple[int, int]]:
     """(operation, one it waits for) on the same worker."""
     here = np.array([at for at, op in enumerate(line.ops) if op.stage == stage], dtype=np.int64)
+    if not len(here):
+        return
     scopes = [scope(line.ops[at].kind) for at in here]
     begins = np.median(line.start_s[here], axis=(1, 2))
     computes = sorted_by(here, begins, [one is Scope.COMPUTE for one in scopes])

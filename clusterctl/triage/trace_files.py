@@ -22,6 +22,7 @@ from clusterctl.triage.operations import MOST_SEQ, Integers, Rows
 NEEDED = ("dp_rank", "stage", "rank", "step", "optype", "start_ts", "duration")
 ALSO = ("seq_id", "mc", "mb_id")
 MOST_ROWS = 16_000_000
+LATEST_S, LONGEST_S = 1e11, 1e7  # of a clock; of an operation
 LARGEST = 1 << 40  # no rank, step or number of an operation is beyond
 
 
@@ -113,7 +114,7 @@ def rows(
     for name in ALSO:
         given = number(columns, name) if name in columns else None
         whole[name] = np.full(len(start), -1.0) if given is None else np.nan_to_num(given, nan=-1)
-    good = (kind >= 0) & np.isfinite(start) & np.isfinite(took) & (took >= 0)
+    good = (kind >= 0) & (np.abs(start) < LATEST_S) & (took >= 0) & (took < LONGEST_S)
     for name, values in whole.items():
         least = -1 if name in ALSO else 0
         good &= np.isfinite(values) & (values >= least) & (values < LARGEST)

@@ -60,11 +60,14 @@ class Study:
         return float((self.step_s.mean() - replay(self.plan, repaired).mean()) / lost)
 
 
-def study(line: Timeline, plan: Schedule) -> Study:
+def study(line: Timeline, plan: Schedule) -> Study | None:
+    """None where the steps have no length: nothing to compare with."""
     took = observed(line, plan)
     ideal = evenly(line, took.take_s)
     step_s = replay(plan, took.take_s)
     ideal_step_s = replay(plan, ideal)
+    if not (ideal_step_s > 0).all() or not (step_s > 0).all():
+        return None
     stage_of = np.array([op.stage for op in line.ops])
     by_dp, by_stage = kept(line, plan, took.take_s, ideal, stage_of)
     base = Study(

@@ -18,6 +18,7 @@ UNEVEN_STAGES = 1.03  # slowest over mean; a layer more or less in twenty is fiv
 TOGETHER = 0.7  # correlation of forward and backward; 0.9 and more in the published cases,
 # where they took it over whole jobs; noise of its own in short operations lowers it
 UNEVEN_WORK = 0.03  # sigma of ln
+MEDIAN_ERROR = 1.2533  # of a normal sample's median, in errors of its mean
 FEW = 8  # pairs of a forward and a backward
 
 
@@ -66,6 +67,11 @@ class Microbatches:
     of: NDArray[np.int64]
     together: float
     sigma: float
+
+    @property
+    def luck(self) -> float:
+        """Sigma of a DP rank's median microbatch: its typical share, by chance."""
+        return float(MEDIAN_ERROR * self.sigma / np.sqrt(self.work.shape[0] * self.work.shape[1]))
 
 
 def microbatches(done: Study) -> Microbatches | None:
