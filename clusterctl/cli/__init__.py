@@ -25,6 +25,7 @@ from clusterctl.cli.judge import judge
 from clusterctl.cli.listing import listing
 from clusterctl.cli.localise import localise, plan_rounds
 from clusterctl.cli.nodes import nodes
+from clusterctl.cli.prune import prune
 from clusterctl.cli.read import read
 from clusterctl.cli.show import show
 from clusterctl.cli.status import status
@@ -67,6 +68,7 @@ app.command()(judge)
 app.command()(history)
 app.command()(diff)
 app.command()(trend)
+app.command()(prune)
 app.command("exec")(execute)
 app.command("install-timer")(install_timer)
 app.command("list")(listing)
