@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
 import pytest
 from acting import drained
@@ -135,3 +139,59 @@ def test_a_node_is_drained_by_the_scontrol_of_a_host_that_ssh_reaches(slurm: Lab
         slurm.do("n16", "pkill", "slurmctld")
         with pytest.raises(Blind, match=r"n16: scontrol: exit 1: .*slurm controller"):
             hands.look()
+
+
+RANKS = """
+import os, socket, time
+rank, other = int(os.environ["RANK"]), None
+if rank == 0:
+    server = socket.create_server(("127.0.0.1", 29700))
+    other, _ = server.accept()
+while other is None:
+    try:
+        other = socket.create_connection(("127.0.0.1", 29700))
+    except OSError:
+        time.sleep(0.1)
+while True:
+    time.sleep(0.05 + 0.2 * rank)
+    other.sendall(b"x" * 4096)
+    got = 0
+    while got < 4096:
+        got += len(other.recv(4096))
+"""
+BATCH = """#!/bin/sh
+for rank in 0 1; do RANK=$rank WORLD_SIZE=2 python3 -c '{ranks}' & done
+wait
+"""
+
+
+def test_triage_finds_a_slurm_jobs_ranks_and_the_one_that_keeps_the_other_waiting(
+    slurm: Lab,
+) -> None:
+    assert soon(lambda: slurm.enter("n16", "sinfo", "-h", "-o", "%T").stdout.strip() == "idle", 30)
+    script = BATCH.format(ranks=RANKS)
+    said = slurm.do("n16", "sbatch", "--parsable", "-J", "train", "-o", "/dev/null", stdin=script)
+    job = said.strip()
+
+    def ranks() -> int:
+        return " ".join(slurm.processes("n16").values()).count("python3 -c")
+
+    assert soon(lambda: ranks() == 2, 30)
+
+    def triage() -> dict[str, Any]:
+        command = ["triage", "-i", slurm.inventory, "-F", slurm.ssh_config, "--nodes", "n16"]
+        options = ["--slurm", job, "--seconds", "3", "--no-stacks", "--format", "json"]
+        done = subprocess.run(
+            [sys.executable, "-m", "clusterctl", *map(str, command), *options],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    told = triage()
+    assert told["class"] == "worker", json.dumps(told)
+    assert told["suspects"][0]["ranks"] == [1]
+    slurm.do("n16", "scancel", job)

@@ -42,13 +42,13 @@ class Arrivals:
 
 
 def arrivals(ranks: Sequence[Process]) -> Arrivals:
-    """By moments at which at least all but one in ten of the ranks could be looked at."""
+    """By moments at which at least three in four of the ranks could be looked at."""
     by_moment: defaultdict[int, dict[int, Look]] = defaultdict(dict)
     for place, rank in enumerate(ranks):
         for look in rank.looks:
             if look.sent_ms is not None:
                 by_moment[look.moment][place] = look
-    enough = max(FEWEST, len(ranks) - len(ranks) // 10)
+    enough = max(FEWEST, len(ranks) - len(ranks) // 4)
     told = {moment: seen for moment, seen in by_moment.items() if len(seen) >= enough}
     states: defaultdict[int, Counter[str]] = defaultdict(Counter)
     spells: Counter[int] = Counter()

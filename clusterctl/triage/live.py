@@ -86,7 +86,8 @@ def nothing_wrong(
         why = f"{seen} of {job.world or '?'} ranks could be looked at: too few to compare"
         return Triage(Cause.UNKNOWN, evidence=(why,), unseen=job.unseen)
     if not told.moments and not of_hosts.busy_gpus(job):
-        why = "no TCP between ranks and no busy accelerator: nothing shows who waits for whom"
+        why = "no busy accelerator, and no TCP between ranks that was looked at on all nodes at "
+        why += "the same moments: nothing shows who waits for whom"
         return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
     evidence = (
         f"all {len(job.ranks)} ranks are alike: nobody keeps the others waiting",

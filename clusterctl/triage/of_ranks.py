@@ -59,12 +59,16 @@ def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
     together = [
         (job.ranks[other], one) for other, one in found if job.ranks[other].node == rank.node
     ]
-    rest = [one.share for other, one in found if job.ranks[other].node != rank.node]
+    whole = len(together) > 1 and together[1][1].share > worst.share / 2
+    rest = [
+        one.share for other, one in found[1:] if not whole or job.ranks[other].node != rank.node
+    ]
     if worst.share < LEAST or worst.share < 2 * max(rest, default=0.0):
         return
+    # Each stretch of waiting is one draw; that of the longest ones counts by its length.
     spells = sum(one.spells for one in told.late.values())
-    sure = beyond_chance(worst.spells, spells, 1 / len(job.ranks), len(job.ranks))
-    whole = len(together) > 1 and together[-1][1].share > worst.share / 2
+    hits = int(spells * worst.share / sum(one.share for one in told.late.values()))
+    sure = beyond_chance(hits, spells, 1 / len(job.ranks), len(job.ranks))
     cause, doing, hints = cause_of(job, rank, worst)
     if whole and cause is Cause.WORKER:
         cause = Cause.HOST
