@@ -48,6 +48,7 @@ MAY = {
         "bandwidth_folder.py",
         "inventory/",
         "lock.py",
+        "support/archive.py",
         "act/notify_log.py",
         "act/journal.py",
         "memory/acks.py",

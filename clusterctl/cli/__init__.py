@@ -12,6 +12,7 @@ import typer
 
 from clusterctl.cli.ack import ack
 from clusterctl.cli.bandwidth import bandwidth
+from clusterctl.cli.bundle import bundle
 from clusterctl.cli.burnin import burnin
 from clusterctl.cli.diff import diff
 from clusterctl.cli.drain import drain
@@ -71,6 +72,7 @@ app.command()(trend)
 app.command()(prune)
 app.command("exec")(execute)
 app.command("install-timer")(install_timer)
+app.command()(bundle)
 app.command("list")(listing)
 app.command()(read)
 app.command()(explain)
