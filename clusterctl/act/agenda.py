@@ -18,6 +18,7 @@ from clusterctl.act.journal import Journal, Log
 
 NOT_TRIED = "not tried: the scheduler fell silent; run the same command again"
 UNSURE = (Outcome.BEGUN, Outcome.UNKNOWN)
+LATE_S = 180.0  # what a killed controller began may still be done; no change takes longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,8 @@ def settle(log: Log, hands: Hands, picture: Picture, journal: Journal, at: datet
         if action.outcome not in UNSURE or state is None or not hands.sees:
             continue
         told = found_so(action, state)
+        if told.outcome is not Outcome.DONE and (at - action.at).total_seconds() < LATE_S:
+            continue
         journal.end(action, told, at)
         log.actions[action.id] = replace(
             action, outcome=told.outcome, detail=told.detail, after=spelt(state), ended=at
