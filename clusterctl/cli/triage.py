@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,9 +72,10 @@ def triage(
     flags = Flags(inventory, nodes, select, at_once, accept_new, ssh_config=ssh_config)
     if not files and (whose.any or ((inventory or nodes) and not given.any)):
         given = replace(given, stacks=stacks is not False)
-        collectives.answer(given, flags, form, lambda: live.running(whose, given, flags, seconds))
+        reading = partial(live.running, whose, given, flags, seconds)
+        collectives.answer(given, flags, form, page, reading)
     if given.any and not files:
-        collectives.answer(given, flags, form)
+        collectives.answer(given, flags, form, page)
     if not files:
         raise UserError(
             "triage: say where the job runs (--slurm 12345, --kube NAMESPACE/SELECTOR, --nodes "
@@ -82,7 +84,7 @@ def triage(
         )
     told = read(files, meta)
     if page is not None:
-        write_page(told, page)
+        collectives.write_page(told.triage, told.study, page)
     write(told, form)
     from clusterctl.report.triage import exit_code
 
@@ -115,12 +117,3 @@ def write(told: Told, form: options.Format) -> None:
         console.print(triage.as_table(told.triage))
         if told.study is not None:
             console.print(timeline.as_table(told.study, console.width))
-
-
-def write_page(told: Told, page: Path) -> None:
-    from clusterctl.report import timeline
-
-    try:
-        page.write_text(timeline.page(told.triage, told.study), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{page}: {error.strerror}") from None

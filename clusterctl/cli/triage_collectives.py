@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clusterctl.model import Node
     from clusterctl.triage.asked_stacks import Reach, Stacks
     from clusterctl.triage.verdict import Triage
+    from clusterctl.triage.whatif import Study
 
 FlightFolder = Annotated[
     Path | None,
@@ -80,7 +81,13 @@ class Given:
 Live = Callable[[], "tuple[list[Triage], Stacks | None]"]
 
 
-def answer(given: Given, flags: Flags, form: options.Format, live: Live | None = None) -> NoReturn:
+def answer(
+    given: Given,
+    flags: Flags,
+    form: options.Format,
+    page: Path | None,
+    live: Live | None = None,
+) -> NoReturn:
     """Judges all of it, writes one answer, and leaves with its exit code.  Raises UserError."""
     from clusterctl.report import triage
     from clusterctl.triage.combined import combined
@@ -91,6 +98,8 @@ def answer(given: Given, flags: Flags, form: options.Format, live: Live | None =
         answers, stacks = live()
         answers += judge_given(replace(given, stacks=False), flags)[0]
     found = combined(answers)
+    if page is not None:
+        write_page(found, None, page)
     if form is options.Format.JSON:
         sys.stdout.write(triage.as_json(found))
     elif form is options.Format.CSV:
@@ -106,6 +115,16 @@ def answer(given: Given, flags: Flags, form: options.Format, live: Live | None =
 
             console.print(as_tree(stays(stacks.ranks)))
     raise typer.Exit(triage.exit_code(found))
+
+
+def write_page(found: Triage, study: Study | None, page: Path) -> None:
+    """Raises UserError."""
+    from clusterctl.report import timeline
+
+    try:
+        page.write_text(timeline.page(found, study), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{page}: {error.strerror}") from None
 
 
 def judge_given(given: Given, flags: Flags) -> tuple[list[Triage], Stacks | None]:

@@ -41,7 +41,6 @@ ASKED_FOR_SLURM = 3  # nodes of the inventory, where this machine has no Slurm
 HEAD_S, HEAD_EACH_S, HEAD_MOST_S = 2.0, 0.02, 10.0  # until all are connected and begin together
 CONNECT_S = 40.0
 ABSENT = 127  # as shells say it: no such tool; of NVML: no such driver
-LATE_S = 1.0  # of a stack, between looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +173,9 @@ def where(whose: Whose, flags: Flags, closing: ExitStack) -> Placed:
         return placed.slurm(job, scontrol(job, flags, closing))
     from clusterctl.transport.kube import pods
 
-    namespace, _, selector = whose.kube.partition("/")
+    namespace, slash, selector = whose.kube.partition("/")
+    if not (namespace and slash):
+        raise UserError(f"--kube {whose.kube}: expected NAMESPACE/SELECTOR, e.g. ml/job-name=train")
     return placed.kube(whose.kube, pods(namespace, selector, whose.kubeconfig))
 
 
@@ -209,7 +210,8 @@ def answered(node: Node, transport: Transport, question: Question) -> tuple[str,
                     return answer.stdout, ""
                 if answer.exit_code == ABSENT:
                     return "", "has no scontrol"
-                return "", visible(answer.stderr.strip() or f"exit {answer.exit_code}", 120)
+                why = answer.stderr.strip().rpartition("\n")[2] or f"exit {answer.exit_code}"
+                return "", visible(why, 120)
     except TransportError as error:
         return "", visible(str(error), 120)
     return "", "no answer"

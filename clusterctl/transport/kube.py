@@ -37,7 +37,8 @@ def pods(namespace: str, selector: str, config: Path | None) -> list[Pod]:
         else:
             configs.load_kube_config(str(config))
     except (configs.ConfigException, OSError) as error:
-        raise UserError(f"--kube: {visible(str(error), 200)}; say --kubeconfig FILE") from None
+        why = visible(str(error).rstrip("."), 200)
+        raise UserError(f"--kube: {why}; say --kubeconfig FILE") from None
     by_name = selector and not any(mark in selector for mark in "=!, ()")
     chosen = {"field_selector": f"metadata.name={selector}"} if by_name else {}
     if selector and not by_name:
