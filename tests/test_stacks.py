@@ -46,8 +46,11 @@ FUTEX, NAP, RUNS, DISK = "futex_do_wait", "hrtimer_nanosleep", "0", "rpc_wait_bi
 NODE = {"machine": "x86_64", "spy": True, "came": "sent", "uid": 0, "capable": True, "yama": ""}
 
 
-def told(ranks, node=NODE):
-    """`ranks`: of each its looks (frames, what the kernel holds it in); frames may be a reason."""
+def told(ranks, node=NODE, comes_back=()):
+    """`ranks`: of each its looks (frames, what the kernel holds it in); frames may be a reason.
+
+    `comes_back`: held in these, a thread woke between the looks.
+    """
     lines = [{"k": "node", **node}]
     for rank, looks in ranks.items():
         about = {"rank": rank, "label": "", "job": "7", "world": len(ranks), "name": "python"}
@@ -56,7 +59,10 @@ def told(ranks, node=NODE):
             pid = 100 + rank
             state = "R" if held == RUNS else "D" if held == DISK else "S"
             one = {"k": "look", "pid": pid, "look": number, "at_s": number * 1.0}
-            one["tasks"] = [[pid, "python", state, held.strip("0"), number * (held == RUNS), []]]
+            slept = number * (held in comes_back)
+            one["tasks"] = [
+                [pid, "python", state, held.strip("0"), number * (held == RUNS), [], slept]
+            ]
             if isinstance(stack, str):
                 one["why"] = stack
             else:
@@ -66,8 +72,8 @@ def told(ranks, node=NODE):
     return "\n".join(json.dumps(line) for line in lines)
 
 
-def judged(ranks, node=NODE):
-    return gathered([heard("n1", told(ranks, node))], {}).triage()
+def judged(ranks, node=NODE, comes_back=()):
+    return gathered([heard("n1", told(ranks, node, comes_back))], {}).triage()
 
 
 def named(found):
@@ -103,18 +109,21 @@ def test_the_rank_that_is_not_where_the_others_wait_is_named(stack, held, cause,
 
 
 def test_a_rank_that_is_late_in_every_step_is_slow_and_not_hung():
-    others = {
-        rank: [
-            ([["all_reduce", C10D, 3252], ["step", "train.py", line], *OUTER], FUTEX)
-            for line in (41, 42, 41, 42)
-        ]
-        for rank in range(3)
-    }
-    late = [([["step", "train.py", line], *OUTER], NAP) for line in (40, 43, 40, 43)]
-    found = judged({**others, 3: late})
+    """All are found at one line each time, but they woke in between: steps go on."""
+    ranks = {**waiting(), 3: [(ASLEEP, NAP)] * 3}
+    found = judged(ranks, comes_back=(FUTEX, NAP))
     assert named(found) == {"rank 3"}
-    assert found.slowdown > 1
+    assert found.slowdown == pytest.approx(2.1, abs=0.1)
     assert "goes on" in found.evidence[1]
+    assert any("woke 2 times" in why for why in found.suspects[0].why)
+    assert judged(ranks).slowdown is None
+
+
+def test_who_waits_for_one_that_runs_for_ever_hangs():
+    lines = [([["spin", "train.py", line], *OUTER], RUNS) for line in (38, 39, 38)]
+    found = judged({**waiting(), 3: lines})
+    assert named(found) == {"rank 3"}
+    assert found.slowdown is None
 
 
 def test_one_look_is_never_sure():
@@ -134,6 +143,9 @@ def test_all_in_one_collective_names_nobody():
     assert found.cause is Cause.NETWORK
     assert not found.suspects
     assert found.confidence < 0.5
+    goes_on = judged(waiting(4), comes_back=(FUTEX,))  # as a healthy job that communicates a lot
+    assert goes_on.cause is Cause.UNKNOWN
+    assert "may go on" in goes_on.evidence[1]
 
 
 def test_ranks_that_move_are_not_called_healthy_nor_stuck():

@@ -184,7 +184,7 @@ def refused(words):
 def tasks_of(pid):
     """Of the main task, and of those that do not simply sleep.
 
-    Each is [tid, name, state, what it waits in, ticks of CPU, kernel frames].
+    Each is [tid, name, state, what it waits in, ticks of CPU, kernel frames, how often it slept].
     """
     found = []
     try:
@@ -202,6 +202,7 @@ def tasks_of(pid):
             [
                 *(tid, name.partition("(")[2], cells[0], text(place + "wchan").strip("0\n")),
                 *(int(cells[11]) + int(cells[12]), [line[-1] for line in lines if line][:12]),
+                number_of("voluntary_ctxt_switches", text(place + "status")),
             ]
         )
         if len(found) == MOST_TASKS:
@@ -217,15 +218,21 @@ def rank_of(one):
     except OSError:
         uid = None
     known = {name: one[name] for name in ("rank", "label", "job", "world", "name")}
-    say("rank", pid=pid, uid=uid, tracer=tracer(pid), **known)
+    say(
+        "rank",
+        pid=pid,
+        uid=uid,
+        tracer=number_of("TracerPid", text("/proc/{}/status".format(pid))),
+        **known,
+    )
 
 
-def tracer(pid):
-    """Who debugs it already: a process has one at most."""
-    for line in text("/proc/{}/status".format(pid)).split("\n"):
-        if line.startswith("TracerPid:"):
+def number_of(name, status):
+    """Of a line of /proc/PID/status; None: it has none."""
+    for line in status.split("\n"):
+        if line.startswith(name + ":"):
             return int(line.split()[1])
-    return 0
+    return None
 
 
 def about_node(spy, came):

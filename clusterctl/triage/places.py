@@ -49,14 +49,21 @@ def place(look: Look) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """One rank over all looks.  `held`: in each look at the same line.  `ran_ticks`: CPU time
-    between the first look and the last, of its main thread; None: not known.
+    """One rank over all looks.  `held`: in each look at the same line, which alone does not tell
+    one that stands from one that comes back there: `ran_ticks`, its main thread's CPU time between
+    the first look and the last, and `woke`, how often it slept anew, do; None: not known.
     """
 
     who: Stacked
     places: tuple[Place, ...]
     held: bool
     ran_ticks: int | None
+    woke: int | None = None
+
+    @property
+    def still(self) -> bool:
+        """Surely at one spot all the time."""
+        return self.held and self.ran_ticks == 0 and self.woke == 0
 
     @property
     def kind(self) -> str:
@@ -75,12 +82,14 @@ def stay(one: Stacked) -> Stay | None:
     if not looks:
         return None
     ticks = [each.ticks for each in looks if each.ticks is not None]
+    slept = [each.slept for each in looks if each.slept is not None]
     where = {(tuple(each.frames), each.held_in if not each.frames else "") for each in looks}
     return Stay(
         one,
         tuple(place(each) for each in looks),
         held=len(where) == 1 and len(looks) > 1,
         ran_ticks=ticks[-1] - ticks[0] if len(ticks) > 1 else None,
+        woke=slept[-1] - slept[0] if len(slept) > 1 else None,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 from clusterctl.knowledge.frames import said
 from clusterctl.triage.places import Place, Stay
@@ -19,6 +20,7 @@ from clusterctl.triage.verdict import Cause, RuledOut, Suspect, Triage
 SUREST = 0.95  # looks of one node are not independent
 UNSURE = 0.4
 FEWEST_LOOKS = 2
+Z95 = 1.645  # one-sided
 WAITING = frozenset({"collective", "device"})
 CAUSES = {"data": Cause.DATA, "gc": Cause.GC, "checkpoint": Cause.CHECKPOINT}
 # Of the whole node, where all its ranks do this and those of other nodes do not.
@@ -92,21 +94,24 @@ def someone_else(
     unseen: Sequence[str],
 ) -> Triage:
     sure = confidence(found, odd, crowded)
-    suspects = [suspect(stays[index], found, crowded, sure) for index in odd]
+    # Who waits and neither wakes nor runs has not left its collective: no step ended meanwhile.
+    hangs = all(stays[index].still for index in crowded)
+    slowdown = None if hangs else 1 / (1 - at_least(found, crowded))
+    suspects = [suspect(stays[index], len(crowded), slowdown, sure) for index in odd]
     kinds = Counter(stays[index].kind for index in odd)
     kind, _ = kinds.most_common(1)[0]
-    still = all(stays[index].held for index in odd) and all(stays[i].held for i in crowded)
     others = who(stays[index].who for index in crowded)
     return Triage(
         cause_of(kind, stays, odd),
-        slowdown=None if still else 1 / (1 - share(found, crowded)),
+        slowdown=slowdown,
         suspects=tuple(suspects),
         confidence=sure,
         evidence=(
             f"{others}: {found.place.called}",
-            "nobody moves between the looks: the job hangs"
-            if still
-            else "stacks change between the looks: the job goes on, slowly",
+            "none of them wakes or runs between the looks: the job hangs"
+            if hangs
+            else "they wake between the looks: the job goes on; they wait at least "
+            f"{at_least(found, crowded):.0%} of the time",
         ),
         ruled_out=tuple(ruled_out(kind)),
         next_step=NEXT.get(
@@ -116,11 +121,13 @@ def someone_else(
     )
 
 
-def suspect(one: Stay, found: Crowd, crowded: Sequence[int], sure: float) -> Suspect:
+def suspect(one: Stay, others: int, slowdown: float | None, sure: float) -> Suspect:
     looks = len(one.places)
-    why = [where(one), f"not where the other {len(crowded)} wait, in any of {looks} looks"]
+    why = [where(one), f"not where the other {others} wait, in any of {looks} looks"]
     if one.ran_ticks is not None:
         why.append("it uses the CPU" if one.ran_ticks else "it uses no CPU")
+    if one.held and one.woke:
+        why.append(f"it woke {one.woke} times meanwhile, so it came back there")
     if one.who.why:
         why.append(one.who.why)
     number = (one.who.rank,) if one.who.rank is not None else ()
@@ -128,7 +135,7 @@ def suspect(one: Stay, found: Crowd, crowded: Sequence[int], sure: float) -> Sus
         one.who.called,
         number,
         one.who.node,
-        slowdown=None if one.held else 1 / (1 - share(found, crowded)),
+        slowdown=slowdown,
         confidence=sure,
         why=tuple(why),
     )
@@ -148,6 +155,18 @@ def share(found: Crowd, crowded: Sequence[int]) -> float:
     waited = sum(found.waits[index] for index in crowded)
     looked = sum(found.looks[index] for index in crowded)
     return (waited + 1) / (looked + 2)
+
+
+def at_least(found: Crowd, crowded: Sequence[int]) -> float:
+    """The share of the time that the crowd waits: Wilson's lower bound, 95 % sure, of its looks.
+
+    All ranks of one look are one sample: in a job they wait together.
+    """
+    looks = max(found.looks[index] for index in crowded)
+    waited = sum(found.share(index) for index in crowded) / len(crowded)
+    z2 = Z95 * Z95
+    spread = Z95 * sqrt(waited * (1 - waited) / looks + z2 / (4 * looks * looks))
+    return (waited + z2 / (2 * looks) - spread) / (1 + z2 / looks)
 
 
 def confidence(found: Crowd, odd: Sequence[int], crowded: Sequence[int]) -> float:
@@ -176,17 +195,18 @@ def ruled_out(kind: str) -> Iterator[RuledOut]:
 
 def all_wait(stays: Sequence[Stay], found: Crowd, unseen: Sequence[str]) -> Triage:
     """Everybody came: the transfer is slow or stands; or who is waited for was not seen."""
-    still = all(one.held for one in stays)
+    still = all(one.still for one in stays)
     evidence = [
         f"all {len(stays)} ranks wait in every look: {found.place.called}",
-        "nobody moves between the looks" if still else "stacks change between the looks",
+        "nobody wakes or runs between the looks: the job hangs"
+        if still
+        else "they wake between the looks, so it may go on",
     ]
     if unseen:
         evidence.append("whom they wait for may be among those that were not seen")
     return Triage(
-        Cause.NETWORK if not unseen else Cause.UNKNOWN,
-        slowdown=None,
-        confidence=UNSURE,
+        Cause.NETWORK if still and not unseen else Cause.UNKNOWN,
+        confidence=UNSURE if still else 0.0,
         evidence=tuple(evidence),
         ruled_out=(RuledOut(Cause.WORKER, "no rank is anywhere else"),) if not unseen else (),
         next_step="ask what the collective waits for: `clusterctl triage --ras NODE` or --flight; "

@@ -37,8 +37,9 @@ class Frame:
 class Look:
     """A rank's main thread at one moment.  `frames` are leaf first; none: Python was not seen.
 
-    `state`, `held_in`, `ticks` and `kernel` are the kernel's of that thread: run state, what it
-    sleeps in, CPU time so far, kernel frames leaf first.  `others`: threads that run or hang in D.
+    `state`, `held_in`, `ticks`, `slept` and `kernel` are the kernel's of that thread: run state,
+    what it sleeps in, CPU time so far, how often it went to sleep so far, kernel frames leaf first.
+    `others`: threads that run or hang in D.
     """
 
     number: int
@@ -48,6 +49,7 @@ class Look:
     state: str = ""
     held_in: str = ""
     ticks: int | None = None
+    slept: int | None = None
     kernel: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
 
@@ -158,7 +160,7 @@ def look(told: Mapping[str, Any]) -> Look:
     pid, tasks = whole(told["pid"]), told["tasks"]
     frames, active, tid = main_thread(pid, told.get("threads") or ())
     mine = next((task for task in tasks if task[0] == tid), None)
-    state, held_in, ticks, kernel = mine[2:6] if mine else ("", "", None, ())
+    state, held_in, ticks, kernel, slept = mine[2:7] if mine else ("", "", None, (), None)
     return Look(
         whole(told["look"]),
         float(told["at_s"]),
@@ -167,6 +169,7 @@ def look(told: Mapping[str, Any]) -> Look:
         short(state),
         short(held_in),
         None if ticks is None else whole(ticks),
+        None if slept is None else whole(slept),
         tuple(short(one) for one in kernel),
         tuple(f"{short(t[1])} {short(t[2])}" for t in tasks if t[0] != tid),
     )
