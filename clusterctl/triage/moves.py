@@ -55,17 +55,14 @@ def units(done: Study) -> list[Unit]:
     for at, op in enumerate(line.ops):
         if scope(op.kind) is Scope.DP and len(line.dps) > 1:
             found[op.kind, -1, (op.stage, op.stage)].append(at)
-    return [
-        Unit(kind, dp, ends, tuple(ops))
-        for (kind, dp, ends), ops in found.items()
-        if np.median(done.took.take_s[list(ops)]) >= LEAST_S
-    ]
+    made = (Unit(kind, dp, ends, tuple(ops)) for (kind, dp, ends), ops in found.items())
+    return [unit for unit in made if np.median(seconds(done, unit)) >= LEAST_S]
 
 
 def seconds(done: Study, unit: Unit) -> Floats:
     """[op, step]; of a group over DP ranks, the median rank's."""
-    taken = done.took.take_s[list(unit.ops)]
-    found: Floats = np.median(taken, axis=2) if unit.dp < 0 else taken[:, :, unit.dp]
+    taken, ops = done.took.take_s, list(unit.ops)
+    found: Floats = np.median(taken[ops], axis=2) if unit.dp < 0 else taken[ops, :, unit.dp]
     return np.maximum(found, 1e-9)
 
 
@@ -83,23 +80,22 @@ def judge(done: Study) -> tuple[Judged, Judged]:
 
 def network(done: Study, found: list[Unit]) -> Judged:
     """Each unit against others of its kind, by the median of its transfers."""
-    by_kind: dict[str, list[Unit]] = defaultdict(list)
+    together: dict[tuple[object, ...], list[Unit]] = defaultdict(list)
     for unit in found:
-        by_kind[unit.kind].append(unit)
+        together[company(done, unit)].append(unit)
     slow: list[tuple[Unit, float]] = []
     worst = 0.0
     judged = 0
-    for alike in by_kind.values():
-        levels = np.array([level(done, unit) for unit in alike])
-        for unit, own in zip(alike, levels.tolist(), strict=True):
-            same = levels[[like(done, unit, one) for one in alike]]
-            if len(same) < (2 if unit.dp < 0 else PEERS):
-                continue
-            judged += 1
-            usual = float(np.sort(same)[(len(same) - 1) // 2])
-            sigma = np.hypot(OWN_SPREAD, spread(same[:, None]) if len(same) > PEERS else 0.0)
+    for alike in together.values():
+        same = np.array([level(done, unit) for unit in alike])
+        if len(same) < (2 if alike[0].dp < 0 else PEERS):
+            continue
+        judged += len(same)
+        usual = float(np.sort(same)[(len(same) - 1) // 2])
+        sigma = np.hypot(OWN_SPREAD, spread(same[:, None]) if len(same) > PEERS else 0.0)
+        worst = max(worst, float(same.max()) - usual)
+        for unit, own in zip(alike, same.tolist(), strict=True):
             over = own - usual
-            worst = max(worst, over)
             if over >= max(limit(done, unit, len(same)), SIGMAS * sigma):
                 slow.append((unit, over))
     if not judged:
@@ -115,15 +111,15 @@ def network(done: Study, found: list[Unit]) -> Judged:
     return Damage(Cause.NETWORK, repaired, suspects=tuple(ends_of(done, slow)))
 
 
-def like(done: Study, unit: Unit, other: Unit) -> bool:
-    """Whether both should take as long.
+def company(done: Study, unit: Unit) -> tuple[object, ...]:
+    """Equal for units of a kind that should take as long.
 
     Links between the same stages in other DP ranks: some stages share a node, others do not.  Too
     few of these: all links of the kind.  Groups of stages that lie alike in the pipeline.
     """
     if unit.dp < 0:
-        return at_end(done, unit) == at_end(done, other)
-    return unit.ends == other.ends or len(done.line.dps) < PEERS
+        return unit.kind, at_end(done, unit)
+    return (unit.kind, unit.ends) if len(done.line.dps) >= PEERS else (unit.kind,)
 
 
 def at_end(done: Study, unit: Unit) -> bool:
