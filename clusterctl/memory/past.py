@@ -38,11 +38,13 @@ LEAST_NIGHTS = 3  # in a row; one bad night is a bad night
 SIGMAS = 4.0
 FALSE_A_NIGHT = 0.01
 SLACK = 1.0  # of CUSUM, in standard deviations: half the shift that is looked for, at least
-SUDDEN = 0.7  # of the change in its first nights: a step, no decay
-# False starts that went on, where none was seen: as for nights that know nothing of each other.
-PRIOR_STARTS, PRIOR_SHARE = 0.5, 0.1
+SUDDEN = 0.7  # of the change came with its first night: a step, no decay
+# Where no false start was seen: half a one, of which so many went on.  Of nights that know nothing
+# of each other one in a hundred is beyond four deviations, if their tails are as heavy as
+# Student's with three degrees of freedom.
+PRIOR_STARTS, PRIOR_SHARE = 0.5, 0.04
 WIDE = ("site", "room", "row", "pod", "rack")  # labels that say what parts share, widest first
-LEVELS = 2 + len(WIDE)  # all of a model, labels, nodes, parts: so many comparisons a quantity
+LEVELS = 3 + len(WIDE)  # all of a model, labels, nodes, parts: so many comparisons a quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,7 @@ class Alarm:
     row: int
     nights: int
     began: int
+    sudden: bool
     change: Matrix
 
 
@@ -204,8 +207,18 @@ def alarms(change: Matrix, quantity: Quantity, allowed: float) -> Iterator[Alarm
     nights = int(judged.any(axis=0).sum())
     needed = patience(false_starts, nights=nights, allowed=allowed)
     for row in np.flatnonzero(lengths >= needed):
-        began = onset(change[row], sigma[row], quantity)
-        yield Alarm(int(row), int(lengths[row]), began, change[row])
+        step = int(np.flatnonzero(judged[row])[-lengths[row]])
+        sudden = stepped(change[row], step)
+        began = step if sudden else onset(change[row], sigma[row], quantity)
+        yield Alarm(int(row), int(lengths[row]), began, sudden, change[row])
+
+
+def stepped(change: Matrix, step: int) -> bool:
+    """Whether the nights before it know nearly nothing of what it is since this one."""
+    here = np.isfinite(change)
+    before = change[:step][here[:step]][-LEAST_NIGHTS:]
+    since = float(np.median(change[step:][here[step:]]))
+    return len(before) > 0 and float(np.median(before)) <= (1 - SUDDEN) * since
 
 
 def spreads(change: Matrix, known: Nights) -> Matrix:
@@ -264,8 +277,6 @@ def described(told: Series, level: str, members: Rows, alarm: Alarm) -> Worse:
     known = reference(numbers)
     tail = alarm.change[np.isfinite(alarm.change)]
     moved = float(np.median(tail[-alarm.nights :]))
-    first = alarm.change[alarm.began :]
-    first = first[np.isfinite(first)][:LEAST_NIGHTS]
     return Worse(
         quantity=told.quantity,
         level=level,
@@ -278,5 +289,5 @@ def described(told: Series, level: str, members: Rows, alarm: Alarm) -> Worse:
         until=told.nights[-1],
         nights=alarm.nights,
         known=int(known.any(axis=0).sum()),
-        sudden=bool(np.median(first) >= SUDDEN * moved),
+        sudden=alarm.sudden,
     )
