@@ -20,7 +20,10 @@ from clusterctl.watched import AER, AER_TOTAL, COUNTED
 
 Floats = NDArray[np.float64]
 
-MEASURED = re.compile(r"(gpu\d+)\.(temp_c|temp_memory_c|power_w|clock_sm_mhz)")
+MEASURED = re.compile(
+    r"(gpu\d+|(?:meter|psu|optic)\.[^.]+)"
+    r"\.(temp_c|temp_memory_c|power_w|clock_sm_mhz|node_w|in_w)"
+)
 HELD_BACK = re.compile(r"(gpu\d+)\.(?:sw_thermal_ns|hw_thermal_ns|hw_power_brake_ns)")
 THROTTLED = "throttled_percent"
 PORT = re.compile(r"/sys/class/infiniband/([^/]+)/ports/(\d+)/(?:hw_)?counters/(.+)")

@@ -87,7 +87,7 @@ class Stretch:
 class Sample:
     """Every value as of then.  `changed`: the names of those that differ from the sample before.
 
-    Names are /sys/…, gpu3.temp_c, or nvml and kmsg, which say "ok" or why they are silent.
+    Names are /sys/…, gpu3.temp_c, or nvml, kmsg and slow, which say "ok" or why they are silent.
     """
 
     at_s: float

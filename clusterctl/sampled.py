@@ -5,8 +5,7 @@ A finding is news where the reading before it did not give the same already.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from clusterctl.model import (
     LogWindow,
     Node,
     Observation,
+    Optic,
     PcieDevice,
     Playbook,
     Port,
@@ -33,22 +33,22 @@ from clusterctl.model import (
     Status,
     Verdict,
 )
+from clusterctl.probes.ethtool_module import NO_LIGHT_MW
 from clusterctl.probes.kernel_log import Now, Record, event
 from clusterctl.probes.nvml_values import throttle
+from clusterctl.sampled_losses import fans, lost, unfed
 from clusterctl.spelling import visible
 from clusterctl.watched import Watched
 
 SAMPLED = "soak samples"
-KINDS = (Accelerator, Port, PcieDevice, Dimm, Drive, KernelEvent, LogWindow)
+KINDS = (Accelerator, Port, PcieDevice, Dimm, Drive, Optic, KernelEvent, LogWindow)
 SOURCE = Probe(Question(SAMPLED), lambda _text: (), KINDS, "what samples under load add up to")
-LOST, DOWN, FAN = "accelerator_lost", "port_lost", "fan"
+DOWN = "port_lost"
 BAD = (Status.WARN, Status.FAIL)
 STATES = {"1": "down", "2": "init", "3": "armed", "4": "active"}
 AER = {"correctable": "aer_corrected", "nonfatal": "aer_nonfatal", "fatal": "aer_fatal"}
 IB = "/sys/class/infiniband/"
 NET = "/sys/class/net/"
-HWMON = re.compile(r"/sys/class/hwmon/(hwmon\d+)/((?:fan|power)\d+)_(?:alarm|fault)")
-HWMON_SOURCE = "Linux Documentation/hwmon/sysfs-interface: 1 is an alarm, or a part that is broken"
 
 
 class Known(NamedTuple):
@@ -95,6 +95,7 @@ def findings(
         yield from lost(node, watched)
         yield from down(node, before, watched)
         yield from fans(node, watched)
+        yield from unfed(node, watched)
 
 
 def failing(
@@ -137,7 +138,7 @@ def still(before: Sequence[Observation]) -> tuple[Fact, ...]:
 
     The log's old lines are no news.
     """
-    kinds = (Accelerator, Port, PcieDevice, Dimm, Drive)
+    kinds = (Accelerator, Port, PcieDevice, Dimm, Drive, Optic)
     found: dict[tuple[type[Fact], str], Fact] = {}
     for fact in (fact for one in before for fact in one.facts):
         if isinstance(fact, kinds):
@@ -156,24 +157,8 @@ def filled(fact: Fact) -> int:
 
 def risen(before: Sequence[Fact], watched: Watched) -> Iterator[Fact]:
     for fact in before:
-        match fact:
-            case Accelerator():
-                if fact.part not in watched.gone:
-                    yield accelerator(fact, watched)
-            case Port():
-                yield port(fact, watched)
-            case PcieDevice():
-                grown: dict[str, Any] = {
-                    field: total(watched, f"/sys/bus/pci/devices/{fact.part}/aer_dev_{kind}", was)
-                    for kind, field in AER.items()
-                    if (was := getattr(fact, field)) is not None
-                }
-                yield replace(fact, **grown)
-            case Dimm():
-                yield dimm(fact, watched)
-            case Drive():
-                state = watched.latest.get(f"/sys/class/nvme/{fact.part}/state")
-                yield replace(fact, state=visible(state, 40)) if isinstance(state, str) else fact
+        if not (isinstance(fact, Accelerator) and fact.part in watched.gone):
+            yield MOVED[type(fact)](fact, watched)
     yield LogWindow("kmsg", None, max(1, len(watched.lines)))
     for _, text in watched.lines:
         found = event(Record(text), Now())
@@ -238,6 +223,20 @@ def counted(one: Port, watched: Watched, folders: Sequence[str]) -> Iterator[tup
         yield name, min(now, CEILINGS[name]) if name in CEILINGS else now
 
 
+def device(one: PcieDevice, watched: Watched) -> PcieDevice:
+    grown: dict[str, Any] = {
+        field: total(watched, f"/sys/bus/pci/devices/{one.part}/aer_dev_{kind}", was)
+        for kind, field in AER.items()
+        if (was := getattr(one, field)) is not None
+    }
+    return replace(one, **grown)
+
+
+def drive(one: Drive, watched: Watched) -> Drive:
+    state = watched.latest.get(f"/sys/class/nvme/{one.part}/state")
+    return replace(one, state=visible(state, 40)) if isinstance(state, str) else one
+
+
 def dimm(module: Dimm, watched: Watched) -> Dimm:
     folder = f"/sys/devices/system/edac/mc/{module.part}/"
     prefix = "dimm_" if "/" in module.part else ""
@@ -249,21 +248,28 @@ def dimm(module: Dimm, watched: Watched) -> Dimm:
     return replace(module, **grown)
 
 
-def lost(node: Node, watched: Watched) -> Iterator[Finding]:
-    for part, why in watched.gone.items():
-        verdict = Verdict(
-            node.name,
-            part,
-            Status.FAIL,
-            expected="an answer from NVML, as before",
-            actual=visible(why, 40),
-            why="it was there when the load began and went away under load",
-            remedy="read the kernel log for its XID; power the node off and on, reseat the card",
-            severity=Severity.ISOLATE,
-            source="NVML API reference, nvmlReturn_t: the GPU has fallen off the bus or needs a "
-            "reset",
-        )
-        yield Finding(LOST, verdict)
+def optic(module: Optic, watched: Watched) -> Optic:
+    """The least light that each lane received, and the highest temperature."""
+    name = f"optic.{module.part}"
+    lanes = enumerate(module.rx_mw or (), 1)
+    least = tuple(
+        max(min(power, watched.lowest.get(f"{name}.rx{lane}_nw", power * 1e6) / 1e6), NO_LIGHT_MW)
+        for lane, power in lanes
+    )
+    highest = watched.highest.get(f"{name}.temp_c", module.temp_c)
+    if module.temp_c is not None and highest is not None:
+        highest = max(highest, module.temp_c)
+    return replace(module, rx_mw=least if module.rx_mw else module.rx_mw, temp_c=highest)
+
+
+MOVED: Mapping[type[Fact], Callable[[Any, Watched], Fact]] = {
+    Accelerator: accelerator,
+    Port: port,
+    PcieDevice: device,
+    Dimm: dimm,
+    Drive: drive,
+    Optic: optic,
+}
 
 
 def down(node: Node, before: Sequence[Observation], watched: Watched) -> Iterator[Finding]:
@@ -282,21 +288,3 @@ def down(node: Node, before: Sequence[Observation], watched: Watched) -> Iterato
                 source="the port's own word before",
             )
             yield Finding(DOWN, verdict)
-
-
-def fans(node: Node, watched: Watched) -> Iterator[Finding]:
-    for name, value in watched.latest.items():
-        found = HWMON.fullmatch(name)
-        if found and isinstance(value, int) and value:
-            verdict = Verdict(
-                node.name,
-                f"{found[1]}/{found[2]}",
-                Status.FAIL,
-                expected="0",
-                actual=str(value),
-                why="its own sensor chip says that this fan or power supply fails",
-                remedy="look at it; the BMC's event log names its place",
-                severity=Severity.ISOLATE,
-                source=HWMON_SOURCE,
-            )
-            yield Finding(FAN, verdict)

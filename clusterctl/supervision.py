@@ -19,8 +19,8 @@ SCRIPT = "supervise"
 ASKS = ("places", "journal")
 ENDS = (*ASKS, "apart", "cgroups", "steps")
 RUNS = (
-    *ENDS, "desk", "gpus", "load", "orders", "rhythm", "sample_nvml", "sampler", "supervisor",
-    "watcher",
+    *ENDS, "desk", "gpus", "load", "orders", "rhythm", "sample_nvml", "sample_slow", "sampler",
+    "slow", "supervisor", "watcher",
 )  # fmt: skip
 START_S, ASK_S, STOP_S, COLLECT_S = 40.0, 30.0, 90.0, 40.0
 HEAD_BYTES = 1 << 16  # of the line before the records

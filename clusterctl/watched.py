@@ -35,14 +35,16 @@ COUNTED = re.compile(
 )
 AER = re.compile(r"/sys/bus/pci/devices/.*/aer_dev_[a-z]+")
 AER_TOTAL = re.compile(r"TOTAL_ERR_[A-Z]+ (\d{1,20})")
-HIGHEST = re.compile(r"gpu\d+\.(?:temp_c|temp_memory_c)")
+HIGHEST = re.compile(r"(?:gpu\d+|optic\..+)\.(?:temp_c|temp_memory_c)")
+LOWEST = re.compile(r"(psu\..+\.in_v|optic\..+\.rx\d+_nw)")
 STATE = re.compile(
     r"gpu\d+\.remapped"
     r"|/sys/.*/(?:state|phys_state|rate|current_link_width|current_link_speed)"
     r"|/sys/class/hwmon/.*_(?:alarm|fault)"
 )
 HWMON = re.compile(r"/sys/class/hwmon/.*_(?:alarm|fault)")
-HOT_C = 80  # and SLOWED: as in remote/sampler.py
+HOT_C = {"gpu": 80, "opt": 70}  # by how names begin; and OUT, SLOWED: as in remote/sampler.py
+OUT = {"psu": 0, "opt": 100}
 SLOWED = 0x8 | 0x20 | 0x40 | 0x80
 OK, BLIND = "ok", "blind"
 # Errors after which NVML has no more to say of a GPU (nvmlReturn_t).
@@ -55,6 +57,7 @@ class Watched:
     """`news`: something was learned that has not been judged; whoever judges takes it away.
 
     `rose`: counter -> by how much, at least, since the first sample; not there: it did not.
+    `lowest`: of what should not go out, the least; only of what was not out at first.
     `gone`: GPU -> why NVML has no more to say of it.  `masks`: GPU -> every throttle reason of any
     sample.  `blind`: samples without NVML after it had answered.  `jumps_s`: of the wall clock.
     `latest`: states, by name; `changed`: those that were otherwise before.
@@ -64,6 +67,7 @@ class Watched:
     rose: dict[str, int] = field(default_factory=dict)
     older: set[str] = field(default_factory=set)  # counters whose `last` is of another boot
     highest: dict[str, int] = field(default_factory=dict)
+    lowest: dict[str, int] = field(default_factory=dict)
     masks: dict[str, int] = field(default_factory=dict)
     gone: dict[str, str] = field(default_factory=dict)
     uuids: dict[str, str] = field(default_factory=dict)  # of the first time
@@ -160,6 +164,8 @@ class Watched:
                 self.count(name, value)
             case "highest" if value > self.highest.get(name, -1):
                 self.highest[name], self.news = value, True
+            case "lowest":
+                self.sink(name, value)
             case "mask":
                 mask = self.masks.get(name, 0) | value
                 self.news |= mask != self.masks.get(name)
@@ -190,6 +196,13 @@ class Watched:
             self.rose[name] = self.rose.get(name, 0) + rose
             self.news = True
 
+    def sink(self, name: str, value: int) -> None:
+        """A port without a cable and a supply without a cord were so before the load."""
+        if value > OUT[name[:3]] or name in self.lowest:
+            least = min(value, self.lowest.get(name, value))
+            self.news |= least <= OUT[name[:3]] and least != self.lowest.get(name)
+            self.lowest[sys.intern(name)] = least
+
     def stand(self, name: str, value: Value) -> None:
         name = sys.intern(name)
         value = worse(name, self.latest.get(name), value)
@@ -201,10 +214,12 @@ class Watched:
     @property
     def is_quiet(self) -> bool:
         """Nothing in it that a check could mind, so that a thousand healthy nodes cost nothing."""
-        hot = any(value >= HOT_C for value in self.highest.values())
+        hot = any(value >= HOT_C[name[:3]] for name, value in self.highest.items())
+        out = any(value <= OUT[name[:3]] for name, value in self.lowest.items())
         slow = any(mask & SLOWED for mask in self.masks.values())
         alarms = any(value and HWMON.fullmatch(name) for name, value in self.latest.items())
-        return not (self.rose or self.gone or self.lines or self.changed or hot or slow or alarms)
+        ailing = hot or out or slow or alarms
+        return not (self.rose or self.gone or self.lines or self.changed or ailing)
 
     def hear(self, lines: Any) -> None:
         """They may come again after a start."""
@@ -238,6 +253,8 @@ def sort(name: str) -> str:
         return "aer"
     if HIGHEST.fullmatch(name):
         return "highest"
+    if LOWEST.fullmatch(name):
+        return "lowest"
     if name.endswith(".throttle_mask"):
         return "mask"
     if name == "nvml":

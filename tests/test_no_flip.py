@@ -24,7 +24,7 @@ BOOK = build(
     "test",
     {
         "name": "test",
-        "probes": ["nvml", "sysfs_rdma", "pci", "memory", "kernel_log"],
+        "probes": ["nvml", "sysfs_rdma", "pci", "memory", "kernel_log", "ethtool"],
         "checks": ["ecc", "row_remap", "throttle", "temperature", "xid", "port_errors",
                    "pcie_errors", "memory_errors", "burn_errors", "burn_rate"],
         "soak": {"hours": BURNT_S / 3600, "sample_s": 1, "load": ["cpu_burn"]},

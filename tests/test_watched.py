@@ -18,6 +18,7 @@ from clusterctl.model import (
     Dimm,
     Node,
     Observation,
+    Optic,
     PcieDevice,
     Playbook,
     Port,
@@ -45,6 +46,7 @@ BEFORE = (
                    driver="mlx5_core", aer_corrected=0, aer_nonfatal=0, aer_fatal=0),
     )),
     Observation("n1", "memory", NOON, (Dimm("mc0", corrected=0, uncorrected=0),)),
+    Observation("n1", "ethtool", NOON, (Optic("eth0", temp_c=48, rx_mw=(0.7, 0.71)),)),
 )  # fmt: skip
 
 
@@ -122,6 +124,9 @@ NAMES = {
     "gpu0": ("temp_c", "power_w", "throttle_mask", "ecc_uncorrected_volatile", "handle"),
     "/sys/class/infiniband/mlx5_0/ports/1/counters": ("port_xmit_data", "symbol_error"),
     "/sys/class/thermal/thermal_zone0": ("temp",),
+    "psu": ("hwmon4.in_w", "hwmon4.in_v"),
+    "optic": ("eth0.rx1_nw", "eth0.temp_c"),
+    "": ("slow",),
 }
 
 
@@ -138,6 +143,12 @@ NAMES = {
         ([[6, 1]], True),
         ([[1, "!GpuIsLost"]], True),
         ([[1, None]], False),
+        ([[8, 12], [9, 231], [10, 650000], [11, 69]], False),
+        ([[9, 0]], True),
+        ([[9, "!"]], True),
+        ([[10, 90]], True),
+        ([[11, 70]], True),
+        ([[12, "late"]], True),
     ],
 )
 def test_a_sample_says_whether_somebody_has_to_look(changes, is_news):
@@ -198,6 +209,10 @@ def said(watched: Watched, *, hours: float = 1.0) -> set[tuple[str, str, str]]:
          "pcie_errors", "0000:1b:00.0", "warn"),
         ("/sys/devices/system/edac/mc/mc0/ue_count", (0, 1), "memory_errors", "mc0", "fail"),
         ("/sys/class/hwmon/hwmon1/fan2_fault", (0, 1), "fan", "hwmon1/fan2", "fail"),
+        ("psu.hwmon4.in_v", (230, 0, 231), "psu", "hwmon4", "fail"),
+        ("psu.hwmon4.in_v", (0, 0), "", "", ""),  # it had no cord before
+        ("optic.eth0.rx2_nw", (700_000, 90, 700_000), "optics", "eth0", "fail"),
+        ("optic.eth0.temp_c", (50, 74, 50), "optics", "eth0", "warn"),
     ],
 )  # fmt: skip
 def test_what_moves_under_load_is_judged_by_the_same_checks(name, values, check, part, status):

@@ -191,11 +191,15 @@ def ask(folder, request, patience_s):
             if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
                 return None
             raise
-        wire.sendall(json.dumps(request).encode() + b"\n")
         reply = b""
-        while not reply.endswith(b"\n") and len(reply) < REPLY_BYTES:
-            chunk = wire.recv(65536)
-            if not chunk:
-                return None  # it ended before it could answer
-            reply += chunk
+        try:
+            # Where SIGPIPE kills, one that just ends would take us along.
+            wire.sendall(json.dumps(request).encode() + b"\n", socket.MSG_NOSIGNAL)
+            while not reply.endswith(b"\n") and len(reply) < REPLY_BYTES:
+                chunk = wire.recv(65536)
+                if not chunk:
+                    return None  # it ended before it could answer
+                reply += chunk
+        except (BrokenPipeError, ConnectionResetError):
+            return None  # the same
         return json.loads(reply.decode())

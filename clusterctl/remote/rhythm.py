@@ -7,6 +7,7 @@ import traceback
 
 from gpus import Gpus
 from sampler import FILES, KERNEL, SLOW_FILES, Files, KernelLog, Sampler
+from slow import MODULES_S, POWER_S, Slow
 
 GPU_S = 5.0  # of patience with NVML, a sample
 JUMP_S = 0.5  # of the wall clock against the monotonic one; chrony slews 0.005 s in 10 s at most
@@ -25,7 +26,9 @@ class Rhythm:
         self.sampling = False
         files = Files(plan.get("files", FILES), plan.get("slow_files", SLOW_FILES))
         log = KernelLog(plan.get("kernel", KERNEL), since_s)
-        self.sampler = Sampler(files, log, self.gpus)
+        pauses = (plan.get("power_s", POWER_S), plan.get("modules_s", MODULES_S))
+        self.slow = Slow(*launch_mark, plan.get("slow", True), pauses)
+        self.sampler = Sampler(files, log, self.gpus, self.slow)
 
     def again(self):
         """The next sample is a full one."""
@@ -34,12 +37,17 @@ class Rhythm:
     def tick(self, now):
         if self.gpus.deadline is not None and now >= self.gpus.deadline:
             self.lose_gpus("timeout")
+        if self.slow.is_late(now):
+            self.poll.unregister(self.slow.lost("late"))
         if now >= self.due and not self.sampling:
             self.due = now + self.every_s - (now - self.due) % self.every_s
             started = self.gpus.start(now)
             if started is not None:
                 self.gpu_pipe = started
                 self.poll.register(started, select.POLLIN)
+            speaks = self.slow.start(now)
+            if speaks is not None:
+                self.poll.register(speaks, select.POLLIN)
             self.sampling = True
             self.sampler.begin(now, now + min(GPU_S, self.every_s / 2))
         if self.sampling and not self.sampler.waits():
@@ -66,6 +74,10 @@ class Rhythm:
 
     def hear(self, descriptor):
         """Whether this was for us."""
+        if descriptor == self.slow.pipe:
+            if not self.slow.heard():
+                self.poll.unregister(self.slow.lost("ended"))
+            return True
         if descriptor != self.gpu_pipe:
             return False
         try:
@@ -89,5 +101,6 @@ class Rhythm:
         return self.due if self.gpus.deadline is None else min(self.due, self.gpus.deadline)
 
     def close(self):
-        if self.gpus.process is not None:
-            self.gpus.process.kill()
+        for source in (self.gpus, self.slow):
+            if source.process is not None:
+                source.process.kill()

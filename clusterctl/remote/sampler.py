@@ -1,8 +1,9 @@
 """Sample what moves on a node and costs next to nothing to look at: files, kernel log, GPUs.
 
-Names are a file's path, gpu3.temp_c, or `nvml` and `kmsg`, which say whether those sources are
-"ok".  Values are whole numbers or text; "!" and an error's name where it cannot be read, None where
-its source is silent.  A sample with `news` holds a change that a healthy node does not show.
+Names are a file's path, gpu3.temp_c, optic.eth0.temp_c, or `nvml`, `kmsg` and `slow`, which say
+whether those sources are "ok".  Values are whole numbers or text; "!" and an error's name where it
+cannot be read, None where its source is silent.  A sample with `news` holds a change that a healthy
+node does not show.
 """
 
 import errno
@@ -42,7 +43,7 @@ SLOW_FILES = (
     "/sys/class/infiniband/*/device/current_link_width",
     "/sys/class/infiniband/*/device/current_link_speed",
     "/sys/class/nvme/nvme*/state",
-    # Not power: behind an ACPI meter it is the BMC's answer, which may take seconds.
+    # What a meter measures takes its time: see sample_slow.py.
     "/sys/class/hwmon/hwmon*/fan*_input",
     "/sys/class/hwmon/hwmon*/fan*_fault",
     "/sys/class/hwmon/hwmon*/fan*_alarm",
@@ -61,10 +62,12 @@ RECORDS_AT_MOST = 2000
 # What moves on a healthy node.  Whatever else changes is news, and its sample says so.
 QUIET = re.compile(
     r".*(?:temp_c|temp_memory_c|power_w|clock_[a-z]+_mhz|throttle_mask|sw_power_cap_ns|power_limit_w"
-    r"|/port_[a-z]+_data|/temp|/(?:fan|temp|power)\d+_(?:input|average))"
+    r"|/port_[a-z]+_data|/temp|/(?:fan|temp|power)\d+_(?:input|average)|psu\..*|optic\..*)"
 )
-HOT = re.compile(r"gpu\d+\.temp_(?:memory_)?c")
-HOT_C = 80  # no temperature below is news; every new highest one from here on is
+HOT = re.compile(r"(?:gpu\d+|optic\..*)\.temp_(?:memory_)?c")
+OUT = {"psu": re.compile(r"psu\..*\.in_v"), "optic": re.compile(r"optic\..*\.rx\d+_nw")}
+OUT_MOST = {"psu": 0, "optic": 100}  # no feed; and -40 dBm, which stands for no light
+HOT_C = {"gpu": 80, "opt": 70}  # no temperature below is news; every new highest from here on is
 SLOWED = 0x8 | 0x20 | 0x40 | 0x80  # hw_slowdown, sw_thermal, hw_thermal, hw_power_brake: nvml.h
 WHOLE = re.compile(r"-?\d{1,20}")
 KMSG = re.compile(rb"\d+,\d+,(\d+),[^;]*;(.*)")
@@ -188,10 +191,10 @@ class KernelLog:
 class Sampler:
     """All sources together.  `begin` a sample, then `take` it when it `waits` no longer."""
 
-    def __init__(self, files, log, gpus):
-        self.files, self.log, self.gpus = files, log, gpus
-        self.head = []  # what the last sample said of the states of NVML and of the log
-        self.gpu_names, self.gpu_values = [], []
+    def __init__(self, files, log, gpus, slow):
+        self.files, self.log, self.gpus, self.slow = files, log, gpus, slow
+        self.head = []  # what the last sample said of the states of the sources
+        self.names, self.values = [], []  # of GPUs and of slow things
         self.news = News()
         self.full_at = None
         self.asked = False
@@ -217,28 +220,28 @@ class Sampler:
             self.full_at = now
         lines, more = self.log.read()
         kernel = {"k": "kernel", "lines": lines, "more": more} if lines or more else None
-        head = [self.gpus.state, self.log.state]
+        head = [self.gpus.state, self.log.state, self.slow.state]
         changes = self.files.changes()
-        if full or self.gpus.names != self.gpu_names:
-            record = {"k": "full", "groups": self.groups(head)}
+        names, values = self.gpus.names + self.slow.names, self.gpus.values + self.slow.values
+        if full or names != self.names:
+            record = {"k": "full", "groups": self.groups(head, names, values)}
             self.news.learn(record["groups"])
         else:
-            base = 2 + len(self.gpus.values)
+            base = len(head) + len(values)
             found = differences(self.head, head, 0)
-            found += differences(self.gpu_values, self.gpus.values, 2)
+            found += differences(self.values, values, len(head))
             for index, value in changes:
                 found += [index + base, value]
             record = {"k": "sample", "d": found}
             if self.news.holds(found):
                 record["news"] = 1
-        self.head, self.gpu_names = head, self.gpus.names
-        self.gpu_values = list(self.gpus.values)
+        self.head, self.names, self.values = head, names, values
         return record, kernel
 
-    def groups(self, head):
+    def groups(self, head, names, values):
         """[[folder, [names], [values]], …]; indices of later deltas count through all of them."""
-        named = [("", "nvml", head[0]), ("", "kmsg", head[1])]
-        for name, value in zip(self.gpus.names, self.gpus.values):
+        named = [("", name, state) for name, state in zip(("nvml", "kmsg", "slow"), head)]
+        for name, value in zip(names, values):
             named.append((*name.split(".", 1), value))
         for path, raw in zip(self.files.paths, self.files.raw):
             named.append((*os.path.split(path), value_of(raw)))
@@ -256,6 +259,7 @@ class News:
 
     def __init__(self):
         self.quiet, self.masks = set(), set()
+        self.out = {}  # by index, up to which value something has failed
         self.highest = {}  # by index, of what may be too hot
 
     def learn(self, groups):
@@ -265,14 +269,22 @@ class News:
             names += [folder + joint + name for name in its]
         self.quiet = {index for index, name in enumerate(names) if QUIET.fullmatch(name)}
         self.masks = {index for index in self.quiet if names[index].endswith(".throttle_mask")}
+        self.out = {
+            index: OUT_MOST[kind]
+            for kind, wanted in OUT.items()
+            for index, name in enumerate(names)
+            if wanted.fullmatch(name)
+        }
         hot = [index for index in self.quiet if HOT.fullmatch(names[index])]
-        self.highest = dict.fromkeys(hot, HOT_C - 1)
+        self.highest = {index: HOT_C[names[index][:3]] - 1 for index in hot}
 
     def holds(self, delta):
         found = False
         for index, value in zip(delta[::2], delta[1::2]):
             if index not in self.quiet or isinstance(value, str):
                 found = True
+            elif index in self.out:
+                found = found or (value is not None and value <= self.out[index])
             elif index in self.masks:
                 found = found or bool((value or 0) & SLOWED)
             elif value is not None and value > self.highest.get(index, value):

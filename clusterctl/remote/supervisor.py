@@ -12,6 +12,8 @@ which it says "ok" or why not.  The plan, every key optional but `hard_s`:
     slow_files      ... and in turn, each at every sixth
     kernel          a regular expression for kernel lines to keep
     nvml true       sample GPUs
+    slow true       sample what takes its time, see sample_slow.py: power every `power_s` 60,
+                    modules every `modules_s` 600
     nice 10         of steps
     sources {}      script, module and file name -> text, for steps; as a Question's
 
