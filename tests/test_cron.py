@@ -16,8 +16,9 @@ import pytest
 from kin import wait_for
 from scripted import Scripted, answers, nodes, probe, said
 
-from clusterctl.cli.cron import Terms, share_of_host, terms, unreached
+from clusterctl.cli.cron import share_of_host, terms, unreached
 from clusterctl.cli.outlets import opened
+from clusterctl.cli.terms import Terms
 from clusterctl.fanout import each
 from clusterctl.lock import Holder, held
 from clusterctl.model import Kind, Playbook, Status, UserError

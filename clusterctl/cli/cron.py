@@ -9,12 +9,12 @@ import shlex
 import sys
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from clusterctl.cli.terms import Terms
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
@@ -22,28 +22,6 @@ if TYPE_CHECKING:
     from clusterctl.cli.world import Flags
     from clusterctl.memory.acks import Page
     from clusterctl.model import Run
-
-JUDGING_SHARE, JUDGING_MOST_S = 0.1, 60.0  # of the budget, to judge and to write
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a run behaves where nobody watches.  `budget_s` counts from `began`."""
-
-    quiet: bool = False
-    budget_s: float = inf
-    began: float = field(default_factory=time.monotonic)
-
-    def asking_s(self) -> float:
-        """Seconds left for asking; the rest of the budget is for judging and writing."""
-        if self.budget_s == inf:
-            return inf
-        kept = min(self.budget_s * JUDGING_SHARE, JUDGING_MOST_S)
-        return self.began + self.budget_s - kept - time.monotonic()
-
-    def talking_s(self) -> float:
-        """Seconds left for one node: it ends a little before the asking, so that we hear that."""
-        return self.asking_s() - min(self.budget_s * JUDGING_SHARE / 2, 2.0)
 
 
 def span(flag: str, text: str) -> float:
@@ -102,7 +80,8 @@ def tell(run: Run, night: Page | None, out: Outlets, budget: str) -> None:
 
     if left := unreached(run):
         sys.stderr.write(f"clusterctl: {spent(run, left, budget)}\n")
-    pour(run, accounted(run, night), night, out, whole=not left)
+    worth = worth_saying(run, night)
+    pour(run, accounted(run, night), night, out, whole=not left, worth=worth)
 
 
 def spent(run: Run, left: list[str], budget: str) -> str:

@@ -78,15 +78,22 @@ def refuse_absent(module: str, flag: str, extra: str) -> None:
 
 
 def pour(
-    run: Run, accounts: Accounts, night: Page | None, outlets: Outlets, *, whole: bool
+    run: Run,
+    accounts: Accounts,
+    night: Page | None,
+    outlets: Outlets,
+    *,
+    whole: bool,
+    worth: bool,
 ) -> None:
     """Messages, then metrics, which tell of the messages.  Whatever fails is said on stderr.
 
-    `whole`: everybody was asked to the end.
+    `whole`: everybody was asked to the end.  `worth`: there is something to tell people.
     """
     told = None
     if outlets.people is not None:
-        told = people_told(run, accounts, night, outlets, outlets.people)
+        tell = people_told if worth else nobody_told
+        told = tell(run, accounts, night, outlets, outlets.people)
     if outlets.prometheus is not None:
         measure(run, accounts, outlets.prometheus, told, whole=whole)
 
@@ -116,19 +123,26 @@ def last_success(path: Path) -> float:
         return 0.0
 
 
+def nobody_told(
+    _run: Run, _accounts: Accounts, _night: Page | None, outlets: Outlets, _settings: Settings
+) -> Sent:
+    """What became of earlier messages."""
+    from clusterctl.act import notify_log
+
+    return notify_log.load(outlets.runs_dir)
+
+
 def people_told(
     run: Run, accounts: Accounts, night: Page | None, outlets: Outlets, settings: Settings
 ) -> Sent:
     """What became of this run's message, kept for the next run's."""
     from clusterctl.act import notify, notify_log
-    from clusterctl.cli.cron import worth_saying
 
     before = notify_log.load(outlets.runs_dir)
     least = notify.GRAVITY[settings.least]
     changes, findings = lately(run, night)
     changes = [one for one in changes if notify.GRAVITY[one.row.verdict.severity] >= least]
-    grave = changes or notify.grave_enough(findings, settings.least)
-    if not grave or not worth_saying(run, night):
+    if not (changes or notify.grave_enough(findings, settings.least)):
         return before
     where = f"{os.uname().nodename}:{outlets.runs_dir / run.id}"
     notes = tuple(before.notes())

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from clusterctl.cli import world as ambient
-from clusterctl.cli.cron import Terms, nobody, turn
+from clusterctl.cli.cron import nobody, turn
 from clusterctl.cli.finish import finish
 from clusterctl.cli.progress import Progress
+from clusterctl.cli.terms import Terms
 from clusterctl.cli.world import Flags
 from clusterctl.model import Node, Observation, Playbook, Run, Status, UserError
 

@@ -17,7 +17,7 @@ from clusterctl.model import Node, Pace, Playbook, UserError
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from clusterctl.cli.cron import Terms
+    from clusterctl.cli.terms import Terms
     from clusterctl.run import Tell, World
     from clusterctl.store import Recorder
     from clusterctl.transport import Transport

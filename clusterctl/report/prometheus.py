@@ -34,8 +34,8 @@ class Beyond:
     """What a run's directory does not say.
 
     `last_success_s`: since 1970, when a run of this playbook last asked everybody to the end and
-    was kept; 0: never.  `notify_failed`: of this run; None: nobody was to be told.
-    `held_back`: messages that the rate limit has kept back since the last one that went out.
+    was kept; 0: never.  `notify_failed`: the last message that there was did not reach everybody;
+    None: nobody was to be told.  `held_back`: kept back by the rate limit since one went out.
     """
 
     last_success_s: float = 0.0
@@ -99,7 +99,7 @@ def moments(run: Run, beyond: Beyond) -> Iterator[Gauge]:
     if beyond.notify_failed is not None:
         yield alone(
             "clusterctl_notify_failed",
-            "1: somebody was to be told of this run and could not be.",
+            "1: the last message that there was to send has not reached everybody.",
             beyond.notify_failed,
         )
         yield alone(
