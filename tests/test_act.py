@@ -421,6 +421,8 @@ def test_an_end_that_nobody_heard_is_told_by_how_the_node_stands(tmp_path):
         begun = drained("n001", outcome=Outcome.BEGUN)
         writer.begin(begun)
         toy.change("drain", toy.states["n001"], begun)  # and then we were killed
+        deaf = replace(toy, sees=False)  # one that knows no more than our journal
+        assert settle(journal.read(writer.path), deaf, toy.look(), writer, NOON) == []
         settle(journal.read(writer.path), toy, toy.look(), writer, NOON)
     assert journal.read(tmp_path / journal.NAME).actions["a-n001"].outcome is Outcome.DONE
 
@@ -474,6 +476,18 @@ def test_an_undrain_that_is_undone_drains_again_with_the_old_reason(tmp_path):
     assert one.told == Told(Outcome.DONE, "", toy.states["n000"])
     assert toy.states["n000"].reason == made.reason
     assert "what others did" in undoing(drained("n000", verb="undrain"), HUMAN, []).why
+
+
+def test_only_act_changes_the_world():
+    """A word that changes a scheduler stands where the breaker and the journal are."""
+    words = ("change_slurm", "patch_node", "transport.script", "State=DRAIN", "UNDRAIN")
+    house = Path(journal.__file__).parent.parent
+    may = {"remote/change_slurm.py"}
+    for path in sorted(house.rglob("*.py")):
+        where = path.relative_to(house).as_posix()
+        if not where.startswith("act/") and where not in may:
+            found = [word for word in words if word in path.read_text(encoding="utf-8")]
+            assert not found, f"{where}: {found}"
 
 
 def test_a_list_that_could_not_be_read_whole_is_said(tmp_path):

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from acting import drained
+from acting import drained, fault, swept
 from kin import ended
 from typer.testing import CliRunner
 
+from clusterctl import store
 from clusterctl.act.deed import Outcome
 from clusterctl.act.hook import Hook
 from clusterctl.act.journal import NAME, read
 from clusterctl.cli import app
+from clusterctl.memory import acks
+from clusterctl.memory.acks import Ack
 from clusterctl.model import Node
 
 NODES = tuple(Node(f"n{place}", labels={"group": "gpu"}) for place in range(4))
@@ -94,3 +99,24 @@ def test_by_the_command_line_it_is_called_once_a_node_and_the_breaker_counts_its
     undo = ["undrain", "--undo", first.id, "--yes", "--runs-dir", str(tmp_path)]
     assert runner.invoke(app, undo).exit_code == 0
     assert json.loads((tmp_path / "told").read_text().splitlines()[-1])["verb"] == "undrain"
+
+
+def test_what_is_acked_stays_though_the_run_knew_no_ack(tmp_path):
+    now = datetime.now(UTC)
+    run = replace(swept(["n1", "n2"], fault("n1"), fault("n2", "ecc")), started=now, finished=now)
+    recorder = store.Recorder(tmp_path, run.id)
+    recorder.begin(store.describe(run))
+    recorder.finish(run)
+    made = hook(tmp_path, "exit 0")
+    words = ["drain", "--run", "r1", "--hook", str(made.path), "--runs-dir", str(tmp_path)]
+    acks.give(
+        tmp_path,
+        Ack("a1", frozenset({"n1"}), "xid", now + timedelta(days=9), "bob", "RMA 4711", now),
+    )
+    shown = CliRunner(env={"COLUMNS": "250"}).invoke(app, words).output
+    assert "acknowledged: a1 by bob" in shown
+    assert "hook.sh drain <<<" in shown
+    (tmp_path / "acks.jsonl").write_text("{}\n")
+    broken = CliRunner().invoke(app, [*words, "--yes"])
+    assert "not an ack" in str(broken.exception)  # what may be silenced is not drained
+    assert not (tmp_path / NAME).exists()
