@@ -23,7 +23,9 @@ from clusterctl.cli.language import Language, spoken
 from clusterctl.cli.options import Format
 from clusterctl.knowledge import chinese, faults, kernel, sel, xid
 from clusterctl.model import Finding, Severity, Status, Verdict
+from clusterctl.report import html, translated
 from clusterctl.report.tables import findings_table, implied, skips
+from clusterctl.report.translated import in_chinese
 
 CHINESE = re.compile("[一-鿿]")
 ZH = Path(chinese.__file__).with_name("zh.yml")
@@ -243,3 +245,34 @@ def test_the_whole_page_of_a_run_is_in_the_language_that_was_asked_for():
         text = " ".join(page.getvalue().split())
         assert line in text
         assert bool(CHINESE.search(text)) is (lang is Language.ZH)
+
+
+def test_a_page_in_chinese_is_the_same_page_and_leaves_what_nodes_said():
+    english = (
+        '<html lang="en"><style>b { color: red }</style><h2>Where they stand</h2>'
+        "<p>3 of 16 not passed</p><td>gpu3: the card fell off the bus</td><code>Map</code>"
+        "<td>drain the node and reboot it [reboot-node]</td><td>n017 &lt;b&gt; {} &amp;</td></html>"
+    )
+    page = in_chinese(english)
+    assert page.startswith('<html lang="zh-CN"><style>b { color: red }</style>')
+    assert "<h2>各节点状态</h2>" in page
+    assert "<p>16 个中 3 个未通过</p>" in page
+    assert "<td>gpu3：掉卡</td>" in page
+    assert "<td>排空并重启节点 [重启节点]</td>" in page
+    assert "<code>Map</code>" in page
+    assert "<td>n017 &lt;b&gt; {} &amp;</td>" in page
+
+
+def test_no_sentence_of_a_page_loses_a_hole():
+    for english, said in chinese.of_pages().items():
+        holes = english.count("{}")
+        numbered = set(re.findall(r"\{(\d)\}", said))
+        assert said.count("{}") == holes or len(numbered) == holes, english
+
+
+def test_every_heading_of_the_pages_has_its_chinese():
+    folder = Path(html.__file__).parent / "templates"
+    for name in ("report.html.j2", "morning.html.j2", "paths.html.j2", "triage.html.j2"):
+        text = (folder / name).read_text(encoding="utf-8")
+        for found in re.findall(r"<(?:h2|h3|th)(?: class=\"num\")?>([^<{]+)<", text):
+            assert CHINESE.search(translated.said(found)), f"{name}: {found}"

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
 
 
 class Mode(StrEnum):
@@ -68,6 +69,7 @@ def bandwidth(
     seed: Annotated[
         int | None, typer.Option("--seed", help="The same seed, the same plan.")
     ] = None,
+    lang: Lang = None,
 ) -> None:
     """Measure paths between nodes and name the slow part: host, NIC, leaf, uplink, spine."""
     from clusterctl import bandwidth_folder as folder
@@ -96,4 +98,4 @@ def bandwidth(
         order = leading.Order(params, wanted, topology, budget, only)
         under_way = leading.begun(order, flags)
     path = leading.lead(under_way, flags)
-    raise typer.Exit(render(path, form, output, page=html))
+    raise typer.Exit(render(path, form, output, page=html, lang=lang))

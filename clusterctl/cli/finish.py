@@ -70,7 +70,7 @@ def render(
         except OSError as error:
             raise UserError(f"-o {output}: {error.strerror}") from None
     if page is not None:
-        write_page(run, page, folder, kept)
+        write_page(run, page, folder, kept, lang)
         if not silent:
             sys.stderr.write(f"page: {page}\n")
     return accounts.exit_code
@@ -128,7 +128,13 @@ def refuse_output(*paths: Path | None, flag: str = "-o") -> None:
             raise UserError(f"{flag} {path}: is a folder")
 
 
-def write_page(run: Run, path: Path, folder: Path | None, night: Page | None = None) -> None:
+def write_page(
+    run: Run,
+    path: Path,
+    folder: Path | None,
+    night: Page | None = None,
+    lang: Language | None = None,
+) -> None:
     """Raises UserError where the file cannot be written."""
     from clusterctl.playbook import skus
     from clusterctl.report.html import morning_of, page
@@ -140,9 +146,16 @@ def write_page(run: Run, path: Path, folder: Path | None, night: Page | None = N
         run, skus=skus(), standings=standings, series=series, moments=moments, morning=morning
     )
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(page_in(text, lang), encoding="utf-8")
     except OSError as error:
         raise UserError(f"--html {path}: {error.strerror}") from None
+
+
+def page_in(text: str, lang: Language | None) -> str:
+    """A page in the language that was asked for, or the locale's."""
+    from clusterctl.report.translated import in_chinese
+
+    return in_chinese(text) if spoken(lang) is Language.ZH else text
 
 
 def moved(run: Run, folder: Path | None) -> Sequence[Mover]:

@@ -33,7 +33,7 @@ def judge(
     folder = runs(runs_dir)
     measured = store.find(folder, run).path
     if is_bandwidth(measured):
-        raise typer.Exit(paths.render(measured, form, output, page=html, anew=True))
+        raise typer.Exit(paths.render(measured, form, output, page=html, anew=True, lang=lang))
     found = store.find(folder, run)
     judged = again(found, folder, playbook)
     code = render(judged, form, output, verbose=verbose, page=html, lang=lang, folder=found.path)

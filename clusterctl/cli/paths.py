@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from clusterctl.cli.finish import beside
+from clusterctl.cli.finish import beside, page_in
+from clusterctl.cli.language import Language
 from clusterctl.cli.options import Format, width
 from clusterctl.model import UserError
 
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def render(
-    path: Path, form: Format, output: Path | None, *, page: Path | None = None, anew: bool = False
+    path: Path,
+    form: Format,
+    output: Path | None,
+    *,
+    page: Path | None = None,
+    anew: bool = False,
+    lang: Language | None = None,
 ) -> int:
     """Print the run in this folder, or write it to `output`.  `anew`: judged again first."""
     if form is Format.JSONL:
@@ -33,16 +40,16 @@ def render(
         except OSError as error:
             raise UserError(f"-o {output}: {error.strerror}") from None
     if page is not None:
-        write_page(answer, page)
+        write_page(answer, page, lang)
     return answer.exit_code
 
 
-def write_page(answer: Answer, path: Path) -> None:
+def write_page(answer: Answer, path: Path, lang: Language | None = None) -> None:
     """Raises UserError where the file cannot be written."""
     from clusterctl.report.paths_page import page
 
     try:
-        path.write_text(page(answer), encoding="utf-8")
+        path.write_text(page_in(page(answer), lang), encoding="utf-8")
     except OSError as error:
         raise UserError(f"--html {path}: {error.strerror}") from None
     sys.stderr.write(f"page: {path}\n")

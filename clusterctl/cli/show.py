@@ -38,7 +38,7 @@ def show(
         sys.stdout.writelines(answers(found, raw))
         raise typer.Exit(0)
     if is_bandwidth(found.path):
-        raise typer.Exit(paths.render(found.path, form, output, page=html))
+        raise typer.Exit(paths.render(found.path, form, output, page=html, lang=lang))
     kept = store.load(found)
     code = render(kept, form, output, verbose=verbose, page=html, lang=lang, folder=found.path)
     raise typer.Exit(code)

@@ -24,10 +24,19 @@ LONGEST = 600  # characters; what is longer was not said by us alone
 @cache
 def catalogue() -> Mapping[str, str]:
     """Our own sentences, and those of the makers' fault codes."""
-    shipped = files("clusterctl.knowledge").joinpath("zh.yml").read_text(encoding="utf-8")
-    ours: Mapping[str, str] = yaml.load(shipped, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    makers = dict(pairs())
-    return {**makers, **ours}
+    return {**dict(pairs()), **lines("zh.yml")}
+
+
+@cache
+def of_pages() -> Mapping[str, str]:
+    """What only a page says: words so short and forms so wide that elsewhere they would mislead."""
+    return lines("zh_page.yml")
+
+
+def lines(name: str) -> Mapping[str, str]:
+    shipped = files("clusterctl.knowledge").joinpath(name).read_text(encoding="utf-8")
+    found: Mapping[str, str] = yaml.load(shipped, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    return found
 
 
 def pairs() -> Iterator[tuple[str, str]]:
