@@ -19,7 +19,8 @@ import time
 import job_processes
 
 ASKED = json.loads(sys.argv[1])
-LOOK_S = 15.0  # of one py-spy; it takes 0.05 s where nothing is wrong
+LOOK_S = 8.0  # of one py-spy; it takes 0.05 s where nothing is wrong
+SILENT = "py-spy gave no answer in {:.0f} s".format(LOOK_S)  # such a process is not asked again
 TRIES = 3  # what changes while it is read cannot be followed
 MOST_BYTES = 16 << 20
 MOST_FRAMES, MOST_THREADS, MOST_TASKS = 120, 200, 64
@@ -53,7 +54,7 @@ def in_memory(program):
     for make in (by_memfd, *(by_place(name) for name in PLACES)):
         try:
             written = make()
-        except (OSError, AttributeError, TypeError) as refused:
+        except OSError as refused:
             error = refused
             continue
         try:
@@ -76,10 +77,13 @@ def in_memory(program):
 
 
 def by_memfd():
+    create = getattr(os, "memfd_create", None)  # of Python 3.8
+    if create is None:
+        raise OSError("no memfd")
     try:
-        return os.memfd_create("py-spy", 0x11)  # MFD_CLOEXEC, MFD_EXEC of Linux 6.3
+        return create("py-spy", 0x11)  # MFD_CLOEXEC, MFD_EXEC of Linux 6.3
     except OSError:
-        return os.memfd_create("py-spy", 1)
+        return create("py-spy", 1)
 
 
 def by_place(folder):
@@ -132,7 +136,7 @@ def dumps_of(spy, keep, pids):
         end = time.monotonic() + LOOK_S
         for pid, process in asked.items():
             found[pid] = heard(process, end)
-        left = [pid for pid in asked if isinstance(found[pid], str) and not refused(found[pid])]
+        left = [pid for pid in asked if isinstance(found[pid], str) and may_change(found[pid])]
         if not left:
             break
     return found
@@ -144,7 +148,7 @@ def heard(process, end):
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return "py-spy gave no answer in {:.0f} s".format(LOOK_S)
+        return SILENT
     if process.returncode == 0 and len(out) < MOST_BYTES:
         try:
             return [
@@ -174,8 +178,8 @@ def thread(one):
     ]
 
 
-def refused(words):
-    return any(word in words for word in REFUSED)
+def may_change(words):
+    return words != SILENT and not any(word in words for word in REFUSED)
 
 
 # ----------------------------------------------------------------------------- the kernel
@@ -263,15 +267,17 @@ def main():
     pids = [one["pid"] for one in ranks]
     if os.uname().machine in ASKED.get("later", ()) and not spy:
         ASKED["looks"] = 0
-    begun = time.monotonic()
+    begun, silent = time.monotonic(), set()
     for look in range(ASKED["looks"]):
         left = begun + look * ASKED["apart_s"] - time.monotonic()
         if left > 0:
             time.sleep(left)
         at_s = round(time.monotonic() - begun, 3)
         tasks = {pid: tasks_of(pid) for pid in pids}
-        living = [pid for pid in pids if tasks[pid]]
+        living = [pid for pid in pids if tasks[pid] and pid not in silent]
         threads = dumps_of(spy, keep, living) if spy else {}
+        threads.update(dict.fromkeys(silent, SILENT))
+        silent = {pid for pid, seen in threads.items() if seen == SILENT}
         for pid in pids:
             seen = threads.get(pid)
             told = {"threads": seen} if isinstance(seen, list) else {"why": seen or ""}

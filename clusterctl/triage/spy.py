@@ -16,7 +16,7 @@ from clusterctl.model import Question, UserError
 MACHINES = {62: "x86_64", 183: "aarch64", 243: "riscv64", 258: "loongarch64", 21: "ppc64le"}
 ELF, MACHINE_AT = b"\x7fELF", 18
 STACKS = "stacks"
-LOOK_S, TRIES = 15.0, 3  # of one py-spy at most, and how often; see remote/dump_stacks.py
+LOOK_S, TRIES = 8.0, 3  # of one py-spy at most, and how often; see remote/dump_stacks.py
 SLACK_S = 15.0
 CAP_BYTES = 32 << 20
 
@@ -72,7 +72,7 @@ def question(
     return Question(
         STACKS,
         (json.dumps(asked),),
-        timeout_s=looks * max(apart_s, TRIES * LOOK_S) + SLACK_S,
+        timeout_s=looks * apart_s + TRIES * LOOK_S + SLACK_S,
         script="dump_stacks",
         modules=("job_processes",),
         cap_bytes=CAP_BYTES,
