@@ -80,7 +80,8 @@ def swapped(rows: pd.DataFrame, word: str) -> Iterator[Swap]:
     if rows.empty:
         return
     rows = rows.assign(place=rows["slot"].where(rows["slot"] != "", rows["part"]))
-    rows = rows.drop_duplicates(["started", "node", "place"]).sort_values("started")
+    rows = rows.drop_duplicates(["started", "node", "place"])
+    rows = rows.sort_values("started", ignore_index=True)
     here = rows.groupby(["node", "mark"])["started"].agg(["min", "max"])
     before = rows.groupby(["node", "place"])[["mark", "serial", "started"]].shift()
     changed = rows[before["mark"].notna() & (before["mark"] != rows["mark"])]

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from math import ceil
 from statistics import median
 
 from clusterctl.memory.identity import Swap
@@ -116,7 +117,7 @@ def begun(faults: Sequence[Fault]) -> list[datetime]:
 
 def quantile(counts: Sequence[int], fleet: int) -> int:
     """What one node in a hundred exceeds; the others of the fleet have nothing to count."""
-    beyond = int((1 - QUANTILE) * max(fleet, len(counts)))
+    beyond = ceil((1 - QUANTILE) * max(fleet, len(counts)))
     ordered = sorted(counts, reverse=True)
     return ordered[beyond] if beyond < len(ordered) else 0
 

@@ -38,7 +38,7 @@ LEAST_NIGHTS = 3  # in a row; one bad night is a bad night
 SIGMAS = 4.0
 FALSE_A_NIGHT = 0.01
 SLACK = 1.0  # of CUSUM, in standard deviations: half the shift that is looked for, at least
-SUDDEN = 0.7  # of the change came with its first night: a step, no decay
+SUDDEN = 0.7  # of the change, with one night: a step, no decay
 # Where no false start was seen: half a one, of which so many went on.  Of nights that know nothing
 # of each other one in a hundred is beyond four deviations, if their tails are as heavy as
 # Student's with three degrees of freedom.
@@ -214,11 +214,11 @@ def alarms(change: Matrix, quantity: Quantity, allowed: float) -> Iterator[Alarm
 
 
 def stepped(change: Matrix, step: int) -> bool:
-    """Whether the nights before it know nearly nothing of what it is since this one."""
-    here = np.isfinite(change)
-    before = change[:step][here[:step]][-LEAST_NIGHTS:]
-    since = float(np.median(change[step:][here[step:]]))
-    return len(before) > 0 and float(np.median(before)) <= (1 - SUDDEN) * since
+    """Whether it came with one night: little the night before, nearly all of it that night."""
+    told = change[np.isfinite(change)]
+    first = int(np.isfinite(change[:step]).sum())
+    now = float(np.median(told[-LEAST_NIGHTS:]))
+    return first > 0 and told[first - 1] <= (1 - SUDDEN) * now and told[first] >= SUDDEN * now
 
 
 def spreads(change: Matrix, known: Nights) -> Matrix:

@@ -1,0 +1,315 @@
+"""Sixteen nights of a small fleet: who was swapped, what failed since when, what may go."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import fsspec
+import pytest
+from scripted import NOON
+from typer.testing import CliRunner
+
+from clusterctl import store
+from clusterctl.cli import app
+from clusterctl.judge import beside_past
+from clusterctl.memory import acks, cache, dataset, identity
+from clusterctl.memory.folder import open_folder
+from clusterctl.memory.quantities import quantities
+from clusterctl.memory.series import series
+from clusterctl.memory.yardstick import OwnPast
+from clusterctl.model import (
+    Accelerator,
+    Copy,
+    Finding,
+    Node,
+    Observation,
+    Playbook,
+    Run,
+    Severity,
+    Status,
+    UserError,
+    Verdict,
+    Version,
+)
+from clusterctl.rejudge import again
+
+NIGHTS = 16
+NODES = tuple(Node(f"n{n}", labels={"rack": f"r{n // 2}"}) for n in range(4))
+H2D = next(one for one in quantities() if one.name == "h2d")
+SWAP, DECAY, FAILS = 9, 10, 6  # the night of each
+
+
+def card(node: int, gpu: int, who: str, *, pci: int | None = None) -> Accelerator:
+    slot = f"0000:{(gpu if pci is None else pci) + 16:02x}:00.0"
+    return Accelerator(
+        f"gpu{gpu}", "nvidia", gpu, f"GPU-{who}", f"S{who}", "H100", slot,
+        temp_c=40.0 + gpu, utilisation_percent=0.0,
+    )  # fmt: skip
+
+
+def cards(node: int, night: int) -> list[Accelerator]:
+    """n1 gets the card of n3 gpu1 on one night; on n2 a card is lost and the other moves up."""
+    own = [card(node, gpu, f"{node}{gpu}{node}{gpu}") for gpu in range(2)]
+    if night >= SWAP and node == 1:
+        own[0] = card(1, 0, "3131")
+    if night >= SWAP and node == 3:
+        own = own[:1]
+    if night >= SWAP and node == 2:
+        own = [replace(own[1], part="gpu0", index=0)]
+    return own
+
+
+def seen(night: int) -> list[Observation]:
+    at = NOON + timedelta(days=night)
+    made = []
+    for number, node in enumerate(NODES):
+        there = cards(number, night)
+        speed = 55.0 if (number, night) < (3, DECAY) else 55.0 * (1 - 0.02 * (night - DECAY + 1))
+        copies = [Copy(f"host>{one.part}", "nvbandwidth", speed, 1 << 28) for one in there]
+        kernel = Version("kernel", "5.15.1" if number < 2 and night > 12 else "5.15.0")
+        made.append(Observation(node.name, "nvml", at, (*there, *copies, kernel)))
+    return made
+
+
+def findings(night: int) -> list[Finding]:
+    made = []
+    for node in NODES:
+        for part in ("gpu0", "gpu1"):
+            bad = node.name == "n2" and part == "gpu0" and night >= FAILS
+            status, why = (Status.FAIL, "data was lost") if bad else (Status.PASS, "")
+            made.append(
+                Finding("ecc", Verdict(node.name, part, status, "≤ 0", "2" if bad else "0", why))
+            )
+    sick = Verdict("n0", "gpu1", Status.FAIL, "none", "XID 79", severity=Severity.REBOOT_NODE)
+    well = replace(sick, status=Status.PASS, severity=Severity.NONE)
+    return [*made, Finding("xid", sick if night in {2, 4, 5} else well)]
+
+
+def kept(runs: Path, night: int) -> str:
+    at = NOON + timedelta(days=night)
+    run = Run(
+        f"{at:%Y%m%dT%H%M%S}-nightly-{night:04x}", Playbook("nightly"), NODES, 1, at, at,
+        tuple(seen(night)), tuple(findings(night)), verb="burnin" if night == 0 else "sweep",
+    )  # fmt: skip
+    recorder = store.Recorder(runs, run.id)
+    recorder.begin(store.describe(run))
+    (recorder.path / "answers-now.jsonl.gz").write_bytes(b"x" * 1000)
+    recorder.finish(run)
+    return run.id
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    for night in range(NIGHTS):
+        kept(runs, night)
+    cache.memory(open_folder(runs))
+    return runs
+
+
+@pytest.fixture
+def runs(told, tmp_path):
+    return Path(shutil.copytree(told, tmp_path / "runs"))
+
+
+def name_of(night: int) -> str:
+    return f"{NOON + timedelta(days=night):%Y%m%dT%H%M%S}-nightly-{night:04x}"
+
+
+def said(*words: str, runs: Path) -> str:
+    done = CliRunner().invoke(app, [*words, "--runs-dir", str(runs)], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout
+
+
+# --------------------------------------------------------------------------- identity
+
+
+def test_another_serial_in_a_slot_is_a_swap_and_a_number_that_shifts_is_none(told):
+    (swap,) = identity.swaps(cache.memory(open_folder(told)))
+    assert (swap.node, swap.part, swap.since) == ("n1", "gpu0", NOON + timedelta(days=SWAP))
+    assert (swap.old, swap.new) == ("S1010 (GPU-1010)", "S3131 (GPU-3131)")
+    assert swap.came_from == "n3 gpu1"
+    assert identity.swaps(cache.memory(open_folder(told)), ["n0", "n2"]) == []
+
+
+def test_a_card_that_moves_takes_its_past_along(told):
+    quantity = next(one for one in quantities() if one.name == "gpu_temperature")
+    made = series(cache.memory(open_folder(told)), quantity)
+    (row,) = made.parts.index[made.parts["mark"] == "GPU-3131"]
+    assert made.parts.loc[row, "node"] == "n1"
+    assert made.numbers[row].tolist() == [41.0] * SWAP + [40.0] * (NIGHTS - SWAP)
+    (gone,) = made.parts.index[made.parts["mark"] == "GPU-1010"]
+    assert sum(made.numbers[gone] > 0) == SWAP
+
+
+@pytest.mark.parametrize(("night", "count"), [(SWAP, 1), (SWAP + 1, 0)])
+def test_a_swap_is_a_finding_of_the_first_night_that_sees_it(told, night, count):
+    past = OwnPast(told, frozenset(), NOON + timedelta(days=night))
+    found = past(NODES, seen(night))
+    assert [one.check for one in found] == ["swapped"] * count
+    for one in found:
+        assert (one.verdict.status, one.verdict.yardstick) == (Status.WARN, "past")
+        assert one.verdict.why == "another card since 2026-01-10; the new one came from n3 gpu1"
+
+
+# --------------------------------------------------------------------------- the third yardstick
+
+
+def test_decay_is_a_finding_of_its_check_and_takes_the_pass_from_its_part(told):
+    at = NOON + timedelta(days=NIGHTS)
+    found = OwnPast(told, frozenset({"gpu_bandwidth"}), at)(NODES, seen(NIGHTS))
+    assert [(one.check, one.verdict.node, one.verdict.part) for one in found] == [
+        ("gpu_bandwidth", "n3", "host>gpu0")
+    ]
+    assert found[0].verdict.why == "H2D down 10 % in 6 days"
+    well = Finding("gpu_bandwidth", replace(found[0].verdict, status=Status.PASS))
+    other = replace(well, check="temperature")
+    assert beside_past([well, other], found) == [other, *found]
+
+
+def test_without_a_past_nothing_is_compared_and_nothing_is_said(tmp_path, told):
+    at = NOON + timedelta(days=NIGHTS)
+    every = frozenset({"gpu_bandwidth"})
+    assert OwnPast(tmp_path, every, at)(NODES, seen(NIGHTS)) == []
+    assert OwnPast(tmp_path / "nowhere", every, at)(NODES, seen(NIGHTS)) == []
+    assert OwnPast(told, every, NOON)(NODES, seen(0)) == []
+
+
+# --------------------------------------------------------------------------- digests
+
+
+def test_a_broken_digest_is_made_again_and_a_lost_one_too(runs, caplog):
+    before = dataset.findings(runs)
+    place = runs.joinpath(*cache.PLACE)
+    (place / "bad" / f"{name_of(7)}.parquet").write_bytes(b"PAR1")
+    (place / "about" / f"{name_of(8)}.parquet").write_bytes(b"")
+    assert dataset.findings(runs).equals(before)
+    assert "made again" in caplog.text
+    shutil.rmtree(runs / ".memory")
+    assert dataset.findings(runs).equals(before)
+    assert not list(runs.rglob("*.new"))
+
+
+def test_a_run_whose_tables_changed_is_digested_anew(runs):
+    store.write_findings(runs / name_of(15) / "findings.parquet", findings(15)[:1])
+    assert set(dataset.findings(runs).query(f"run == '{name_of(15)}'").node) == set()
+
+
+def test_runs_in_a_bucket_answer_as_on_disk(told, caplog):
+    bucket = fsspec.filesystem("memory")
+    for file in told.rglob("*"):
+        if file.is_file() and ".memory" not in file.parts:
+            bucket.pipe(f"/runs/{file.relative_to(told)}", file.read_bytes())
+    found = dataset.findings("memory://runs")
+    assert found.equals(dataset.findings(told))
+    assert bucket.exists("/runs/.memory/1/about")
+    with pytest.raises(UserError, match="nowhere"):
+        dataset.findings("memory://nowhere")
+
+
+# --------------------------------------------------------------------------- the verbs
+
+
+def test_history_of_a_node_folds_nights_and_says_since_when(told):
+    shown = json.loads(said("history", "n2", "--format", "json", runs=told))
+    stretches = [(one["nights"], one["what"]) for one in shown["nights"]]
+    assert stretches == [(NIGHTS - FAILS, "ecc fail gpu0"), (FAILS, "nothing to act on")]
+    (finding,) = shown["findings"]
+    assert (finding["since"], finding["bad_nights"], finding["judged_nights"]) == (
+        "2026-01-07", NIGHTS - FAILS, NIGHTS,
+    )  # fmt: skip
+    assert shown["repairs"][0]["what"].endswith("ACCEPT (accepted)")
+    swapped = json.loads(said("history", "n1", "--format", "json", runs=told))["swaps"]
+    assert [(one["since"], one["now"]) for one in swapped] == [("2026-01-10", "S3131 (GPU-3131)")]
+
+
+def test_history_of_a_check_is_of_all_nodes_and_of_its_time(told):
+    assert "1 have them now" in said("history", "--check", "ecc", runs=told)
+    xids = said("history", "--check", "xid", "--format", "csv", runs=told).splitlines()
+    assert xids[1].startswith("n0,xid,gpu1,pass,fail,2026-01-03,2026-01-06,3,16,2")
+    assert "0 parts" in said("history", "--check", "xid", "--since", "2026-01-08", runs=told)
+
+
+def test_lemons_say_why(told):
+    shown = json.loads(said("history", "--lemons", "--format", "json", runs=told))
+    assert {one["node"] for one in shown["lemons"]} == {"n0", "n1", "n2"}
+    assert shown["lemons"][0]["node"] == "n0"
+    assert "3 nights out of service" in shown["lemons"][0]["evidence"]
+
+
+def test_a_diff_folds_what_is_the_same_by_what_the_nodes_share(told):
+    shown = json.loads(said("diff", name_of(0), "last", "--format", "json", runs=told))
+    assert [tuple(one.values())[:4] for one in shown["changes"]] == [
+        ("bad", "n2", "ecc", "gpu0"),
+        ("changed", "n0,n1", "kernel", ""),
+    ]
+    assert "n[0-1]" in said("diff", name_of(0), "last", runs=told)
+    assert "nothing changed" in said("diff", runs=told)
+
+
+def test_a_trend_shows_parts_nodes_or_racks_and_all_its_numbers_as_csv(told):
+    shown = said("trend", "h2d", "--by", "node", "--since", "2026-01-09", runs=told)
+    assert shown.index("n3") < shown.index("n0")
+    assert "1 of 4 surely go down" in shown
+    rack = said("trend", "h2d", "rack=r1", "--format", "csv", runs=told).splitlines()
+    assert {line.split(",")[0].split()[0] for line in rack[1:]} == {"n2", "n3"}
+
+
+def test_a_trend_is_drawn(told, tmp_path):
+    pytest.importorskip("matplotlib")
+    said("trend", "h2d", "--png", str(tmp_path / "h2d.png"), runs=told)
+    assert (tmp_path / "h2d.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("history",), "history of what?"),
+        (("history", "n77"), "n77: in none of 16 runs"),
+        (("history", "n0", "--since", "soon"), "--since soon: give 30d"),
+        (("trend", "speed"), "speed: no such number"),
+        (("trend", "h2d", "n77"), "n77: no such node"),
+        (("trend", "h2d", "--by", "moon"), "--by moon: part, node or a label: rack"),
+        (("diff", "last~99"), "last~99: no sweep or burn-in"),
+        (("prune", "--keep", "always"), "--keep always: give an age"),
+    ],
+)
+def test_a_mistake_is_one_line(told, words, line):
+    done = CliRunner().invoke(app, [*words, "--runs-dir", str(told)])
+    assert isinstance(done.exception, UserError)
+    assert line in str(done.exception)
+    assert "\n" not in str(done.exception)
+
+
+# --------------------------------------------------------------------------- prune
+
+
+def test_prune_tells_first_and_then_frees_what_no_open_case_cites(runs):
+    before = said("history", "n2", runs=runs)
+    assert "nothing was deleted: say --yes" in said("prune", "--keep", "0d", runs=runs)
+    assert len(list(runs.rglob("answers-*"))) == NIGHTS
+    shown = said("prune", "--keep", "0d", "--yes", "--format", "json", runs=runs)
+    why = {one["run"]: one["what"] for one in json.loads(shown)["runs"]}
+    whole = {run for run, what in why.items() if what != "answers go"}
+    assert whole == {name_of(FAILS), name_of(NIGHTS - 1)}
+    assert why[name_of(FAILS)] == "ecc of n2 gpu0 is not resolved"
+    assert {file.parent.name for file in runs.rglob("answers-*")} == whole
+    assert said("history", "n2", runs=runs) == before
+    with pytest.raises(UserError, match="was pruned"):
+        again(store.find(runs, name_of(3)), runs, None)
+
+
+def test_an_ack_keeps_what_it_speaks_of_though_it_is_well_again(runs):
+    later = acks.Ack(
+        "a1", frozenset({"n0"}), "xid", NOON + timedelta(days=9999), "ann", "RMA 4711", NOON
+    )
+    acks.give(runs, later)
+    said("prune", "--keep", "0d", "--yes", runs=runs)
+    assert (runs / name_of(4) / "answers-now.jsonl.gz").exists()
+    assert (runs / name_of(5) / "answers-now.jsonl.gz").exists()
+    assert not (runs / name_of(2) / "answers-now.jsonl.gz").exists()
