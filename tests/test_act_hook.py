@@ -120,3 +120,29 @@ def test_what_is_acked_stays_though_the_run_knew_no_ack(tmp_path):
     broken = CliRunner().invoke(app, [*words, "--yes"])
     assert "not an ack" in str(broken.exception)  # what may be silenced is not drained
     assert not (tmp_path / NAME).exists()
+
+
+def test_a_sweep_says_who_would_go_and_with_yes_takes_them_out(tmp_path):
+    made = hook(tmp_path, f"cat >>{tmp_path}/told")
+    (tmp_path / "b.yml").write_text(
+        "name: b\nprobes: [memory]\nchecks: [memory_size]\n"
+        "expect: {memory_size: {total_bytes: 9000000000000000}}\n"
+        "act: {most_nodes: 9, most_percent: 100}\n"
+    )
+    here = "{transport: local}"
+    (tmp_path / "i.yml").write_text(f"nodes:\n  a: {here}\n  b: {here}\n")
+    words = ["sweep", "-i", str(tmp_path / "i.yml"), "-p", str(tmp_path / "b.yml"), "--drain"]
+    words += ["--hook", str(made.path), "--runs-dir", str(tmp_path / "runs")]
+    runner = CliRunner(env={"COLUMNS": "250"})
+    dry = runner.invoke(app, words)
+    assert (dry.exit_code, dry.output.count("dry run: nothing was changed")) == (1, 1)
+    assert not (tmp_path / "told").exists()
+    plain = runner.invoke(app, [*words, "--yes", "--format", "json"])
+    assert json.loads(plain.stdout)["exit_code"] == 1  # what is done stands on stderr
+    (told,) = map(json.loads, (tmp_path / "told").read_text().splitlines())
+    assert (told["node"], told["check"], told["evidence"]["yardstick"]) == (
+        "a",
+        "memory_size",
+        "floor",
+    )
+    assert "held in service" in plain.stderr
