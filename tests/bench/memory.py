@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -138,20 +137,22 @@ def size_mib(folder: Path) -> float:
     return sum(one.stat().st_size for one in folder.rglob("*") if one.is_file()) / 2**20
 
 
-def timed(words: Sequence[str], runs: Path) -> tuple[float, float, int]:
-    """Seconds, MiB at most and lines of what it printed."""
+def timed(words: Sequence[str], runs: Path) -> tuple[float, float, float, int]:
+    """Seconds, of them of CPU, MiB at most, and lines of what it printed."""
     command = [sys.executable, "-m", "clusterctl", *words, "--runs-dir", str(runs)]
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", CHILD, *command], capture_output=True, check=False)
     seconds = time.monotonic() - began
     if done.returncode not in {0, 1, 4}:
         raise SystemExit(done.stderr.decode())
-    return seconds, float(done.stderr.decode().splitlines()[-1]), done.stdout.count(b"\n")
+    busy_s, mib = map(float, done.stderr.decode().splitlines()[-1].split())
+    return seconds, busy_s, mib, done.stdout.count(b"\n")
 
 
 CHILD = (
     "import resource, subprocess, sys; code = subprocess.run(sys.argv[1:]).returncode; "
-    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, file=sys.stderr); "
+    "used = resource.getrusage(resource.RUSAGE_CHILDREN); "
+    "print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, file=sys.stderr); "
     "sys.exit(code)"
 )
 
@@ -172,9 +173,11 @@ def main() -> None:
         load = Path("/proc/loadavg").read_text().split()[0]
         print(f"{given.runs} nights of {given.nodes} nodes; digests {digests:.0f} MiB; load {load}")
         for words in VERBS:
-            seconds, mib, lines = timed(words, runs)
-            print(f"{' '.join(words):40} {seconds:5.1f} s {mib:6.0f} MiB {lines:5} lines")
-    print(f"here: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+            seconds, busy_s, mib, lines = timed(words, runs)
+            print(
+                f"{' '.join(words):40} {seconds:5.1f} s, {busy_s:.1f} s of CPU, {mib:5.0f} MiB, "
+                f"{lines} lines"
+            )
 
 
 if __name__ == "__main__":
