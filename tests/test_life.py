@@ -99,6 +99,17 @@ def test_a_node_that_cannot_be_asked_keeps_its_findings_as_they_were():
     ]
 
 
+def test_a_node_for_which_there_was_no_time_is_neither_new_nor_cleared():
+    late = found(
+        "unknown",
+        check="reachable",
+        part="node",
+        why="missing: not asked: the time budget of the run was spent",
+    )
+    silent = found("unknown", part="ecc", shared=OBSERVED)
+    assert stages([[found()], [late, silent], [found()]]) == ["new", "not seen tonight", "known"]
+
+
 def test_a_value_at_its_limit_does_not_come_and_go():
     """New once; then flapping once; never cleared, never back."""
     said = stages(spelt("x.x.x.x.x.x.x.x"))

@@ -37,7 +37,7 @@ from clusterctl.report import html, morning
 from clusterctl.report.accounts import account
 from clusterctl.report.sparks import spark
 
-NODES, NIGHTS = 96, 12
+NODES, NIGHTS = 64, 12
 
 
 @pytest.fixture(scope="module")

@@ -183,10 +183,10 @@ def finding(
             CHECK,
             Verdict(
                 joined,
-                kind,
+                "versions",
                 Status.UNKNOWN,
                 expected="values to compare with",
-                actual="none",
+                actual=kind if kind != NO_KIND else "none",
                 why=actual,
                 remedy="see why versions were not seen, or save this kind: golden save",
                 severity=Severity.OBSERVE,

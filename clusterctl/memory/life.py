@@ -3,7 +3,8 @@
 The rule, once and for all of them:
 
 - A night that did not ask says nothing: neither cleared nor new.  Asked means that the check judged
-  this very part: PASS, WARN or FAIL.  UNKNOWN and SKIP of a fault that is known leave it as it is.
+  this very part: PASS, WARN or FAIL.  UNKNOWN and SKIP of a fault that is known leave it as it is;
+  a node for which there was no time is no finding of that node.
 - It is cleared after CLEAR_NIGHTS healthy nights in a row, so a value that is on either side of its
   limit from night to night stays one finding; at once where the part was exchanged.
 - It is worse where its status or severity rises, where another reason to fail joins, or where it
@@ -39,6 +40,7 @@ FORGET_DAYS = 90  # clusterctl: a node that nobody has asked for a quarter has l
 FURTHER = 2.0  # clusterctl: a count that grows every night is told again at 2, 4, 8, not daily
 LEAST_STEP = 0.02  # clusterctl: of the limit; sensors repeat to about so much
 MOST_REASONS = 8
+OUT_OF_TIME = re.compile(r"^missing: |the time budget of the run")  # as run.py and budget.py say it
 EVENTS = frozenset({SWAPPED})  # nobody looks whether they are still so
 
 BAD, HEALTHY = "x", "."
@@ -194,10 +196,15 @@ def tonight(findings: Iterable[Finding], marks: Marks) -> dict[Key, list[Finding
     bad: defaultdict[Key, list[Finding]] = defaultdict(list)
     for one in findings:
         verdict = one.verdict
-        if verdict.status in RANK and one.shared != OBSERVED:
+        if verdict.status in RANK and one.shared != OBSERVED and not unasked(one):
             mark = marks.get((verdict.node, verdict.part), "")
             bad[key_of(one.check, verdict, mark)].append(one)
     return bad
+
+
+def unasked(one: Finding) -> bool:
+    """The run ended before: whoever was not asked is listed by the run itself, every time."""
+    return one.check == REACHABLE and OUT_OF_TIME.search(one.verdict.why) is not None
 
 
 def told_nothing(hits: Sequence[Finding], life: Life) -> bool:

@@ -148,5 +148,5 @@ def changes_table(changed: Sequence[Change], before: str, say: Say) -> Renderabl
 def known_lines(lines: Iterable[Known], say: Say) -> Iterator[Text]:
     for one in lines:
         notes = f" ({one.notes})" if one.notes else ""
-        words = f"known: {one.check}: {plural(one.count, 'finding')}{notes} since {one.since}: "
-        yield cell(say(words) + f"{one.nodes} {one.parts}", "dim", 400)
+        words = f"known: {one.check}: {plural(one.count, 'finding')}{notes} since {one.since}"
+        yield cell(f"{say(words)}: {one.nodes} {one.parts}", "dim", 400)

@@ -31,6 +31,7 @@ from clusterctl.cli.finish import finish
 from clusterctl.judge import NO_PAST, Past, judge
 from clusterctl.memory import nights
 from clusterctl.memory.life import CHANGES, Stage, Told
+from clusterctl.memory.yardstick import OwnPast
 from clusterctl.model import Observation, Playbook, Run, Status
 from clusterctl.run import as_probe
 from clusterctl.store import Recorder, describe
@@ -73,7 +74,7 @@ def live(fleet: Fleet, runs: Path) -> Seen:
     for night in range(fleet.nights):
         seen = fleet.night(night)
         began = time.process_time()
-        run = judged(own, fleet, night, seen, before)
+        run = judged(own, fleet, night, (seen, before), runs)
         recorder = Recorder(runs, run.id)
         recorder.begin(describe(run))
         folder = finish(run, recorder)
@@ -97,13 +98,26 @@ def live(fleet: Fleet, runs: Path) -> Seen:
 
 
 def judged(
-    own: Playbook, fleet: Fleet, night: int, seen: list[Observation], before: list[Observation]
+    own: Playbook,
+    fleet: Fleet,
+    night: int,
+    readings: tuple[list[Observation], list[Observation]],
+    runs: Path,
 ) -> Run:
+    """`readings`: of this night and of the one before."""
+    seen, before = readings
     at = START + timedelta(days=night)
     probes = {probe.name: probe for probe in (*own.probes, COPIES)}
     past = Past(before, DAY_S) if before else NO_PAST
     wide = replace(own, checks=(*own.checks, all_checks()["gpu_bandwidth"]))
-    findings = judge(wide, fleet.nodes, seen, probes=probes, skus=playbook.skus(), past=past)
+    names = frozenset(check.name for check in wide.checks)
+    findings = judge(
+        *(wide, fleet.nodes, seen),
+        probes=probes,
+        skus=playbook.skus(),
+        past=past,
+        own_past=OwnPast(runs, names, at),
+    )
     return Run(
         id=f"{at:%Y%m%dT%H%M%S}-nightly-{night:04x}",
         playbook=own,

@@ -44,6 +44,7 @@ PROBES = (
     *("memory", "clock"),
 )
 DAY_S = 86400.0
+LOW_ALARM_MW = 0.1445  # Huawei hccn_tool: low alarm of received light
 BUSY = 0.85  # of the nodes have a job at two in the morning
 ROLLOUT, REBOOTED_LEAF = "rollout", "leaf reboot"
 
@@ -260,8 +261,8 @@ class Looks:
 
     def card(self, gpu: int, temp_c: float, load: float, corrected: int) -> Accelerator:
         swapped = self.hit("swap", gpu)
-        if self.hit("warmer", gpu):  # paste dries, dust gathers: under load half a degree a night
-            temp_c += 0.5 * self.age("warmer") * (1 if load else 0.4)
+        if self.hit("warmer", gpu):  # paste dries, dust gathers: under load 0.6 degrees a night
+            temp_c += 0.6 * self.age("warmer") * (1 if load else 0.4)
         if self.hit("edge", gpu):  # at its limit, sometimes above, sometimes below
             temp_c = 84.0 + (self.night * 7 % 5 - 2) if load else temp_c
         lost = 3 if self.hit("ecc", gpu) else 0
@@ -345,21 +346,22 @@ class Looks:
         return found
 
     def optics(self, lit: Sequence[Sequence[float]]) -> list[Fact]:
-        faded = 10 ** (-0.015 * max(self.age("dimmer"), 0))  # 0.15 dB a night
-        return [
-            Optic(
-                f"mlx5_{port}/1",
-                "NVIDIA",
-                "MMA4Z00-NS",
-                f"MT{self.place:06}{port}",
-                temp_c=48.0,
-                rx_mw=tuple(
-                    float(power) * (faded if self.hit("dimmer", port) and lane == 2 else 1)
-                    for lane, power in enumerate(lit[port])
-                ),
-            )
-            for port in range(PORTS)
-        ]
+        return [self.optic(port, lit[port]) for port in range(PORTS)]
+
+    def optic(self, port: int, lit: Sequence[float]) -> Optic:
+        """Dust on the fibre's end dims all lanes until the module itself raises an alarm."""
+        dimmed = self.hit("dimmer", port)
+        faded = 10 ** (-0.02 * max(self.age("dimmer"), 0)) if dimmed else 1.0  # 0.2 dB a night
+        powers = tuple(float(power) * faded for power in lit)
+        return Optic(
+            f"mlx5_{port}/1",
+            "NVIDIA",
+            "MMA4Z00-NS",
+            f"MT{self.place:06}{port}",
+            temp_c=48.0,
+            rx_mw=powers,
+            alarms=("rx power low alarm",) if min(powers) < LOW_ALARM_MW else (),
+        )
 
     def log(self, boots: int) -> list[Fact]:
         events = []
