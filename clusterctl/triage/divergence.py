@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from clusterctl.triage.flight import Flight, Operation
+from clusterctl.triage.flight import Operation
 from clusterctl.triage.ranks import ranks_word
-from clusterctl.triage.stalls import by_group
+from clusterctl.triage.stalls import Called
 from clusterctl.triage.verdict import Cause, Suspect, Triage
 
 # Whose members may rightly pass different sizes: the split of an all_to_all is data, and only one
@@ -28,9 +28,9 @@ class Mismatch:
     usual: str
 
 
-def mismatches(flights: Sequence[Flight]) -> Iterator[Mismatch]:
+def mismatches(called: Called) -> Iterator[Mismatch]:
     """Where members of a group called different things under one number, the first a group."""
-    for (name, _), by_rank in by_group(flights).items():
+    for (name, _), by_rank in called.items():
         calls: defaultdict[int, dict[int, Operation]] = defaultdict(dict)
         for rank, each in by_rank.items():
             for one in each:
@@ -42,6 +42,8 @@ def mismatches(flights: Sequence[Flight]) -> Iterator[Mismatch]:
 
 
 def odd_ones(called: str, calls: Mapping[int, Operation]) -> Mismatch | None:
+    if len({(o.name, o.dtypes, o.sizes_in, o.sizes_out) for o in calls.values()}) == 1:
+        return None
     operations = [one.name for one in calls.values()]
     if SPLIT & set(operations):
         return None

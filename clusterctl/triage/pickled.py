@@ -59,7 +59,8 @@ class Machine:
 
     def run(self) -> Any:
         while (code := self.size(1)) != STOP:
-            if not self.push(code) and not self.remember(code):
+            # The commonest first: a dump is a thousand times the same words.
+            if not self.remember(code) and not self.push(code):
                 self.gather(code)
         if len(self.stack) != 1 or self.stack[0] is MARK:
             raise Unreadable("it ends in the middle of a value")
@@ -132,6 +133,9 @@ class Machine:
         return part
 
     def size(self, wide: int) -> int:
+        if wide == 1:
+            self.at += 1
+            return self.data[self.at - 1]
         return int.from_bytes(self.take(wide), "little")
 
     def since_mark(self) -> list[Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from clusterctl.triage.flight import Flight, GroupKey, Operation
 from clusterctl.triage.ranks import ranks_word, waiters
 
+Called = dict[GroupKey, dict[int, list[Operation]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Stall:
@@ -33,27 +35,32 @@ class Stall:
         return f"{self.operation.name}{size}, number {self.operation.seq} in {group}"
 
 
-def by_group(flights: Sequence[Flight]) -> dict[GroupKey, dict[int, list[Operation]]]:
+def by_group(flights: Sequence[Flight]) -> Called:
     """The collectives of each group by rank; a member that shows none has an empty list.
 
     Gloo's recorder does not tell members: of its groups they are the ranks that show any of it.
     """
     seen = {one.rank for one in flights}
-    found: dict[GroupKey, dict[int, list[Operation]]] = {}
+    found: Called = {}
     for one in flights:
+        mine: dict[
+            str, list[Operation]
+        ] = {}  # a name is one group within a rank, and quick to hash
         for each in one.operations:
             if not each.one_to_one:
-                empty: dict[int, list[Operation]] = {
-                    rank: [] for rank in each.group[1] if rank in seen
-                }
-                found.setdefault(each.group, empty).setdefault(one.rank, []).append(each)
+                mine.setdefault(each.group[0], []).append(each)
+        for each_group in mine.values():
+            group = each_group[0].group
+            if group not in found:
+                found[group] = {rank: [] for rank in group[1] if rank in seen}
+            found[group][one.rank] = each_group
     return found
 
 
-def stalled(flights: Sequence[Flight]) -> Iterator[Stall]:
+def stalled(flights: Sequence[Flight], called: Called) -> Iterator[Stall]:
     described = {name: said for one in flights for name, said in one.described.items()}
     seen = {one.rank for one in flights}
-    for group, by_rank in by_group(flights).items():
+    for group, by_rank in called.items():
         first_open = {rank: first(each) for rank, each in by_rank.items()}
         open_ones = [each for each in first_open.values() if each is not None]
         if not open_ones:

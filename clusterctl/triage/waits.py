@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from clusterctl.triage.flight import Flight, GroupKey, Operation
+from clusterctl.triage.flight import Flight, Operation
 from clusterctl.triage.ranks import ranks_word, waiters
-from clusterctl.triage.stalls import Stall, begun, by_group
+from clusterctl.triage.stalls import Called, Stall, begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class Root:
     clouded: bool = False  # not every member of that group gave a dump
 
 
-def culprits(flights: Sequence[Flight], stalls: Sequence[Stall]) -> list[Root]:
+def culprits(flights: Sequence[Flight], stalls: Sequence[Stall], called: Called) -> list[Root]:
     """Who is late somewhere, or owes a message, and waits for nobody: first missed first."""
-    waits = Waits({one.rank: one for one in flights}, by_group(flights))
+    waits = Waits({one.rank: one for one in flights}, called)
     late: dict[int, Root] = {}
     for one in stalls:
         for rank in (*one.absent, *one.behind):
@@ -53,7 +53,7 @@ class Waits:
     """Who waits for whom."""
 
     flights: Mapping[int, Flight]
-    called: Mapping[GroupKey, Mapping[int, list[Operation]]]
+    called: Called
 
     def oldest(self, rank: int) -> Operation | None:
         return min(self.open(rank), key=lambda one: one.created_ns, default=None)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from clusterctl.triage.divergence import diverged, mismatches
 from clusterctl.triage.flight import Flight
 from clusterctl.triage.ranks import ranks_word, waiters
-from clusterctl.triage.stalls import Stall, nobody_late, stalled, wave
+from clusterctl.triage.stalls import Stall, by_group, nobody_late, stalled, wave
 from clusterctl.triage.verdict import Cause, Suspect, Triage
 from clusterctl.triage.waits import Root, culprits
 
@@ -30,12 +30,13 @@ def triage_flights(flights: Sequence[Flight]) -> Triage:
     silent = sorted(members - {one.rank for one in flights})
     if silent:
         unseen.append(f"no dump of {ranks_word(silent)}")
-    if odd := list(mismatches(flights)):
+    called = by_group(flights)
+    if odd := list(mismatches(called)):
         return diverged(odd, unseen)
     if all(one.done for each in flights for one in each.operations):
         return nothing_waits(flights, unseen)
-    stalls = sorted(stalled(flights), key=lambda one: one.operation.created_ns)
-    roots = culprits(flights, stalls)
+    stalls = sorted(stalled(flights, called), key=lambda one: one.operation.created_ns)
+    roots = culprits(flights, stalls, called)
     if not roots:
         return all_joined(flights, stalls, unseen)
     return hung(flights, stalls, roots, unseen)
