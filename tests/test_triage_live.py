@@ -165,6 +165,17 @@ def test_half_the_nodes_may_be_silent_and_are_named():
     assert any("rank [0-3] of 8 not seen: 4 missing" in line for line in found.unseen)
 
 
+@pytest.mark.parametrize("clock_s", [0.7, -0.7])
+def test_a_node_whose_clock_is_wrong_is_not_accused_of_coming_late(clock_s):
+    ranks = job(clock_s=clock_s, late_as="sleep")  # as it looks to whoever believes that clock
+    found = judged(texts(ranks))
+    assert found.cause is Cause.HEALTHY
+    word = "slow" if clock_s > 0 else "fast"
+    assert any(line.startswith(f"n05: its clock is 0.7 s {word}") for line in found.unseen)
+    ranks[5].late_as, ranks[2].late_as = "", "sleep"
+    assert judged(texts(ranks)).suspects[0].ranks == (2,)
+
+
 def test_too_few_to_compare_is_unknown_and_never_healthy():
     told = texts(job())
     alone = {"n05": told["n05"]}

@@ -28,6 +28,7 @@ class Rank:
     lost: float = 0.0  # share of the segments it sends that never come
     deaf: float = 0.0  # share of the segments sent to it that never come
     foreign: list[list[object]] = field(default_factory=list)
+    clock_s: float = 0.0  # so much later than the others it looks, because its clock is slow
     pid: int = 7
     job: str = "10.0.0.1:29500"
 
@@ -107,7 +108,11 @@ def link_row(one: Rank, other: Rank, *, data: bool) -> dict[str, object]:
     marks = []
     for step in range(25):
         share = step / 24
-        marks.append([FIRST + 4 * step, round(out * share), round((back - gone) * share)])
+        # Who looks too late has more of what comes, and of what the other end has.
+        sent, got = (50e6, 1e5) if data else (1e5, 50e6)
+        ahead = share + one.clock_s / WINDOW_S
+        cells = [out * share, (back - gone) * share, sent * ahead, got * ahead]
+        marks.append([FIRST + 4 * step, *map(round, cells)])
     busy_us = sender.busy * WINDOW_S * 1e6
     after = {
         "acked": 50e6 if data else 1e5,

@@ -145,7 +145,8 @@ class Job:
                 link = self.links[inode] = [cells, cells, [0, 0, 0, 0, 0], []]
             link[1] = cells
             if moment % MARKS == 0 and "segments_in" in cells:
-                link[3].append([moment, cells["segments_out"], cells["segments_in"]])
+                names = ("segments_out", "segments_in", "acked", "received")
+                link[3].append([moment, *(cells[name] for name in names)])
             sums = link[2]
             sums[0] += 1
             sums[1] += cells.get("rtt_us", 0)
@@ -217,6 +218,8 @@ def paced(job, wanted):
     cost = time.process_time() - began
     for looks in job.looks.values():
         looks.clear()
+    for crew in job.crews.values():
+        crew.clear()
     job.links.clear()
     stride = 1
     while stride < STRIDES and cost > wanted["share"] * wanted["every"] * stride:
@@ -245,7 +248,11 @@ def main():
         pass
     ranks, hidden = job_processes.ranks(wanted)
     if hidden:
-        say("trouble", what="processes", detail="%d processes may not be looked at" % hidden)
+        say(
+            "trouble",
+            what="processes",
+            detail="%d processes may not be looked at; root, or become: true, may" % hidden,
+        )
     if not ranks:
         say("node", name=os.uname()[1], cpus=os.cpu_count() or 1, ranks=0)
         return

@@ -7,12 +7,15 @@ us; the one that weighs most is the answer, the others are what was ruled out, i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import median
 
 from clusterctl.triage import of_hosts, of_ranks, of_wires
 from clusterctl.triage.candidates import LEAST, SURE, Candidate, percent
+from clusterctl.triage.clocks import astray
 from clusterctl.triage.job import Job
 from clusterctl.triage.lateness import Arrivals, arrivals
+from clusterctl.triage.readings import Process
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, RuledOut, Triage
 from clusterctl.triage.wires import Flow, flows
 
@@ -25,7 +28,15 @@ def judge(job: Job) -> Triage:
     if not job.ranks:
         why = "no process of the job was found on the nodes that answered"
         return Triage(Cause.UNKNOWN, evidence=(why,), unseen=job.unseen, next_step=FIND)
-    told = arrivals(job.ranks)
+    wrong = astray(job)
+    if wrong:
+        lines = (
+            f"{node}: its clock is {abs(s):.1f} s {'slow' if s > 0 else 'fast'}, so when its "
+            "ranks arrive is not known"
+            for node, s in sorted(wrong.items())
+        )
+        job = replace(job, unseen=(*job.unseen, *lines))
+    told = arrivals([silenced(rank) if rank.node in wrong else rank for rank in job.ranks])
     moved = flows(job)
     found = sorted(candidates(job, told, moved), key=lambda one: -one.weight)
     best = next((one for one in found if counts(one)), None)
@@ -41,6 +52,11 @@ def judge(job: Job) -> Triage:
         next_step=best.next_step,
         unseen=job.unseen,
     )
+
+
+def silenced(rank: Process) -> Process:
+    """Without when it last sent: it was looked at, at other moments than the rest."""
+    return replace(rank, looks=tuple(replace(look, sent_ms=None) for look in rank.looks))
 
 
 FIND = (

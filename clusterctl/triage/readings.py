@@ -79,11 +79,21 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """What a connection's end had counted at a moment, since it was made.  Bytes of data only."""
+
+    out: int  # segments sent
+    come: int  # segments
+    acked: int  # bytes that the other end has for sure
+    received: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """One TCP connection of a rank, by what it did between its first and its last look.
 
     `near` and `far`: "address port".  Shares are of the looks.  None: the kernel does not count it.
-    `marks`: moment -> segments sent and come until then, since it was made.
+    `marks`: by moment.
     """
 
     node: str
@@ -97,7 +107,7 @@ class Link:
     unread: float
     unsent_most: int
     spent: Counters = field(default_factory=dict, hash=False)
-    marks: Mapping[int, tuple[int, int]] = field(default_factory=dict, hash=False)
+    marks: Mapping[int, Mark] = field(default_factory=dict, hash=False)
     mss_bytes: float | None = None
 
 
@@ -328,10 +338,13 @@ def link(node: str, row: Cells) -> Link:
     )
 
 
-def marks(told: list[object]) -> Iterator[tuple[int, tuple[int, int]]]:
+def marks(told: list[object]) -> Iterator[tuple[int, Mark]]:
     for one in told:
-        if isinstance(one, list) and all(isinstance(cell, int) for cell in one) and len(one) == 3:
-            yield one[0], (one[1], one[2])
+        if isinstance(one, list) and len(one) == 5:
+            cells = [count({"one": cell}, "one") for cell in one]
+            moment, *rest = [cell for cell in cells if cell is not None]
+            if len(rest) == 4:
+                yield moment, Mark(*rest)
 
 
 def strangers(row: Cells, ticks: float) -> Iterator[tuple[str, int, float]]:

@@ -137,7 +137,7 @@ def lost_between(near: Link, far: Link) -> tuple[float, float | None]:
     shared = sorted(near.marks.keys() & far.marks.keys())
     if len(shared) < FEWEST_MARKS:
         return near.spent.get("segments_out", 0.0), None
-    gone = [near.marks[one][0] - far.marks[one][1] for one in shared]
+    gone = [near.marks[one].out - far.marks[one].come for one in shared]
     places = range(len(shared))
     slope = median(
         (gone[late] - gone[early]) / (shared[late] - shared[early])
@@ -148,7 +148,7 @@ def lost_between(near: Link, far: Link) -> tuple[float, float | None]:
     middle = median(off)
     scatter = SIGMA_PER_MAD * median(abs(one - middle) for one in off)
     span = shared[-1] - shared[0]
-    out = near.marks[shared[-1]][0] - near.marks[shared[0]][0]
+    out = near.marks[shared[-1]].out - near.marks[shared[0]].out
     return float(out), min(float(out), max(0.0, slope * span - 2 * scatter))
 
 
