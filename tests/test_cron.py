@@ -17,7 +17,7 @@ from kin import wait_for
 from scripted import Scripted, answers, nodes, probe, said
 
 from clusterctl.cli.cron import share_of_host, terms, unreached
-from clusterctl.cli.outlets import opened
+from clusterctl.cli.outlets import last_success, opened
 from clusterctl.cli.terms import Terms
 from clusterctl.fanout import each
 from clusterctl.lock import Holder, held
@@ -337,3 +337,30 @@ def test_an_old_run_that_is_corrupt_costs_nothing_and_is_said(ctl, tmp_path):
     assert str(torn) in done.stderr
     assert (old / "observations.parquet").read_bytes() == b"PAR1 torn"
     assert len(list(runs.glob("*/findings.parquet"))) == 2
+
+
+def test_a_disk_that_is_full_costs_the_tables_and_never_the_verdict_nor_an_old_run(ctl, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    runs, metrics = tmp_path / "runs", tmp_path / "m.prom"
+    runs.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(runs)]
+    subprocess.run(mount, check=True)
+    try:
+        words = ("--runs-dir", runs, "--prometheus", metrics)
+        assert ctl(*words).returncode == 0
+        (old,) = runs.glob("*-quick-*")
+        before = {one.name: one.read_bytes() for one in old.iterdir()}
+        success = last_success(metrics)
+        room = os.statvfs(runs)
+        (runs / "filler").write_bytes(b"x" * (room.f_bavail * room.f_frsize - 3 * 4096))
+        done = ctl(*words, "--quiet")
+        assert done.returncode == 0
+        assert "No space left on device; what was heard is kept there" in done.stderr
+        assert {one.name: one.read_bytes() for one in old.iterdir()} == before
+        assert last_success(metrics) == success > 0
+        (runs / "filler").unlink()
+        assert ctl(*words, "--quiet").stderr == ""
+        assert last_success(metrics) > success
+    finally:
+        subprocess.run(["umount", str(runs)], check=True)

@@ -80,8 +80,19 @@ def tell(run: Run, night: Page | None, out: Outlets, budget: str) -> None:
 
     if left := unreached(run):
         sys.stderr.write(f"clusterctl: {spent(run, left, budget)}\n")
+    whole = not left and kept_whole(out.runs_dir / run.id)
     worth = worth_saying(run, night)
-    pour(run, accounted(run, night), night, out, whole=not left, worth=worth)
+    pour(run, accounted(run, night), night, out, whole=whole, worth=worth)
+
+
+def kept_whole(folder: Path) -> bool:
+    """Not where the disk was full: then it is `.partial`, or lacks answers."""
+    from clusterctl.store import stored
+
+    try:
+        return stored(folder).complete
+    except UserError:
+        return False
 
 
 def spent(run: Run, left: list[str], budget: str) -> str:

@@ -88,7 +88,8 @@ def pour(
 ) -> None:
     """Messages, then metrics, which tell of the messages.  Whatever fails is said on stderr.
 
-    `whole`: everybody was asked to the end.  `worth`: there is something to tell people.
+    `whole`: everybody was asked to the end, and all of it was kept.  `worth`: there is something
+    to tell people.
     """
     told = None
     if outlets.people is not None:
@@ -102,7 +103,7 @@ def measure(run: Run, accounts: Accounts, path: Path, told: Sent | None, *, whol
     from clusterctl.cli.finish import write_whole
     from clusterctl.report import prometheus
 
-    success_s = run.finished.timestamp() if whole and run.complete else last_success(path)
+    success_s = run.finished.timestamp() if whole else last_success(path)
     beyond = prometheus.Beyond(
         success_s,
         None if told is None else bool(told.failed),
