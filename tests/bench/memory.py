@@ -93,8 +93,31 @@ def night(runs: Path, number: int, tables: dict[str, pa.Table], rng: np.random.G
     store.write_json(path / "run.json", about)
     folder = open_folder(runs)
     for name in sorted(tables, key=lambda one: one == "about"):
-        table = varied(tables[name], path.name, started, verb_of(number), rng)
+        table = planted(name, tables[name], number)
+        table = varied(table, path.name, started, verb_of(number), rng)
         cache.keep(folder, cache.path_of(folder, name, path.name), table)
+
+
+def planted(name: str, table: pa.Table, night: int) -> pa.Table:
+    """Faults come and go; a rack's H2D decays over the last six weeks; one card is swapped."""
+    rows = table.to_pandas()
+    if name == "bad":
+        phase = rows["node"].str[-4:].astype(int) * 37 + night
+        return pa.table(rows[phase % 97 < 9])
+    if name == "Copy.h2d" and night > 358:
+        rows.loc[rows["node"].isin(DECAYED), "gbyte_s"] *= 1 - 0.0015 * (night - 358)
+        return pa.table(rows)
+    if name in {"Accelerator", "identity"} and night >= 300:
+        hit = rows["node"] == "n0017"
+        if name == "Accelerator":
+            hit &= rows["part"] == "gpu3"
+            rows.loc[hit, ["mark", "serial"]] = ["GPU-0badcafe-0000-4000", "1653000999"]
+        rows.loc[hit, "who" if name == "Accelerator" else "print"] += 1
+        return pa.table(rows)
+    return table
+
+
+DECAYED = [f"n{node:04}" for node in range(97, 113)]  # r07
 
 
 def verb_of(night: int) -> str:
