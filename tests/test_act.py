@@ -20,6 +20,7 @@ from clusterctl.act.breaker import Do, Step, gauge, plan
 from clusterctl.act.deed import BY_HAND, Action, Outcome, Picture, State, Told, Wanted, reason
 from clusterctl.act.journal import Journal
 from clusterctl.act.release import release, undoing
+from clusterctl.act.slurm import read as read_nodes
 from clusterctl.act.whom import by_hand, whom
 from clusterctl.lock import Holder
 from clusterctl.model import Act, Finding, Severity, Status, Trouble, UserError
@@ -491,12 +492,10 @@ def test_only_act_changes_the_world():
 
 
 def test_a_list_that_could_not_be_read_whole_is_said(tmp_path):
-    from clusterctl.act.slurm import read
-
     line = (
         "NodeName=n1 State=IDLE Partitions=gpu,all BootTime=x Reason=a b [bob@2026-01-01T12:00:00]"
     )
-    seen = read(
+    seen = read_nodes(
         f"{line}\n{line.replace('n1', 'n2')}\njunk\n{line.replace('n1', 'n2')}\n{line[:30]}"
     )
     assert list(seen.states) == ["n1"]
@@ -505,5 +504,30 @@ def test_a_list_that_could_not_be_read_whole_is_said(tmp_path):
     assert seen.states["n1"].reason == "a b"
     for cut in range(len(line)):
         for text in (line[:cut], line[cut:], line[:cut] + "\x00\xff" + line[cut:]):
-            states = read(text + "\n").states.values()
+            states = read_nodes(text + "\n").states.values()
             assert all(one.called in {"n1", "n"} or "n1" in one.called for one in states)
+
+
+LISTED = "".join(
+    f"NodeName=n{place:03} State=IDLE Partitions=gpu,all Reason=\n" for place in range(12)
+).replace(" Reason=\n", "\n")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    cuts=st.lists(
+        st.tuples(st.integers(0, len(LISTED)), st.integers(0, 60), st.text(max_size=8)), max_size=6
+    )
+)
+def test_a_garbled_list_of_nodes_takes_out_no_more_than_a_whole_one(cuts):
+    text = LISTED
+    for at, gone, junk in cuts:
+        text = text[:at] + junk + text[at + gone :]
+    picture = read_nodes(text)
+    checks = ["xid", "ecc", "fan", "psu", "oom", "sel"] * 2
+    wanted = wanted_of([fault(f"n{place:03}", one) for place, one in enumerate(checks)], Act())
+    for few in (wanted, wanted[:1]):
+        act = Act(same_fault=9)
+        out = going(plan(few, picture, act, gauge(picture, act, (), NOON)))
+        assert len(out) <= 1
+        assert all(picture.states[name].pools for name in out)

@@ -25,7 +25,8 @@ def scontrol(*words):
     """(exit code, output, what it complained of)"""
     try:
         tool = subprocess.Popen(
-            ("scontrol", "-a", *words),
+            # Python 3.6 in the C locale encodes nothing but ASCII by itself.
+            [word.encode("utf-8") for word in ("scontrol", "-a", *words)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
