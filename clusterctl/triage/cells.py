@@ -1,8 +1,8 @@
 """Whether one worker, or one node, computes slower than those that do the same work.
 
-A worker's peers hold the same stage in other DP ranks.  Its score is the median over steps of the
-median over operations of ln(time / peers' median time): one slow step, one long sequence or one
-pause does not move it, a slow accelerator does.
+A worker's peers hold the same stage in other DP ranks.  Its score is the median over steps of
+ln(time computed / peers' median), without what long sequences and single pauses explain: one slow
+step does not move it, a slow accelerator does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clusterctl.triage.damage import Blind, Clear, Damage, Judged, spread
 from clusterctl.triage.operations import Floats, Timeline
@@ -24,9 +25,9 @@ from clusterctl.triage.whatif import Study
 OWN_SPREAD = 0.008
 BELIEVED = 6.0  # workers that this counts for
 UNTOLD = 4  # workers: among as few, a slow one is as likely as the spread that would excuse it
-WEIGHTY = 0.05  # of the longest computation
 LEAST_EFFECT = 0.03  # ln; smaller is not worth a swap
 SIGMAS = 4.0
+FAR_EFFECT, ALWAYS, LEAST_STEPS = 0.3, 0.9, 8
 FEW_STEPS = 4  # steps: of as few, the scatter itself is known to half
 PERSISTS = 0.6  # of steps
 HOST_SHARE = 0.75  # of a node's workers
@@ -44,15 +45,27 @@ class Cells:
     sigma: float
 
     @property
+    def always_last(self) -> NDArray[np.bool_]:
+        """Far behind in nearly every step: whatever the scatter, the same one would not be."""
+        steps, dps, _ = self.by_step.shape
+        last = (self.by_step >= self.by_step.max(axis=1, keepdims=True)).mean(axis=0)
+        far: NDArray[np.bool_] = (
+            (self.effect >= FAR_EFFECT) & (self.persists >= ALWAYS) & (last >= ALWAYS)
+        )
+        enough = steps >= LEAST_STEPS and dps > 2
+        return far if enough else np.zeros_like(far)
+
+    @property
     def slow(self) -> list[tuple[int, int]]:
         """Slowest first."""
         found = (self.effect >= LEAST_EFFECT) & (self.z >= SIGMAS) & (self.persists >= PERSISTS)
+        found |= self.always_last
         where = [(int(dp), int(stage)) for dp, stage in np.argwhere(found)]
         return sorted(where, key=lambda cell: -float(self.effect[cell]))
 
 
 def cells(done: Study, take: Floats, luck: float = 0.0) -> Cells:
-    """`take`: durations, without what microbatches differ by where that is known.
+    """`take`: durations, without single pauses and, where known, what microbatches differ by.
 
     `luck`: sigma of what a DP rank's share of uneven microbatches may differ by in all steps.
     """
@@ -60,12 +73,11 @@ def cells(done: Study, take: Floats, luck: float = 0.0) -> Cells:
     dps, stages = len(line.dps), len(line.stages)
     by_step = np.zeros((len(line.steps), dps, stages))
     for stage in range(stages):
-        here = weighty(done, [at for at in computations(line) if line.ops[at].stage == stage])
+        here = [at for at in computations(line) if line.ops[at].stage == stage]
         if not here:
             continue
-        logs = np.log(np.maximum(take[here], 1e-9))
-        own = logs - np.median(logs, axis=2, keepdims=True)
-        by_step[:, :, stage] = np.median(own, axis=0)
+        logs = np.log(np.maximum(take[here].sum(axis=0), 1e-9))
+        by_step[:, :, stage] = logs - np.median(logs, axis=1, keepdims=True)
     effect = np.median(by_step, axis=0)
     lower = np.sort(effect, axis=0)[(dps - 1) // 2]  # of two, the faster is the healthy one
     effect = effect - lower
@@ -77,13 +89,6 @@ def cells(done: Study, take: Floats, luck: float = 0.0) -> Cells:
     noise = np.hypot(np.hypot(sigma, luck), error) * np.sqrt(1 + 1 / max(dps - 1, 1))
     persists = (by_step >= effect / 2).mean(axis=0)
     return Cells(effect, persists, effect / noise, by_step, sigma)
-
-
-def weighty(done: Study, places: list[int]) -> list[int]:
-    """Without computations so short that they are all jitter."""
-    typical = {at: float(np.median(done.took.take_s[at])) for at in places}
-    least = WEIGHTY * max(typical.values(), default=0.0)
-    return [at for at, one in typical.items() if one >= least and one > 0]
 
 
 def own_spread(effect: Floats) -> float:

@@ -1,8 +1,8 @@
 """Which class explains most of what a job loses: each is repaired alone, in a replay.
 
-Classes are ranked by the mean of what repairing only one gives back and of what only that one would
-cost an ideal job: where two hide behind each other, either alone would mislead.  Shares that are
-told are what would be given back; those of worker and stage are M_W and M_S as published.
+The class whose repair alone gives back most wins.  What only one would cost an ideal job tells
+whether it is there at all, for two that hide behind each other give back little each.  Shares are
+what would be given back; those of worker and stage are M_W and M_S as published.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ def nothing(why: str, unseen: Sequence[str]) -> Triage:
 def looked(done: Study) -> Iterable[Judged]:
     mb = work.microbatches(done)
     uneven = work.sequence(done, mb)
-    if isinstance(uneven, Damage) and uneven.repaired_s is not None and mb is not None:
-        found = cells.cells(done, uneven.repaired_s, mb.luck)
-    else:
-        found = cells.cells(done, done.took.take_s)
     paused = pauses.pauses(done, mb)
+    if isinstance(uneven, Damage) and uneven.repaired_s is not None and mb is not None:
+        found = cells.cells(done, uneven.repaired_s - paused.longer_s, mb.luck)
+    else:
+        found = cells.cells(done, done.took.take_s - paused.longer_s)
     written = pauses.checkpoint(done, paused)
     yield from cells.judge(done, found)
     yield work.stages(done)
@@ -107,7 +107,7 @@ def weighed(done: Study, judged: Sequence[Judged]) -> Triage:
     shares = {**shares, **published(done, hurt)}
     if not real:
         return healthy(done, judged, costs, slowdown, shares)
-    best = max(real, key=lambda one: float(one.both_s.mean()))
+    best = max(real, key=lambda one: float(one.back_s.mean()))
     if best.damage.cause in IN_THE_IDEAL:
         back = float(best.back_s.mean())
         mended = max(float(step_s.mean()) - back, float(done.ideal_step_s.mean()) / MOST_TIMES)
@@ -200,7 +200,7 @@ def ruled_out(
 def confidence(real: Sequence[Cost], best: Cost, step_s: Floats) -> float:
     """How often this class stays first when the steps are drawn anew."""
     pick = np.random.default_rng(SEED).integers(0, len(step_s), (RESAMPLED, len(step_s)))
-    means = np.stack([one.both_s[pick].mean(axis=1) for one in real])
+    means = np.stack([one.back_s[pick].mean(axis=1) for one in real])
     at = next(number for number, one in enumerate(real) if one is best)
     first = (means.argmax(axis=0) == at) & (means[at] >= least(best) * step_s[pick].mean(axis=1))
     sure = [each.confidence for each in best.damage.suspects[:1]]
