@@ -149,6 +149,27 @@ def test_members_of_an_all_to_all_may_send_different_sizes():
     assert triage_flights(flights(said)).cause is Cause.NETWORK
 
 
+def test_only_the_root_of_a_scatter_has_an_input():
+    root = entry(5, "nccl:scatter", input_sizes=[[8, 2]])
+    rest = entry(5, "nccl:scatter", input_sizes=[], input_dtypes=[])
+    found = triage_flights(flights({0: [root], 1: [rest], 2: [rest], 3: [rest]}))
+    assert found.cause is Cause.NETWORK
+    assert not found.suspects
+
+
+def test_what_ended_everywhere_is_no_mismatch():
+    odd = entry(5, input_sizes=[[9]], state="completed")
+    done = entry(5, state="completed")
+    said = {0: [done, entry(6)], 1: [done, entry(6)], 2: [odd, entry(6)], 3: [done]}
+    assert named(triage_flights(flights(said))) == {3}
+
+
+def test_an_older_recorder_has_one_number_for_both():
+    old = entry(5)
+    old["seq_id"] = old.pop("collective_seq_id")
+    assert flight(0, pickle.dumps(dump([old]), 2)).operations[0].seq == 5
+
+
 def test_nothing_under_way_is_never_healthy():
     found = triage_flights(flights({r: [entry(5, state="completed")] for r in WORLD}))
     assert found.cause is Cause.UNKNOWN

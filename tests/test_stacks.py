@@ -126,6 +126,17 @@ def test_who_waits_for_one_that_runs_for_ever_hangs():
     assert found.slowdown is None
 
 
+def test_ranks_that_spin_at_one_line_wait_there_too():
+    """As in loss.item(): the device is waited for, and no frame says so."""
+    item = [["step", "train.py", 44], *OUTER]
+    found = judged({**{rank: [(item, RUNS)] * 3 for rank in range(3)}, 3: [(LOCK, FUTEX)] * 3})
+    assert named(found) == {"rank 3"}
+    assert "hangs or is slow" in found.evidence[1]
+    same = judged({rank: [(item, RUNS)] * 3 for rank in range(4)})
+    assert not same.suspects
+    assert same.cause is Cause.UNKNOWN
+
+
 def test_one_look_is_never_sure():
     found = judged({**waiting(looks=1), 3: [(LOCK, FUTEX)]})
     assert named(found) == {"rank 3"}
@@ -157,6 +168,14 @@ def test_ranks_that_move_are_not_called_healthy_nor_stuck():
 
 def test_all_loading_data_is_the_loaders_and_nobody_s():
     found = judged({rank: [(LOADS, FUTEX)] * 3 for rank in range(4)})
+    assert found.cause is Cause.DATA
+    assert not found.suspects
+
+
+def test_who_waits_in_a_collective_is_no_suspect_though_the_others_are_elsewhere():
+    found = judged(
+        {**{rank: [(LOADS, FUTEX)] * 3 for rank in range(3)}, 3: [(ALL_REDUCE, FUTEX)] * 3}
+    )
     assert found.cause is Cause.DATA
     assert not found.suspects
 

@@ -124,7 +124,8 @@ def operation(entry: object, members: Mapping[str, tuple[int, ...]]) -> Operatio
     if not called:
         raise Unreadable(f"not an operation: {visible(name, 60)!r}")
     one_to_one = told.get("is_p2p") is True
-    seq = whole(told, "p2p_seq_id" if one_to_one else "collective_seq_id")
+    key = "p2p_seq_id" if one_to_one else "collective_seq_id"
+    seq = whole(told, key if key in told else "seq_id")  # one for both before format 2.1
     ranks = members.get(group[0], ())
     ended = told.get("retired") is True and backend in WITHOUT_EVENTS
     return Operation(

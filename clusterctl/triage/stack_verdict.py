@@ -22,6 +22,7 @@ UNSURE = 0.4
 FEWEST_LOOKS = 2
 Z95 = 1.645  # one-sided
 WAITING = frozenset({"collective", "device"})
+PERHAPS_WAITING = frozenset({"compute", "backward", "asleep", "poll", "network", "lock"})
 CAUSES = {"data": Cause.DATA, "gc": Cause.GC, "checkpoint": Cause.CHECKPOINT}
 # Of the whole node, where all its ranks do this and those of other nodes do not.
 OF_THE_NODE = frozenset({"disk", "stopped"})
@@ -56,7 +57,7 @@ def triage_stacks(stays: Sequence[Stay], *, unseen: Sequence[str] = ()) -> Triag
     found = crowd(stays)
     if len(stays) < 2 or found is None:
         return unclear(stays, unseen)
-    odd = [index for index in range(len(stays)) if found.share(index) == 0]
+    odd = [i for i, one in enumerate(stays) if not found.waits[i] and one.kind not in WAITING]
     crowded = [index for index in range(len(stays)) if found.share(index) > 0.5]
     if odd and 2 * len(crowded) > len(stays):
         return someone_else(stays, found, odd, crowded, unseen)
@@ -66,17 +67,33 @@ def triage_stacks(stays: Sequence[Stay], *, unseen: Sequence[str] = ()) -> Triag
 
 
 def crowd(stays: Sequence[Stay]) -> Crowd | None:
-    """None: nowhere do most ranks wait in any look."""
+    """None: nowhere are most ranks together, waiting or without leaving their line."""
     votes = Counter(each.path for one in stays for each in one.places if waits(each))
-    everywhere = {each.path: each for one in stays for each in one.places if waits(each)}
-    if not votes:
-        return None
+    looks = tuple(len(one.places) for one in stays)
+    if not votes or 2 * sum(votes.values()) < sum(looks):
+        return together(stays, looks)
     path, _ = votes.most_common(1)[0]
     counted = tuple(
         sum(waits(each) and (each.path == path or each.kind in WAITING) for each in one.places)
         for one in stays
     )
-    return Crowd(everywhere[path], counted, tuple(len(one.places) for one in stays))
+    shown = next(e for one in stays for e in one.places if e.path == path and waits(e))
+    return Crowd(shown, counted, looks)
+
+
+def together(stays: Sequence[Stay], looks: tuple[int, ...]) -> Crowd | None:
+    """Who waits for a device spins: most ranks at one line, look after look, wait there too."""
+    held = Counter(
+        (one.last.path, one.last.leaf) for one in stays if one.held and one.kind in PERHAPS_WAITING
+    )
+    if not held:
+        return None
+    (path, leaf), count = held.most_common(1)[0]
+    if 2 * count <= len(stays):
+        return None
+    shown = next(one.last for one in stays if one.held and one.last.path == path)
+    counted = tuple(sum(e.path == path and e.leaf == leaf for e in one.places) for one in stays)
+    return Crowd(shown, counted, looks)
 
 
 def waits(place: Place) -> bool:
@@ -108,10 +125,7 @@ def someone_else(
         confidence=sure,
         evidence=(
             f"{others}: {found.place.called}",
-            "none of them wakes or runs between the looks: the job hangs"
-            if hangs
-            else "they wake between the looks: the job goes on; they wait at least "
-            f"{at_least(found, crowded):.0%} of the time",
+            pace(stays, found, crowded),
         ),
         ruled_out=tuple(ruled_out(kind)),
         next_step=NEXT.get(
@@ -119,6 +133,16 @@ def someone_else(
         ),
         unseen=tuple(unseen),
     )
+
+
+def pace(stays: Sequence[Stay], found: Crowd, crowded: Sequence[int]) -> str:
+    crowd_of = [stays[index] for index in crowded]
+    if all(one.still for one in crowd_of):
+        return "none of them wakes or runs between the looks: the job hangs"
+    least = f"they are there at least {at_least(found, crowded):.0%} of the time"
+    if all(one.held and not one.woke for one in crowd_of):
+        return f"they run there and never leave their line: it hangs or is slow; {least}"
+    return f"they wake between the looks: the job goes on; {least}"
 
 
 def suspect(one: Stay, others: int, slowdown: float | None, sure: float) -> Suspect:
