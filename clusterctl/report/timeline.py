@@ -90,7 +90,10 @@ def folded(speed: heatmap.Floats, names: list[str], most: int) -> tuple[heatmap.
     starts = range(0, len(names), size)
     cells = np.stack([speed[at : at + size].min(axis=0) for at in starts])
     ends = [names[min(at + size, len(names)) - 1].rpartition(" ")[2] for at in starts]
-    return cells, [f"{names[at]}-{end}" for at, end in zip(starts, ends, strict=True)]
+    return cells, [
+        names[at] if names[at].endswith(f" {end}") else f"{names[at]}-{end}"
+        for at, end in zip(starts, ends, strict=True)
+    ]
 
 
 def legend() -> Text:

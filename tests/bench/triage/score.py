@@ -77,6 +77,7 @@ def main() -> None:
                     f"{' relative' if p.relative else ''}, truly {job.slowdown:.3f}, said "
                     f"{found.slowdown or 0:.3f}; {job.truth}"
                 )
+        print(f"{cause}: {dict(table[cause])}", flush=True)
     show(table, culprits, given.jobs)
     print(f"{spent / sum(sum(row.values()) for row in table.values()):.3f} s a job")
 
