@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clusterctl.knowledge import chinese
 from clusterctl.memory.past import LEAST_NIGHTS, onset, patience, worse
 from clusterctl.memory.quantities import Quantity, named, quantities
 from clusterctl.memory.series import Series, rates
@@ -154,7 +155,7 @@ def test_corrected_errors_that_become_tenfold_are_a_finding_and_none_at_all_is_n
     assert worse(told(numbers, ECC), LABELS) == []
     numbers[VICTIM, -5:] = 120.0
     (found,) = worse(told(numbers, ECC), LABELS)
-    assert words(found).startswith("corrected memory errors 121 times as many since")
+    assert words(found).startswith("121 times as many corrected memory errors since")
 
 
 # --------------------------------------------------------------------------- the table
@@ -183,6 +184,17 @@ def test_a_number_is_found_by_its_friendly_name_by_kind_and_field_and_by_a_field
         named("temp_c", known)
     with pytest.raises(UserError, match="no such number; there are gpu_temperature"):
         named("temperature", known)
+
+
+def test_what_is_said_of_a_decay_has_its_chinese():
+    numbers = decayed(fleet(), [VICTIM], 0.09, 21)
+    (found,) = worse(told(numbers), LABELS)
+    said = finding(found, LABELS).verdict
+    english = {said.why, said.remedy, *(one.remedy for one in quantities())}
+    english |= {words(replace(found, quantity=one, change=1.0)) for one in quantities()}
+    english |= {words(replace(found, quantity=one, sudden=True)) for one in quantities()}
+    kept = {one for one in english if chinese.of(one) == one}
+    assert kept == set()
 
 
 # --------------------------------------------------------------------------- trend

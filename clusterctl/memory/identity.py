@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SWAPPED = "swapped"  # the finding's check
-KINDS = {"Accelerator": "card", "Drive": "drive", "Optic": "module", "Psu": "supply"}
+KINDS = {"Accelerator": "accelerator", "Drive": "drive", "Optic": "module", "Psu": "supply"}
 COLUMNS = ("node", "part", "mark", "serial", "slot")
 
 
@@ -43,7 +43,7 @@ class Swap:
     def words(self) -> str:
         moved = [f"the new one came from {self.came_from}"] if self.came_from else []
         moved += [f"the old one is in {self.went_to}"] if self.went_to else []
-        return "; ".join([f"another {self.kind} since {self.since:%Y-%m-%d}", *moved])
+        return "; ".join([f"since {self.since:%Y-%m-%d} another {self.kind} sits here", *moved])
 
 
 def swaps(remembered: Memory, nodes: Collection[str] | None = None) -> list[Swap]:

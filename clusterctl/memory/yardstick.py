@@ -80,9 +80,7 @@ def finding(one: Worse, labels: Mapping[str, Mapping[str, str]]) -> Finding:
     course = words(one)
     remedy = quantity.remedy
     if shared:
-        remedy = (
-            f"look at what {shared} shares (cooling, power, switch, image) first; then: {remedy}"
-        )
+        remedy = f"look at what {shared} shares (power, switch, image) first; then: {remedy}"
         course = f"{len(one.parts)} like parts of {len(one.nodes)} nodes together: {course}"
     return Finding(
         quantity.check,
@@ -114,24 +112,23 @@ def what_is_shared(one: Worse, labels: Mapping[str, Mapping[str, str]]) -> str:
 def words(one: Worse) -> str:
     """H2D down 6 % in 3 weeks; core temperature up 7 °C since 2026-11-02."""
     when = f"since {one.since:%Y-%m-%d}" if one.sudden else f"in {span(one)}"
-    return f"{one.quantity.says} {amount(one.quantity, one.change)} {when}"
+    return f"{amount(one.quantity, one.change)} {when}"
 
 
 def amount(quantity: Quantity, change: float) -> str:
     match quantity.scale:
         case "ratio":
             share = 1 - exp(-change) if quantity.bad == "down" else exp(change) - 1
-            return f"{quantity.bad} {share:.0%}".replace("%", " %")
+            return f"{quantity.says} {quantity.bad} {100 * share:.0f} %"
         case "decades":
-            return f"{10**change:.0f} times as many"
-    return f"{quantity.bad} {change:.3g} {quantity.unit}".rstrip()
+            return f"{10**change:.0f} times as many {quantity.says}"
+    return f"{quantity.says} {quantity.bad} {change:.3g} {quantity.unit}".rstrip()
 
 
 def span(one: Worse) -> str:
     days = max((one.until - one.since).total_seconds() / 86400, 1.0)
     length, word = next((length, word) for least, length, word in PAGES if days >= least)
-    count = max(round(days / length), 1)
-    return f"{count} {word if count > 1 else word.removesuffix('s')}"
+    return f"{max(round(days / length), 2)} {word}"
 
 
 # --------------------------------------------------------------------------- swaps
