@@ -213,7 +213,9 @@ def test_a_lost_journal_does_not_open_the_breaker():
 
 def test_damaged_lines_of_the_journal_count_as_nodes():
     picture = Picture(fleet(100))
-    found = gauge(picture, Act(), (), NOON, damaged=4)
+    found = gauge(picture, Act(), (), NOON, damaged=[None, NOON, NOON, NOON])
+    old = gauge(picture, Act(), (), NOON, damaged=[NOON - timedelta(days=2)] * 4)
+    assert old.left == 4  # what stands before them was written longer ago than the window
     assert found.left == 0
     assert going(plan(wanted_of([fault("n001")]), picture, Act(), found)) == []
 
@@ -356,7 +358,7 @@ def test_every_cut_of_a_journal_is_read_and_a_torn_end_was_never_begun(tmp_path)
         assert log.torn == (end not in {0, first})
     with journal.writing(tmp_path, ME) as writer:
         writer.trip(NOON, "root", [], [])
-    assert journal.read(path).damaged == []
+    assert journal.read(path).damaged == {}
 
 
 @pytest.mark.parametrize(
@@ -368,7 +370,7 @@ def test_a_damaged_line_costs_itself_and_is_counted(tmp_path, line):
     with journal.writing(tmp_path, ME) as writer:
         writer.begin(drained("n1"))
     log = journal.read(path)
-    assert (log.damaged, list(log.actions)) == ([1], ["a-n1"])
+    assert (log.damaged, list(log.actions)) == ({1: drained("n1").at}, ["a-n1"])
 
 
 def test_two_at_once_are_told_who_acts(tmp_path):
@@ -456,7 +458,8 @@ def test_only_what_we_drained_goes_back_and_only_when_it_is_proven():
 
 def test_an_action_is_undone_only_where_nobody_touched_the_node_since():
     made = drained("n000", after={"held": ["DRAIN"], "words": "IDLE+DRAIN"})
-    undo = partial(undoing, made)
+    free = gauge(Picture(fleet(9)), LOOSE, (), NOON)
+    undo = partial(undoing, made, found=free)
     deed = undo(OURS, [made]).deed
     assert deed is not None
     assert (deed.verb, deed.undoes) == ("undrain", "a-n000")
@@ -465,18 +468,27 @@ def test_an_action_is_undone_only_where_nobody_touched_the_node_since():
     assert "then it was" in undo(replace(OURS, held=("DOWN", "DRAIN")), [made]).why
     assert "undone already" in undo(OURS, [made, drained("n000", id="u", undoes="a-n000")]).why
     for outcome in (Outcome.REFUSED, Outcome.CHANGED):
-        assert "nothing to undo" in undoing(replace(made, outcome=outcome), OURS, []).why
+        assert "nothing to undo" in undoing(replace(made, outcome=outcome), OURS, [], free).why
 
 
 def test_an_undrain_that_is_undone_drains_again_with_the_old_reason(tmp_path):
     toy = Toy(fleet(2))
     made = drained("n000", verb="undrain", after={"held": []})
-    deed = undoing(made, toy.states["n000"], [made]).deed
+    free = gauge(Picture(fleet(9)), LOOSE, (), NOON)
+    deed = undoing(made, toy.states["n000"], [made], free).deed
     assert deed is not None
     (one,) = carry_out([deed], toy, Journal(tmp_path / "j"), actor())
     assert one.told == Told(Outcome.DONE, "", toy.states["n000"])
     assert toy.states["n000"].reason == made.reason
-    assert "what others did" in undoing(drained("n000", verb="undrain"), HUMAN, []).why
+    assert "what others did" in undoing(drained("n000", verb="undrain"), HUMAN, [], free).why
+
+
+def test_undoing_an_undrain_asks_the_breaker_too():
+    made = drained("n000", verb="undrain", after={"held": []})
+    last = gauge(Picture(fleet(1)), LOOSE, (), NOON)
+    release = undoing(made, fleet(1)["n000"], [made], last)
+    assert release.deed is None
+    assert "gpu would have 0 usable of 1" in release.why
 
 
 def test_only_act_changes_the_world():

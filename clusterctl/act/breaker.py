@@ -48,7 +48,7 @@ class Pool:
 class Gauge:
     """How far the breaker is from tripping.  `used`: nodes we took out within the window.
 
-    `damaged`: how many lines of the journal cannot be read; each counts as a node.
+    `damaged`: how many lines of the journal, of that time, cannot be read; each counts as a node.
     `faults`: the nodes taken out for it, by fault.  `drains`: see last_drains.  `undone`: by node,
     the last time that somebody took a drain of ours back.
     """
@@ -70,9 +70,17 @@ class Gauge:
 
 
 def gauge(
-    picture: Picture, act: Act, actions: Sequence[Action], now: datetime, damaged: int = 0
+    picture: Picture,
+    act: Act,
+    actions: Sequence[Action],
+    now: datetime,
+    damaged: Iterable[datetime | None] = (),
 ) -> Gauge:
-    """`actions`: all of this scheduler's, whenever."""
+    """`actions`: all of this scheduler's, whenever.
+
+    `damaged`: of each line of the journal that cannot be read, when the next one was written; what
+    was written after it is not known.
+    """
     since = now - timedelta(hours=act.window_h)
     used: set[str] = set()
     faults: defaultdict[str, set[str]] = defaultdict(set)
@@ -95,7 +103,7 @@ def gauge(
         window_h=act.window_h,
         pools=pools(picture.states.values(), act),
         at=now,
-        damaged=damaged,
+        damaged=sum(before is None or before > since for before in damaged),
         faults={fault: frozenset(names) for fault, names in faults.items()},
         drains=last_drains(actions),
         undone={one.called: one for one in actions if one.undoes and one.verb == "undrain"},

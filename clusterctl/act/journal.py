@@ -35,12 +35,16 @@ TEXTS = (
 
 @dataclass(slots=True)
 class Log:
-    """What the journal says.  `damaged`: numbers of lines that cannot be read."""
+    """What the journal says.
+
+    `damaged`: numbers of lines that cannot be read, and when the next one that can was written;
+    None: none was.
+    """
 
     path: Path
     actions: dict[str, Action] = field(default_factory=dict)
     tripped: list[Mapping[str, Any]] = field(default_factory=list)
-    damaged: list[int] = field(default_factory=list)
+    damaged: dict[int, datetime | None] = field(default_factory=dict)
     torn: bool = False
 
     def of(self, by: str) -> list[Action]:
@@ -70,9 +74,13 @@ def read(path: Path) -> Log:
     log.torn = bool(lines.pop())
     for number, line in enumerate(lines, 1):
         try:
-            learn(log, json.loads(line))
+            record = json.loads(line)
+            learn(log, record)
         except (ValueError, KeyError, TypeError, AttributeError):
-            log.damaged.append(number)
+            log.damaged[number] = None
+        else:
+            later = moment(record["at"])
+            log.damaged |= {one: later for one, at in log.damaged.items() if at is None}
     return log
 
 

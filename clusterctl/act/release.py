@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from clusterctl.act.agenda import Deed
-from clusterctl.act.breaker import MAY_HAVE, held_already, last_drains
-from clusterctl.act.deed import BY_HAND, PREFIX, Action, Outcome, Picture, State
+from clusterctl.act.breaker import (
+    MAY_HAVE,
+    Do,
+    Gauge,
+    Step,
+    held_already,
+    last_drains,
+    within,
+)
+from clusterctl.act.deed import BY_HAND, PREFIX, Action, Outcome, Picture, State, Wanted
 
 Proof = Callable[[str, str, datetime], tuple[str, str]]
 """node, check, since when -> (the run that proves it, or empty; what else there is to say)"""
+
+IN_SERVICE = "it is in service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,10 @@ class Release:
     called: str
     deed: Deed | None
     why: str
+
+    @property
+    def refused(self) -> bool:
+        return self.deed is None and self.why != IN_SERVICE
 
 
 def release(
@@ -57,7 +71,7 @@ def stays(called: str, state: State | None, ours: Action | None) -> str:
     if state is None:
         return f"the scheduler shows no node {called!r}"
     if not state.held:
-        return "it is in service"
+        return IN_SERVICE
     if not state.reason.startswith(PREFIX):
         return f"{held_already(state)}; not by us, so not for us"
     if ours is None or state.reason != ours.reason:
@@ -75,8 +89,13 @@ def proven(ours: Action, proof: Proof) -> tuple[str, str]:
 # --------------------------------------------------------------------------- undo
 
 
-def undoing(action: Action, state: State | None, actions: Sequence[Action]) -> Release:
-    """Back to how it was before that action, if nobody has touched the node since."""
+def undoing(
+    action: Action, state: State | None, actions: Sequence[Action], found: Gauge
+) -> Release:
+    """Back to how it was before that action, if nobody has touched the node since.
+
+    Undoing an undrain takes a node out, so the breaker has its word.
+    """
 
     def no(why: str) -> Release:
         return Release(action.node, action.called, None, f"{action.id}: {why}")
@@ -90,6 +109,10 @@ def undoing(action: Action, state: State | None, actions: Sequence[Action]) -> R
     if why := touched(action, state):
         return no(f"{why}; what others did is not undone")
     verb = "undrain" if action.verb == "drain" else "drain"
+    wanted = Wanted(action.node, action.called, action.run, action.check, "")
+    (step,) = within([Step(wanted, Do.DRAIN, state=state)], found)
+    if verb == "drain" and step.do is Do.HELD:
+        return no(step.why)
     evidence = {"why": f"undoes {action.id}"}
     deed = Deed(
         verb, action.node, state, action.run, action.check, action.reason, evidence, action.id

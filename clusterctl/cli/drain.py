@@ -146,7 +146,7 @@ def planned(asked: Asked, hands: Hands, log: Log, writer: Journal | None, tellin
     picture = hands.look()
     if writer:
         acting.settled(log, hands, picture, writer)
-    found = gauge(picture, asked.act, log.of(hands.by), ambient.now(), len(log.damaged))
+    found = gauge(picture, asked.act, log.of(hands.by), ambient.now(), log.damaged.values())
     steps = plan(asked.wanted, picture, asked.act, found)
     deeds = drains(steps)
     if telling.quiet and not deeds and all(one.do is not Do.HELD for one in steps):

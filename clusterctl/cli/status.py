@@ -58,7 +58,7 @@ def status(
         hands = acting.hands(way, nodes, log, flags, closing)
         try:
             picture = hands.look()
-            found = gauge(picture, act, log.of(hands.by), ambient.now(), len(log.damaged))
+            found = gauge(picture, act, log.of(hands.by), ambient.now(), log.damaged.values())
         except Blind as error:
             trouble = str(error)
     lines = actions.standing(picture, log.of(hands.by), last_drains(log.of(hands.by)))

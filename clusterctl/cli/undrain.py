@@ -30,6 +30,7 @@ def undrain(
     ] = "",
     yes: acting.Yes = False,
     inventory: options.Inventory = None,
+    playbook: options.PlaybookName = "nightly",
     by: acting.Through = None,
     slurm_host: acting.SlurmHost = "",
     hook: acting.HookPath = None,
@@ -65,7 +66,11 @@ def undrain(
             raise typer.Exit(acting.blind(error)) from None
         if writer:
             acting.settled(log, hands, picture, writer)
-        found = undone(undo, log, picture) if undo else proven(chosen, log, hands, picture, flags)
+        found = (
+            undone(undo, log, hands, picture, playbook)
+            if undo
+            else proven(chosen, log, hands, picture, flags)
+        )
         raise typer.Exit(carried(found, hands, picture, writer))
 
 
@@ -81,26 +86,33 @@ def proven(
     return release(names, picture, log.of(hands.by), partial(proof, runs_dir))
 
 
-def undone(name: str, log: Log, picture: Picture) -> list[Release]:
+def undone(
+    name: str, log: Log, hands: Hands, picture: Picture, playbook: str | None
+) -> list[Release]:
     """Raises UserError where there is no such action."""
+    from clusterctl.act.breaker import gauge
     from clusterctl.act.release import undoing
+    from clusterctl.playbook import load
 
-    action = log.action(name)
-    return [undoing(action, picture.states.get(action.called), list(log.actions.values()))]
+    action, act = log.action(name), load(playbook or "nightly").act
+    every = log.of(hands.by)
+    found = gauge(picture, act, every, ambient.now(), log.damaged.values())
+    return [undoing(action, picture.states.get(action.called), every, found)]
 
 
 def carried(
     found: Sequence[Release], hands: Hands, picture: Picture, writer: Journal | None
 ) -> int:
-    """Without a `writer` nothing is changed; the exit code."""
+    """Without a `writer` nothing is changed; the exit code: 1 where a node asked for stays out."""
     from clusterctl.act.agenda import carry_out
     from clusterctl.report import actions
 
     telling = acting.Telling(sys.stdout)
     telling.tell(*actions.released(found, hands))
+    refused = any(one.refused for one in found)
     deeds = [one.deed for one in found if one.deed is not None]
     if not deeds or not writer:
         telling.tell(actions.DRY if deeds else actions.NOTHING)
-        return actions.exit_code((), (), picture)
+        return actions.exit_code((), (), picture, refused=refused)
     done = acting.done(carry_out(deeds, hands, writer, acting.actor()), telling)
-    return actions.exit_code((), done, picture)
+    return actions.exit_code((), done, picture, refused=refused)

@@ -129,17 +129,24 @@ def troubles(picture: Picture) -> Iterator[Text]:
 # --------------------------------------------------------------------------- exit codes
 
 
-def exit_code(steps: Iterable[Step], done: Iterable[Ended], picture: Picture | None) -> int:
+def exit_code(
+    steps: Iterable[Step],
+    done: Iterable[Ended],
+    picture: Picture | None,
+    *,
+    refused: bool = False,
+) -> int:
     """1: the breaker holds a node or a change was refused; 4: something is not known."""
     done = list(done)
-    if any(one.do is Do.HELD for one in steps) or any(refused(one) for one in done):
+    held = any(one.do is Do.HELD for one in steps)
+    if refused or held or any(was_refused(one) for one in done):
         return EXIT_FAIL
     silent = any(one.told.outcome is Outcome.UNKNOWN or one.told.silent for one in done)
     untried = any(one.action is None for one in done)
     return EXIT_UNKNOWN if silent or untried or picture is None or picture.troubles else EXIT_PASS
 
 
-def refused(one: Ended) -> bool:
+def was_refused(one: Ended) -> bool:
     return one.action is not None and one.told.outcome is Outcome.REFUSED and not one.told.silent
 
 
@@ -188,7 +195,7 @@ def status_lines(lines: Sequence[Line], log: Log) -> Iterator[RenderableType]:
         nodes = fold(map(str, record.get("nodes", ())))
         yield cell(f"breaker: {record['at']:%Y-%m-%d %H:%M} held {nodes}: {why}", "red", 1000)
     if log.damaged:
-        shown = ", ".join(map(str, log.damaged[:8]))
+        shown = ", ".join(map(str, sorted(log.damaged)[:8]))
         yield cell(f"{log.path}: cannot read line {shown}: each counts as a node drained", "red")
 
 
@@ -204,7 +211,7 @@ def as_records(
         }
         breaker = {
             "used": sorted(found.used), "allowed": found.allowed, "left": found.left,
-            "window_h": found.window_h, "damaged_lines": log.damaged, "pools": pools,
+            "window_h": found.window_h, "damaged_lines": sorted(log.damaged), "pools": pools,
         }  # fmt: skip
     said = [
         {"what": one.what, "node": one.node, "check": one.check, "words": one.words}
