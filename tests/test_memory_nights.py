@@ -156,7 +156,7 @@ def test_a_swap_is_a_finding_of_the_first_night_that_sees_it(told, night, count)
         assert (one.verdict.status, one.verdict.yardstick) == (Status.WARN, "past")
         assert (
             one.verdict.why
-            == "since 2026-01-10 another card sits here; the new one came from n3 gpu1"
+            == "since 2026-01-10 another accelerator sits here; the new one came from n3 gpu1"
         )
 
 
