@@ -84,6 +84,11 @@ def test_threads_that_wait_for_a_processor_name_their_node_though_nobody_is_late
     assert (found.cause, found.suspects[0].what) == (Cause.HOST, "n05")
 
 
+def test_a_burst_in_one_half_of_the_window_accuses_nobody():
+    assert judged(texts(job(ready=0.4, ready_at_first=0.97))).cause is Cause.HEALTHY
+    assert judged(texts(job(ready=0.4, ready_at_first=0.03))).cause is Cause.HEALTHY
+
+
 def test_the_node_whose_connections_are_busy_is_the_slow_one():
     ranks = job(busy=0.95)
     ranks[4].busy = 0.8  # its acknowledgements queue behind the slow node's data

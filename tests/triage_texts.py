@@ -21,6 +21,7 @@ class Rank:
     late_as: str = ""  # what it does while all others wait for it; empty: it is never late
     run: float = 0.02
     ready: float = 0.01
+    ready_at_first: float = 0.5  # of that, in the first half of the window
     held: float | None = None
     silent_ms: float | None = None  # it sent nothing at all for so long
     busy: float = 0.2  # of its connection to the next rank
@@ -91,6 +92,7 @@ def rank_row(one: Rank, late: list[int], world: int) -> dict[str, object]:
         "local": 0,
         "name": "python3",
         "before": {"start": 1, **dict.fromkeys(spent, 0)},
+        "middle": {"start": 1, "ready_ns": spent["ready_ns"] * one.ready_at_first},
         "after": {"start": 1, **spent},
         "looks": looks,
         "limit_before": None if one.held is None else group,

@@ -268,10 +268,12 @@ def main():
 def watch(job, places, every, stride, seconds):
     began, begin = time.monotonic(), time.time()
     spent, crews = reading(job)
-    counters, everybody, held = node_counters.counters(), node_counters.spent_by_all(), None
-    held = limits(job, places)
+    counters, everybody = node_counters.counters(), node_counters.spent_by_all()
+    held, middle = limits(job, places), None
     for moment, when in moments(every, stride, begin, seconds):
         time.sleep(max(0.0, when - time.time()))
+        if middle is None and time.monotonic() - began > seconds / 2:
+            middle = {one["pid"]: job_processes.counted(one["pid"]) for one in job.ranks}
         job.look(moment, when)
     time.sleep(max(0.0, began + seconds - time.monotonic()))
     passed = time.monotonic() - began
@@ -302,6 +304,7 @@ def watch(job, places, every, stride, seconds):
         say(
             "rank",
             before=spent[pid],
+            middle=(middle or {}).get(pid),
             after=spent_after[pid],
             crew=len(one["crew"]),
             crew_before={name: sum_of(crew[0], name) for name in names},

@@ -14,8 +14,8 @@ from clusterctl.triage.verdict import Cause, Suspect
 # calls a straggling job, a slowdown of 1.1 (Lin et al., OSDI 2025), and the least that triage has
 # to find.
 LEAST = 0.05
-SURE = 0.9
-MOST_SURE = 0.99  # two readings never prove more
+# Of a hundred healthy jobs one may be accused.  Two readings never prove more.
+SURE = MOST_SURE = 0.99
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def nothing_wrong(
         Cause.HEALTHY,
         slowdown=1.0,
         ruled_out=tuple(ruled_out(job, told, moved, found, None)),
-        confidence=SURE if told.moments and not job.unseen else 0.7,
+        confidence=0.9 if told.moments and not job.unseen else 0.7,
         evidence=evidence,
         next_step="nothing wrong here; where it was faster before, every rank does more now: "
         "compare what they spend their time with to an earlier triage",

@@ -38,12 +38,31 @@ def held_share(job: Job, rank: Process) -> float:
     return min(1.0, rank.limit.held_s / seconds) if rank.limit and seconds else 0.0
 
 
+def halves(job: Job) -> list[dict[str, float]]:
+    """The same of each half of the window, by place; one whole where no middle was read."""
+    whole = {str(place): one for place, one in waits_for_cpu(job).items()}
+    first = {}
+    for place, rank in enumerate(job.ranks):
+        if rank.first_half and "ready_ns" in rank.first_half:
+            seconds = job.nodes[rank.node].seconds / 2
+            first[str(place)] = rank.first_half["ready_ns"] / 1e9 / seconds if seconds else 0.0
+    if len(first) < len(whole):
+        return [whole]
+    return [first, {place: max(0.0, 2 * whole[place] - first[place]) for place in whole}]
+
+
 def starved(job: Job) -> Iterator[Candidate]:
-    """The rank whose threads wait for a processor far more than its peers' do."""
-    shares = {str(place): one for place, one in waits_for_cpu(job).items()}
-    worst = highest(shares, error=0.02)
-    if worst is None or worst.excess < LEAST:
+    """The rank whose threads wait for a processor far more than its peers' do, all the time.
+
+    Who waited in one half of the window only met a burst, as all do now and then.
+    """
+    found = [highest(one, error=0.02) for one in halves(job)]
+    worst = highest({str(place): one for place, one in waits_for_cpu(job).items()}, error=0.02)
+    if worst is None or any(one is None or one.name != worst.name for one in found):
         return
+    if any(one is not None and one.excess < LEAST for one in found):
+        return
+    sure = min(one.confidence for one in (*found, worst) if one is not None)
     rank = job.ranks[int(worst.name)]
     seconds = job.nodes[rank.node].seconds
     why = [
@@ -57,8 +76,8 @@ def starved(job: Job) -> Iterator[Candidate]:
         why.insert(0, held(rank, seconds))
     share = min(worst.excess, 0.9)
     ranks = () if rank.rank is None else (rank.rank,)
-    suspect = Suspect(rank.node, ranks, rank.node, 1 / (1 - share), worst.confidence, tuple(why))
-    yield Candidate(Cause.HOST, share, worst.confidence, tuple(why), (suspect,))
+    suspect = Suspect(rank.node, ranks, rank.node, 1 / (1 - share), sure, tuple(why))
+    yield Candidate(Cause.HOST, share, sure, tuple(why), (suspect,))
 
 
 def limited(job: Job) -> Iterator[Candidate]:

@@ -52,7 +52,8 @@ class Limit:
 class Process:
     """One rank.  `spent` is what was counted between the readings; names as in job_processes.py.
 
-    `spent` None: it ended, or another has its number now.  `crew`: its data loaders and the like.
+    `spent` None: it ended, or another has its number now; `first_half`: of it, until the middle.
+    `crew`: its data loaders and the like.
     """
 
     node: str
@@ -67,6 +68,7 @@ class Process:
     devices: tuple[str, ...] = ()
     visible: str = ""
     spent: Counters | None = None
+    first_half: Counters | None = None
     crew: int = 0
     crew_spent: Counters = field(default_factory=dict, hash=False)
     crew_looks: Counters = field(default_factory=dict, hash=False)
@@ -279,6 +281,7 @@ def process(node: str, row: Cells) -> Process:
         devices=tuple(visible(one, 40) for one in listed(row, "devices") if isinstance(one, str)),
         visible=text(row, "visible"),
         spent=between(before, after, resets=True) if same else None,
+        first_half=between(before, table(row, "middle"), resets=True) if same else None,
         crew=count(row, "crew") or 0,
         crew_spent=between(table(row, "crew_before"), table(row, "crew_after"), resets=True),
         crew_looks=table(row, "crew_looks"),
