@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from clusterctl.memory.life import Stage
 from clusterctl.model import Finding, Severity
 from clusterctl.report.folding import Row, rows, to_act_on
 from clusterctl.report.morning import Change
@@ -52,14 +53,16 @@ def message(
 ) -> Message:
     """One message, however much was found: verdict, changes, the worst, where all of it is."""
     line = say(about.line)
-    found = rows(grave_enough(findings, least))
+    said = {place(one.row) for one in about.changes}
+    found = [row for row in rows(grave_enough(findings, least)) if place(row) not in said]
     lines = [shown(line)]
     if about.changes:
         lines += ["", f"{say('what changed')}:"]
         lines += [f"- {of_change(one, say)}" for one in about.changes[:top]]
         lines += more(len(about.changes) - top, say)
     if found:
-        lines += ["", f"{say('to act on, worst first')}:"]
+        heading = "as before, worst first" if about.changes else "to act on, worst first"
+        lines += ["", f"{say(heading)}:"]
         lines += [f"- {of_row(row, say)}" for row in found[:top]]
         lines += more(len(found) - top, say)
     lines += ["", *(shown(say(one)) for one in about.notes)]
@@ -67,9 +70,15 @@ def message(
     return Message(shown(f"clusterctl {about.playbook}: {line}"), "\n".join(lines))
 
 
+def place(row: Row) -> tuple[str, str, str]:
+    return row.check, row.nodes, row.parts
+
+
 def of_change(change: Change, say: Say) -> str:
-    why = f" ({say(change.why)})" if change.why else ""
-    return f"{say(change.stage)}: {head(change.row, say)}{why}"
+    why = f" ({shown(say(change.why))})" if change.why else ""
+    if change.stage is Stage.CLEARED:
+        return f"{say(change.stage)}: {head(change.row, say)}{why}"
+    return f"{say(change.stage)}: {head(change.row, say)}{why}{remedy(change.row, say)}"
 
 
 def more(count: int, say: Say) -> list[str]:
@@ -77,8 +86,12 @@ def more(count: int, say: Say) -> list[str]:
 
 
 def of_row(row: Row, say: Say) -> str:
-    remedy = row.verdict.remedy
-    return head(row, say) + (f"\n  {shown(say(remedy))}" if remedy else "")
+    return head(row, say) + remedy(row, say)
+
+
+def remedy(row: Row, say: Say) -> str:
+    told = row.verdict.remedy
+    return f"\n  {shown(say(told))}" if told else ""
 
 
 def head(row: Row, say: Say) -> str:

@@ -168,7 +168,8 @@ def lately(run: Run, night: Page | None) -> tuple[list[Change], Sequence[Finding
     from clusterctl.memory.acks import not_covered
     from clusterctl.report.morning import changed_rows
 
-    return changed_rows(night.told), not_covered(run.findings, night.acked)
+    changes = changed_rows(night.told) if night.before else []  # the first night all is new
+    return changes, not_covered(run.findings, night.acked)
 
 
 def language(asked: Language | None, of_file: str) -> Say:

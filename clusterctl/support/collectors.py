@@ -17,6 +17,7 @@ FILES_BYTES = 32 << 20  # of all files of one collector
 TEXT_BYTES = 8 << 20
 MINUTES_S = 300.0
 SLACK_S = 15.0
+WITH_BMC = "[ -e /dev/ipmi0 ] || exit 127; exec ipmitool"
 BMC: dict[str, Any] = {"timeout_s": 60.0, "group": "bmc"}  # it answers one at a time
 
 
