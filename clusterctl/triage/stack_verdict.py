@@ -1,28 +1,24 @@
 """From where every rank is, several times: who is not where the others wait, and how sure.
 
 A rank that does its work while all others wait for it, look after look, is what they wait for.
-Confidence is one less the chance that a rank no different from the others is seen so: with f the
-share of looks in which the others wait, (1-f) to the power of the looks, times the ranks.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import sqrt
 
 from clusterctl.knowledge.frames import said
-from clusterctl.triage.places import Place, Stay
+from clusterctl.triage.crowd import WAITING, Crowd, at_least, chance, crowd, waits
+from clusterctl.triage.places import Stay
 from clusterctl.triage.stack_tree import who
 from clusterctl.triage.verdict import Cause, RuledOut, Suspect, Triage
 
 SUREST = 0.95  # looks of one node are not independent
 UNSURE = 0.4
-FEWEST_LOOKS = 2
-Z95 = 1.645  # one-sided
-WAITING = frozenset({"collective", "device"})
-PERHAPS_WAITING = frozenset({"compute", "backward", "asleep", "poll", "network", "lock"})
+# In a job that goes on, any rank may be seen elsewhere by chance: nobody is named before that is
+# rarer than one healthy job in a hundred.
+CHANCE = 0.01
 CAUSES = {"data": Cause.DATA, "gc": Cause.GC, "checkpoint": Cause.CHECKPOINT}
 # Of the whole node, where all its ranks do this and those of other nodes do not.
 OF_THE_NODE = frozenset({"disk", "stopped"})
@@ -41,18 +37,6 @@ NEXT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Crowd:
-    """The place where most ranks wait.  `waits`: of each rank, in how many of its looks it did."""
-
-    place: Place
-    waits: tuple[int, ...]
-    looks: tuple[int, ...]
-
-    def share(self, index: int) -> float:
-        return self.waits[index] / self.looks[index]
-
-
 def triage_stacks(stays: Sequence[Stay], *, unseen: Sequence[str] = ()) -> Triage:
     found = crowd(stays)
     if len(stays) < 2 or found is None:
@@ -66,43 +50,6 @@ def triage_stacks(stays: Sequence[Stay], *, unseen: Sequence[str] = ()) -> Triag
     return moving(stays, found, unseen)
 
 
-def crowd(stays: Sequence[Stay]) -> Crowd | None:
-    """None: nowhere are most ranks together, waiting or without leaving their line."""
-    votes = Counter(each.path for one in stays for each in one.places if waits(each))
-    looks = tuple(len(one.places) for one in stays)
-    if not votes or 2 * sum(votes.values()) < sum(looks):
-        return together(stays, looks)
-    path, _ = votes.most_common(1)[0]
-    counted = tuple(
-        sum(waits(each) and (each.path == path or each.kind in WAITING) for each in one.places)
-        for one in stays
-    )
-    shown = next(e for one in stays for e in one.places if e.path == path and waits(e))
-    return Crowd(shown, counted, looks)
-
-
-def together(stays: Sequence[Stay], looks: tuple[int, ...]) -> Crowd | None:
-    """Who waits for a device spins: most ranks at one line, look after look, wait there too."""
-    held = Counter(
-        (one.last.path, one.last.leaf) for one in stays if one.held and one.kind in PERHAPS_WAITING
-    )
-    if not held:
-        return None
-    (path, leaf), count = held.most_common(1)[0]
-    if 2 * count <= len(stays):
-        return None
-    shown = next(one.last for one in stays if one.held and one.last.path == path)
-    counted = tuple(sum(e.path == path and e.leaf == leaf for e in one.places) for one in stays)
-    return Crowd(shown, counted, looks)
-
-
-def waits(place: Place) -> bool:
-    """In a collective; or asleep in something that nobody knows, where it may wait for others."""
-    return place.kind in WAITING or (
-        place.idle and place.kind in {"backward", "asleep", "poll", "lock"}
-    )
-
-
 def someone_else(
     stays: Sequence[Stay],
     found: Crowd,
@@ -110,9 +57,12 @@ def someone_else(
     crowded: Sequence[int],
     unseen: Sequence[str],
 ) -> Triage:
-    sure = confidence(found, odd, crowded)
     # Who waits and neither wakes nor runs has not left its collective: no step ended meanwhile.
     hangs = all(stays[index].still for index in crowded)
+    luck = chance(found, odd, crowded)
+    if not hangs and luck > CHANCE:
+        return too_few_looks(stays, found, odd, luck, unseen)
+    sure = UNSURE if 2 * len(odd) > len(stays) else SUREST if hangs else min(SUREST, 1 - luck)
     slowdown = None if hangs else 1 / (1 - at_least(found, crowded))
     suspects = [suspect(stays[index], len(crowded), slowdown, sure) for index in odd]
     kinds = Counter(stays[index].kind for index in odd)
@@ -131,6 +81,20 @@ def someone_else(
         next_step=NEXT.get(
             kind, "read what the suspect's stack says; then its node: `clusterctl sweep`"
         ),
+        unseen=tuple(unseen),
+    )
+
+
+def too_few_looks(
+    stays: Sequence[Stay], found: Crowd, odd: Sequence[int], luck: float, unseen: Sequence[str]
+) -> Triage:
+    they = who(stays[index].who for index in odd)
+    looks = max(found.looks)
+    seen = f"{they} did not wait with the others ({found.place.called}) in {looks} looks"
+    return Triage(
+        Cause.UNKNOWN,
+        evidence=(f"{seen}; healthy ranks do so by chance {min(1.0, luck):.0%} of the time",),
+        next_step=f"take more looks: --looks {min(100, 4 * looks)}",
         unseen=tuple(unseen),
     )
 
@@ -172,33 +136,6 @@ def where(one: Stay) -> str:
     kind, count = kinds.most_common(1)[0]
     shown = next(each for each in one.places if each.kind == kind)
     return f"it {shown.called}, {same}" + ("" if one.held else f" ({count} of {len(one.places)})")
-
-
-def share(found: Crowd, crowded: Sequence[int]) -> float:
-    """Of their looks in which the crowd waits; by Laplace's rule never quite all of them."""
-    waited = sum(found.waits[index] for index in crowded)
-    looked = sum(found.looks[index] for index in crowded)
-    return (waited + 1) / (looked + 2)
-
-
-def at_least(found: Crowd, crowded: Sequence[int]) -> float:
-    """The share of the time that the crowd waits: Wilson's lower bound, 95 % sure, of its looks.
-
-    All ranks of one look are one sample: in a job they wait together.
-    """
-    looks = max(found.looks[index] for index in crowded)
-    waited = sum(found.share(index) for index in crowded) / len(crowded)
-    z2 = Z95 * Z95
-    spread = Z95 * sqrt(waited * (1 - waited) / looks + z2 / (4 * looks * looks))
-    return (waited + z2 / (2 * looks) - spread) / (1 + z2 / looks)
-
-
-def confidence(found: Crowd, odd: Sequence[int], crowded: Sequence[int]) -> float:
-    looks = min(found.looks[index] for index in odd)
-    if looks < FEWEST_LOOKS or 2 * len(odd) > len(found.looks):
-        return UNSURE
-    chance = len(found.looks) * (1 - share(found, crowded)) ** looks
-    return max(UNSURE, min(SUREST, 1 - chance))
 
 
 def cause_of(kind: str, stays: Sequence[Stay], odd: Sequence[int]) -> Cause:
