@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def proof(runs_dir: Path, node: str, check: str, since: datetime) -> tuple[str, str]:
     """See release.Proof: of the newest `burnin --again` that speaks of the node.
 
-    A newer burn that failed takes back what an older one proved.
+    A newer burn that failed, or that cannot be read, takes back what an older one proved.
     """
     how = f"`clusterctl burnin --again {node} -p burnin-72h`, with a check of {check}"
     for found in burns(runs_dir, node, since):
@@ -27,8 +27,7 @@ def proof(runs_dir: Path, node: str, check: str, since: datetime) -> tuple[str, 
                 continue
             why = wanting(store.load(found), node, check, shipped_rules())
         except UserError as error:
-            log.warning("%s; it proves nothing", error)
-            continue
+            why = f"it cannot be read: {error}"
         if why:
             return "", f"{found.id} after it does not clear that: {why}; burn it again: {how}"
         return found.id, f"{check} passed under load in {found.id}"
