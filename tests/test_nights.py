@@ -271,6 +271,7 @@ def test_what_a_person_or_node_wrote_does_nothing_on_the_page(lived, tmp_path):
     ]
     new = [replace(one, stage=Stage.NEW, why=HOSTILE) for one in said]
     text = drawn(run, replace(page, told=[*said, *new], before=HOSTILE))
+    assert f"{len(page.acked)} acked" in words(text)
     assert "<script" not in text
     assert "<img" not in text
     assert "\x1b" not in text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
@@ -75,7 +75,7 @@ def page(
     `series`, `moments`: of a campaign; a node without any has no plot.  `morning`: of a sweep that
     remembers other nights.
     """
-    accounts = account(run)
+    accounts = replace(account(run), acked=len(morning.acked) if morning else 0)
     standings = standings or looked_at(run, accounts)
     by_name = {one.node: one for one in standings}
     parts = identities(run)

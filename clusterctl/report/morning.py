@@ -132,9 +132,10 @@ def changes_table(changed: Sequence[Change], before: str, say: Say) -> Renderabl
         grave = f" [{say(verdict.severity)}]" if verdict.severity != "none" else ""
         cleared = one.stage is Stage.CLEARED
         words = f"{say(one.stage)}: {say(one.why)}" if one.why else say(one.stage)
+        status = say(verdict.status).upper()
         made.add_row(
             cell(words, URGENT[one.stage]),
-            cell(say(verdict.status).upper(), "dim" if cleared else STYLE[verdict.status]),
+            cell(f"({status})", "dim") if cleared else cell(status, STYLE[verdict.status]),
             cell(row.nodes + (f" ({row.count})" if row.count > 1 else "")),
             cell(row.check),
             cell(row.parts),
