@@ -114,7 +114,8 @@ def test_in_chinese_all_that_is_ours_is_chinese():
         about(changes=[Change(Stage.NEW, "", "2026-11-22", row)], notes=list(
             Sent((), 2, "feishu: refused", "R0").notes()
         )),
-        [*found, replace(finding("n008"), check="xid")], least=Severity.NONE, top=10, say=chinese.of,
+        [*found, replace(finding("n008"), check="xid")],
+        least=Severity.NONE, top=10, say=chinese.of,
     )  # fmt: skip
     for english in (
         "what changed",
