@@ -17,16 +17,19 @@ from clusterctl import store
 from clusterctl.cli import app
 from clusterctl.judge import beside_past
 from clusterctl.memory import acks, cache, dataset, identity
+from clusterctl.memory.digest import tonight
 from clusterctl.memory.folder import open_folder
 from clusterctl.memory.quantities import quantities
 from clusterctl.memory.series import series
 from clusterctl.memory.yardstick import OwnPast
 from clusterctl.model import (
     Accelerator,
+    Burn,
     Copy,
     Finding,
     Node,
     Observation,
+    Optic,
     Playbook,
     Run,
     Severity,
@@ -316,3 +319,42 @@ def test_an_ack_keeps_what_it_speaks_of_though_it_is_well_again(runs):
     assert (runs / name_of(4) / "answers-now.jsonl.gz").exists()
     assert (runs / name_of(5) / "answers-now.jsonl.gz").exists()
     assert not (runs / name_of(2) / "answers-now.jsonl.gz").exists()
+
+
+# --------------------------------------------------------------------------- marks
+
+
+def test_a_serial_that_many_have_marks_nobody_and_one_module_in_two_ports_marks_both():
+    def optic(node: str, part: str, serial: str) -> Observation:
+        return Observation(node, "optics", NOON, (Optic(part, serial=serial, temp_c=40.0),))
+
+    rows = tonight(
+        [
+            optic("n0", "mlx5_0/1", "0123456789"),
+            optic("n1", "mlx5_0/1", "0123456789"),
+            optic("n2", "mlx5_0/1", "MT4711"),
+            optic("n2", "mlx5_1/1", "MT4711"),
+            optic("n3", "mlx5_0/1", "N/A"),
+        ]
+    )["Optic"]
+    assert rows["mark"].tolist() == ["", "", "MT4711 mlx5_0/1", "MT4711 mlx5_1/1", ""]
+    assert rows["who"].nunique() == 5
+
+
+def test_of_two_tools_that_tell_the_same_the_one_that_tells_it_most_is_believed():
+    def told_by(probe: str, part: str, temp_c: float) -> Observation:
+        fact = Accelerator(part, uuid=f"GPU-{part}", temp_c=temp_c)
+        return Observation("n0", probe, NOON, (fact,))
+
+    seen_ = [told_by("nvml", "gpu0", 40), told_by("nvml", "gpu1", 41), told_by("smi", "gpu0", 99)]
+    assert tonight(seen_)["Accelerator"]["temp_c"].tolist() == [40, 41]
+
+
+def test_what_a_card_does_under_load_is_its_own_wherever_it_sits():
+    def burnt(node: str) -> Observation:
+        burn = Burn("gpu0", "cuda", 60.0, rate=600.0, rate_unit="tflop_s")
+        return Observation(node, "gpu_burn", NOON, (Accelerator("gpu0", uuid="GPU-aaaa"), burn))
+
+    here, there = (tonight([burnt(node)])["Burn"] for node in ("n0", "n1"))
+    assert here["who"].tolist() == there["who"].tolist()
+    assert here["mark"].tolist() == [""]

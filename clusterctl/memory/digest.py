@@ -284,13 +284,30 @@ def fingerprints(frames: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
 
 
 def marked(rows: pd.DataFrame) -> list[str]:
-    columns = [rows[name].fillna("").astype(str) for name in MARKS if name in rows]
+    """By what each row's part is known wherever it is; empty: by its place alone.
+
+    A mark that parts of several nodes have tells none of them ("0123456789"); of one that several
+    parts of a node have (a module of two ports), each part is known by it and its name.
+    """
+    columns = [rows[name].fillna("").astype("str") for name in MARKS if name in rows]
     if not columns:
         return [""] * len(rows)
-    return [
+    marks = [
         next((one for one in cells if len(one) >= NO_MARK), "")
         for cells in zip(*columns, strict=True)
     ]
+    places: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    for mark, node, part in zip(marks, rows["node"], rows["part"], strict=True):
+        places[mark].add((node, part))
+    return [
+        own(mark, str(part), places[mark]) for mark, part in zip(marks, rows["part"], strict=True)
+    ]
+
+
+def own(mark: str, part: str, places: set[tuple[str, str]]) -> str:
+    if not mark or len(places) == 1:
+        return mark
+    return f"{mark} {part}" if len({node for node, _ in places}) == 1 else ""
 
 
 def of_card(
