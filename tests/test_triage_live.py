@@ -50,6 +50,29 @@ def test_who_keeps_all_others_waiting_is_named_and_what_it_does_is_the_class(sta
     assert "all others wait for it at 50 % of 100 moments" in found.suspects[0].why[0]
 
 
+def test_a_node_all_of_whose_ranks_come_late_is_a_slow_host():
+    """Two ranks a node: those of n04 are late together."""
+    ranks = [Rank(number, pid=100 + number) for number in range(8)]
+    for one in ranks[4:6]:
+        one.late_as, one.run = "run", 0.5
+    told = texts(ranks)
+    seen = []
+    for number in range(0, 8, 2):
+        both = [read(f"n{number:02}", told[f"n{one:02}"]) for one in (number, number + 1)]
+        ranks_here = both[0].ranks + both[1].ranks
+        seen.append(replace(both[0], ranks=ranks_here, links=both[0].links + both[1].links))
+    found = judge(gathered(seen, {}))
+    assert (found.cause, found.suspects[0].what) == (Cause.HOST, "n04")
+    assert found.suspects[0].ranks == (4, 5)
+
+
+def test_between_two_nodes_both_ends_of_a_slow_way_are_named():
+    found = judged(texts([Rank(0, busy=0.9), Rank(1)]))
+    assert found.cause is Cause.NETWORK
+    assert [one.what for one in found.suspects] == ["n00 sends", "n01 receives"]
+    assert found.confidence == 0.5
+
+
 def test_a_late_rank_that_computes_is_a_worker_and_one_that_is_not_let_a_host():
     assert judged(texts(job(late_as="run", run=0.5))).cause is Cause.WORKER
     crowded = judged(texts(job(late_as="run", ready=0.5, foreign=[["stress", 6, 900]])))

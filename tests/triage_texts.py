@@ -25,6 +25,7 @@ class Rank:
     held: float | None = None
     silent_ms: float | None = None  # it sent nothing at all for so long
     busy: float = 0.2  # of its connection to the next rank
+    moves: float = 50e6  # bytes to the next rank
     rtt_us: float = 500.0
     lost: float = 0.0  # share of the segments it sends that never come
     deaf: float = 0.0  # share of the segments sent to it that never come
@@ -111,13 +112,13 @@ def link_row(one: Rank, other: Rank, *, data: bool) -> dict[str, object]:
     for step in range(25):
         share = step / 24
         # Who looks too late has more of what comes, and of what the other end has.
-        sent, got = (50e6, 1e5) if data else (1e5, 50e6)
+        sent, got = (one.moves, 1e5) if data else (1e5, other.moves)
         ahead = share + one.clock_s / WINDOW_S
         cells = [out * share, (back - gone) * share, sent * ahead, got * ahead]
         marks.append([FIRST + 4 * step, *map(round, cells)])
     busy_us = sender.busy * WINDOW_S * 1e6
     after = {
-        "acked": 50e6 if data else 1e5,
+        "acked": one.moves if data else 1e5,
         "busy_us": busy_us if data else busy_us / 2,
         "receiver_us": 0,
         "segments_out": out,

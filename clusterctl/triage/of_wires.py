@@ -15,7 +15,7 @@ from clusterctl.triage.candidates import (
 )
 from clusterctl.triage.job import Job
 from clusterctl.triage.verdict import Cause, Suspect
-from clusterctl.triage.wires import SENDS, Flow, Nic, data, nics
+from clusterctl.triage.wires import RECEIVES, SENDS, Flow, Nic, data, nics
 
 # Loss that a healthy path in a data centre does not have: 1 in 1000 already holds TCP over 10
 # Gbit/s and 1 ms below a tenth of it (Mathis et al., CCR 1997: rate <= MSS / RTT / sqrt(loss)).
@@ -46,7 +46,10 @@ def slow(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
     busiest = max(by_node, key=lambda node: by_node[node], default="")
     busy = {f"{one.source.node}>{one.target.node}": one.busy for one in moved}
     worst = highest(busy, error=0.02)
-    if worst is None or worst.excess < LEAST:
+    if worst is None:
+        yield from one_way(job, moved)
+        return
+    if worst.excess < LEAST:
         return
     ways = [nic for nic in nics(moved) if nic.node == busiest]
     nic = max(ways, key=lambda one: (queued(job, one), one.busy))
@@ -70,6 +73,27 @@ def slow(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
     ratio = usual / rate if rate and usual > rate else None
     suspect = Suspect(name, ranks(job, nic.node), nic.node, ratio, sure, tuple(why))
     yield Candidate(Cause.NETWORK, share, sure, tuple(why), (suspect,))
+
+
+def one_way(job: Job, moved: Sequence[Flow]) -> Iterator[Candidate]:
+    """Two nodes have no peers but the other way; nothing here tells which of the two it is."""
+    if len(moved) != 2:
+        return
+    busier, other = sorted(moved, key=lambda one: -one.busy)
+    if not (busier.rate and other.rate) or busier.rate * 2 > other.rate:
+        return
+    share = busier.busy - other.busy
+    slower, faster = (f"{one.rate * 8 / 1e6:.1f} Mbit/s" for one in (busier, other) if one.rate)
+    why = (
+        f"one way is busy {percent(busier.busy)} of the time at {slower}, the other "
+        + f"{percent(other.busy)} at {faster}",
+    )
+    ends = ((busier.source.node, SENDS), (busier.target.node, RECEIVES))
+    suspects = tuple(
+        Suspect(f"{node} {way}", ranks(job, node), node, other.rate / busier.rate, 0.5, why)
+        for node, way in ends
+    )
+    yield Candidate(Cause.NETWORK, share, 0.5, why, suspects)
 
 
 def highest_sure(by_node: dict[str, float]) -> float:
