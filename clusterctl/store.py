@@ -91,6 +91,8 @@ class Recorder:
                     self.files[reading] = gzip.open(  # noqa: SIM115 - finish() closes it
                         path, "wt", SQUEEZE, encoding="utf-8"
                     )
+                if self.files[reading].closed:  # a node that nobody waited for, after the end
+                    return
                 self.files[reading].write(text)
                 self.files[reading].flush()
             except OSError as error:
@@ -113,8 +115,9 @@ class Recorder:
 
     def close(self) -> None:
         """Leave what was heard as it is: an interrupted run stays `.partial`."""
-        for file in self.files.values():
-            file.close()
+        with self.lock:
+            for file in self.files.values():
+                file.close()
 
 
 def describe(run: Run) -> dict[str, Any]:

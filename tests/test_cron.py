@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -24,8 +25,10 @@ from clusterctl.lock import Holder, held
 from clusterctl.model import Kind, Playbook, Status, UserError
 from clusterctl.run import World, sweep
 from clusterctl.spelling import Unreadable, seconds
+from clusterctl.store import Recorder
 from clusterctl.transport import TransportError
 from clusterctl.transport.budget import Budgeted
+from clusterctl.transport.replay import Heard
 
 ROOT = Path(__file__).parent.parent
 LOCAL = ROOT / "inventories/local.yml"
@@ -176,6 +179,15 @@ def test_a_node_that_nobody_waits_for_is_unknown():
     free.set()
     assert of_status(run, Status.UNKNOWN) == {"n000", "n001"}
     assert unreached(run) == ["n000", "n001"]
+
+
+def test_what_a_node_says_after_the_end_is_not_in_the_recording(tmp_path):
+    recorder = Recorder(tmp_path, "r")
+    recorder.hear("now", Heard("n1", said("a", "in time")))
+    recorder.close()
+    recorder.hear("now", Heard("n2", said("a", "too late")))
+    with gzip.open(recorder.path / "answers-now.jsonl.gz", "rt") as file:
+        assert [json.loads(line)["node"] for line in file] == ["n1"]
 
 
 def test_the_last_nodes_get_what_is_left_of_the_budget_and_no_blame():
