@@ -265,6 +265,8 @@ def test_sizes_that_differ_from_the_jobs_are_said(worker_job, tmp_path):
     file = written(worker_job.columns, tmp_path / "t.parquet")
     found = traces.triage([file], {"dp_size": 8, "pp_size": 2}).triage
     assert "dp_size: the job has 8, the trace 4" in found.unseen
+    found = traces.triage([file], {"colour": "red"}).triage
+    assert any("colour" in one for one in found.unseen)
 
 
 def test_nodes_of_the_job_name_the_suspects_node(worker_job, tmp_path):

@@ -98,9 +98,7 @@ def read(files: list[Path], meta: Path | None) -> Told:
         return traces.triage(files)
     from clusterctl.yaml_files import read_mapping
 
-    given = read_mapping(meta)
-    traces.refuse_unknown(given, str(meta))
-    return traces.triage(files, given)
+    return traces.triage(files, read_mapping(meta))
 
 
 def write(told: Told, form: options.Format) -> None:
