@@ -15,7 +15,8 @@ from clusterctl.triage.ask import Wanted
 from clusterctl.triage.candidates import highest
 from clusterctl.triage.job import gathered
 from clusterctl.triage.live import judge
-from clusterctl.triage.readings import Seen, gpus, read
+from clusterctl.triage.observed import Seen
+from clusterctl.triage.readings import gpus, read
 from clusterctl.triage.verdict import Cause, Triage
 
 

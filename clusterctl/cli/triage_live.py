@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from clusterctl.triage.ask import Said, Wanted
     from clusterctl.triage.asked_stacks import Reach, Stacks
     from clusterctl.triage.job import Job
+    from clusterctl.triage.observed import Seen
     from clusterctl.triage.placed import Placed
-    from clusterctl.triage.readings import Seen
     from clusterctl.triage.verdict import Triage
 
 Slurm = Annotated[str, typer.Option("--slurm", help="The job with this number.")]

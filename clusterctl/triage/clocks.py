@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from statistics import mean, median
 
 from clusterctl.triage.job import Job, Path
-from clusterctl.triage.readings import Link
+from clusterctl.triage.observed import Link
 
 BASE_S = 0.1  # from one moment to the next
 # A look that a busy node holds up comes some tens of milliseconds late, and says so by how much.

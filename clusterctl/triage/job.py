@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from clusterctl.inventory.ranges import fold
 from clusterctl.model import UserError
-from clusterctl.triage.readings import Link, Process, Seen
+from clusterctl.triage.observed import Link, Process, Seen
 
 MOST_WORLD = 1 << 20
 

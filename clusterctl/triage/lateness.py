@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from clusterctl.triage.readings import Look, Process
+from clusterctl.triage.observed import Look, Process
 
 # The kernel tells a socket's silence in ticks of its clock: 10 ms where HZ is 100.
 TICK_MS = 10.0

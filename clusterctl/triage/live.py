@@ -15,7 +15,7 @@ from clusterctl.triage.candidates import LEAST, SURE, Candidate, percent
 from clusterctl.triage.clocks import astray
 from clusterctl.triage.job import Job
 from clusterctl.triage.lateness import Arrivals, arrivals
-from clusterctl.triage.readings import Process
+from clusterctl.triage.observed import Process
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, RuledOut, Triage
 from clusterctl.triage.wires import Flow, flows
 

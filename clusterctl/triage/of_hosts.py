@@ -14,8 +14,8 @@ from clusterctl.triage.candidates import (
     percent,
 )
 from clusterctl.triage.job import Job
+from clusterctl.triage.observed import Gpu, Process
 from clusterctl.triage.of_ranks import INPUT, crowd, held, states
-from clusterctl.triage.readings import Gpu, Process
 from clusterctl.triage.verdict import Cause, Suspect
 
 # Thermal and electrical causes that the hardware itself reports; a power cap is every GPU's life.

@@ -17,7 +17,7 @@ from clusterctl.triage.candidates import (
 )
 from clusterctl.triage.job import Job
 from clusterctl.triage.lateness import TICK_MS, Arrivals, Late
-from clusterctl.triage.readings import Process
+from clusterctl.triage.observed import Process
 from clusterctl.triage.verdict import Cause, Suspect
 
 DOING = {

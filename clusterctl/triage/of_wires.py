@@ -84,10 +84,8 @@ def one_way(job: Job, moved: Sequence[Flow]) -> Iterator[Candidate]:
         return
     share = busier.busy - other.busy
     slower, faster = (f"{one.rate * 8 / 1e6:.1f} Mbit/s" for one in (busier, other) if one.rate)
-    why = (
-        f"one way is busy {percent(busier.busy)} of the time at {slower}, the other "
-        + f"{percent(other.busy)} at {faster}",
-    )
+    shown = f"one way is busy {percent(busier.busy)} of the time at {slower}"
+    why = (f"{shown}, the other {percent(other.busy)} at {faster}",)
     ends = ((busier.source.node, SENDS), (busier.target.node, RECEIVES))
     suspects = tuple(
         Suspect(f"{node} {way}", ranks(job, node), node, other.rate / busier.rate, 0.5, why)

@@ -14,7 +14,7 @@ from statistics import median
 
 from clusterctl.peers import SIGMA_PER_MAD
 from clusterctl.triage.job import Job
-from clusterctl.triage.readings import Link, Process
+from clusterctl.triage.observed import Link, Process
 
 # Messages that only say "I am ready" tell nothing of a rate: what moved less than this share of
 # what the busiest moved is no data.
