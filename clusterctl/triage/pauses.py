@@ -170,6 +170,8 @@ def together(line: Timeline, held: Floats, longer: Floats, step_s: float) -> NDA
         places, dps = np.nonzero(paused[:, step])
         when = line.start_s[places, step, dps] - held[places, step, dps]
         many[step] = bool(robust_sigma(when) <= MOMENT * step_s)
+    if many.sum() < AT_ONCE * hit.any(axis=(0, 2)).sum():
+        return np.zeros_like(many)  # where single workers pause as often, some meet by chance
     return many
 
 
