@@ -229,6 +229,15 @@ def test_a_refusal_says_what_to_set(node, said, word):
     assert word in rank.why
 
 
+def test_one_reason_is_told_once():
+    nodes = [
+        heard(name, told({rank: [("", FUTEX)] * 2}, {**NODE, "spy": False}))
+        for name, rank in (("n1", 0), ("n2", 1), ("n3", 2))
+    ]
+    (line,) = (line for line in gathered(nodes, {}).unseen if "py-spy" in line)
+    assert line.startswith("0-2 on n[1-3]: py-spy is not on the node")
+
+
 def test_what_was_not_seen_is_said():
     stacks = gathered([heard("n1", told({0: [(ALL_REDUCE, FUTEX)] * 2}))], {"n2": "unreachable"})
     assert stacks.unseen == ("n2: unreachable",)

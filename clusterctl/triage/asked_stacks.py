@@ -5,11 +5,12 @@ Two conversations where a node has no py-spy: the first tells which one it needs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from clusterctl.fanout import each
+from clusterctl.inventory.ranges import fold
 from clusterctl.model import Answer, Kind, Node, Question, Trouble
 from clusterctl.observe import last_words
 from clusterctl.spelling import visible
@@ -19,6 +20,7 @@ from clusterctl.triage.places import stays
 from clusterctl.triage.ranks import ranks_word
 from clusterctl.triage.ras import Snapshot, snapshots
 from clusterctl.triage.ras_verdict import APART_S, triage_ras
+from clusterctl.triage.stack_tree import who
 from clusterctl.triage.stack_verdict import triage_stacks
 from clusterctl.triage.stacks import Heard, Stacked, heard
 from clusterctl.triage.verdict import Triage
@@ -103,13 +105,24 @@ def gathered(known: Sequence[Heard], silent: Mapping[str, str]) -> Stacks:
     )
     unseen = [f"{node}: {why}" for node, why in sorted(silent.items())]
     unseen += [f"{one.node}: {trouble}" for one in known for trouble in one.troubles]
-    unseen += [f"{rank.called} on {rank.node}: {rank.why}" for rank in ranks if rank.why]
+    unseen += not_seen(ranks)
     seen = {rank.rank for rank in ranks}
     world = max((rank.world or 0 for rank in ranks if rank.rank is not None), default=0)
     missing = [number for number in range(min(world, 1 << 20)) if number not in seen]
     if missing:
         unseen.append(f"{ranks_word(missing)} of {world} on no node that was asked")
     return Stacks(tuple(ranks), tuple(unseen))
+
+
+def not_seen(ranks: Sequence[Stacked]) -> Iterator[str]:
+    """Ranks whose frames were not seen: those with one reason in one sentence."""
+    reasons: dict[str, list[Stacked]] = {}
+    for rank in ranks:
+        if rank.why:
+            reasons.setdefault(rank.why, []).append(rank)
+    for why, these in reasons.items():
+        nodes = fold(sorted({rank.node for rank in these}))
+        yield f"{who(these)} on {nodes}: {why}"
 
 
 def ask_ras(node: Node, reach: Reach) -> Triage:

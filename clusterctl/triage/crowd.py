@@ -58,9 +58,7 @@ def together(stays: Sequence[Stay], looks: tuple[int, ...]) -> Crowd | None:
 
 def waits(place: Place) -> bool:
     """In a collective; or asleep in something that nobody knows, where it may wait for others."""
-    return place.kind in WAITING or (
-        place.idle and place.kind in {"backward", "asleep", "poll", "lock"}
-    )
+    return place.kind in WAITING or (place.idle and place.kind in PERHAPS_WAITING)
 
 
 def share(found: Crowd, crowded: Sequence[int]) -> float:
