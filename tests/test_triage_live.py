@@ -176,6 +176,14 @@ def test_who_went_silent_first_hangs_the_job():
     assert any("went silent 0.30 s before anyone else" in line for line in found.suspects[0].why)
 
 
+def test_who_went_silent_first_is_told_by_moments_that_all_have():
+    """A node that was held up looked once less, and so seems to have sent later."""
+    ranks = [Rank(number, waits="lock", silent_ms=20_000) for number in range(8)]
+    ranks[5].silent_ms, ranks[5].misses = 20_080, 1
+    found = judged(texts(ranks))
+    assert (found.suspects[0].ranks, found.confidence) == ((5,), pytest.approx(0.9))
+
+
 def test_a_job_that_hangs_without_one_of_its_ranks_waits_for_that_one():
     ranks = [Rank(number, silent_ms=20_000) for number in range(8) if number != 3]
     found = judged(texts(ranks, world=8))

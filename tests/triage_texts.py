@@ -30,6 +30,7 @@ class Rank:
     lost: float = 0.0  # share of the segments it sends that never come
     deaf: float = 0.0  # share of the segments sent to it that never come
     foreign: list[list[object]] = field(default_factory=list)
+    misses: int = 0  # of the looks, the last ones
     clock_s: float = 0.0  # so much later than the others it looks, because its clock is slow
     pid: int = 7
     job: str = "10.0.0.1:29500"
@@ -70,7 +71,7 @@ def node(one: Rank) -> str:
 def rank_row(one: Rank, late: list[int], world: int) -> dict[str, object]:
     """Steps of ten looks: in five all work, in five those that are not late wait for who is."""
     looks = []
-    for at in range(LOOKS):
+    for at in range(LOOKS - one.misses):
         waiting = bool(late) and at % 10 >= 5
         state, sent_ms = (one.does, 30 + at % 10) if not waiting else (one.waits, 40 * (at % 5))
         if waiting and one.number in late:

@@ -16,6 +16,7 @@ from clusterctl.triage.clocks import astray
 from clusterctl.triage.job import Job
 from clusterctl.triage.lateness import Arrivals, arrivals
 from clusterctl.triage.observed import Process
+from clusterctl.triage.of_hangs import stuck
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, RuledOut, Triage
 from clusterctl.triage.wires import Flow, flows
 
@@ -66,7 +67,7 @@ FIND = (
 
 
 def candidates(job: Job, told: Arrivals, moved: Sequence[Flow]) -> Iterator[Candidate]:
-    hung = list(of_ranks.stuck(job))
+    hung = list(stuck(job))
     if hung:
         yield from hung
         return

@@ -1,12 +1,11 @@
-"""Candidates among the ranks: one that comes late, one that stands still, pauses that move."""
+"""Candidates among the ranks: one that comes late, one that is elsewhere, pauses that move."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from statistics import median
 
-from clusterctl.inventory.ranges import fold
 from clusterctl.triage.candidates import (
     LEAST,
     Candidate,
@@ -16,7 +15,7 @@ from clusterctl.triage.candidates import (
     percent,
 )
 from clusterctl.triage.job import Job
-from clusterctl.triage.lateness import TICK_MS, Arrivals, Late
+from clusterctl.triage.lateness import Arrivals, Late
 from clusterctl.triage.observed import Process
 from clusterctl.triage.verdict import Cause, Suspect
 
@@ -33,8 +32,6 @@ DOING = {
     "stopped": "is stopped by a signal or a debugger",
     "other": "waits in the kernel",
 }
-STORAGE = "look at the file system that they read, from one of the nodes: does `ls` return?"
-AHEAD_S = 2 * TICK_MS / 1e3
 INPUT = frozenset({"disk", "file", "pipe"})
 STACKS = "look at its stacks: clusterctl triage says which line, where py-spy may look"
 
@@ -179,74 +176,6 @@ def apart(job: Job) -> Iterator[Candidate]:
         named = f"{rank.called} on {rank.node}"
         suspect = Suspect(named, number(rank), rank.node, 1 / (1 - share), worst.confidence, why)
         yield Candidate(cause, share, worst.confidence, why, (suspect,), next_step=STACKS)
-
-
-# ----------------------------------------------------------------------------- nothing moves
-
-
-def stuck(job: Job) -> Iterator[Candidate]:
-    """No rank sent a byte and none computed between the readings: who went silent first."""
-    if len(job.ranks) < 2 or not job.ranks:
-        return
-    quiet = [rank for rank in job.ranks if still(rank, job.nodes[rank.node].seconds)]
-    if len(quiet) < len(job.ranks) or not any(last_sent(rank) for rank in job.ranks):
-        return
-    seconds = min(job.nodes[rank.node].seconds for rank in job.ranks)
-    common = f"no rank sent a byte to another for {seconds:.0f} s, and none computed"
-    if job.missing:
-        ranks = fold([str(one) for one in job.missing])
-        why = (common, f"rank {ranks} of {job.world} is nowhere: it ended, or was not seen")
-        suspect = Suspect(f"rank {ranks}", job.missing, "", None, 0.9, why)
-        yield Candidate(Cause.WORKER, 1.0, 0.9, why, (suspect,), stuck=True)
-        return
-    reads = [rank for rank in job.ranks if sum(states(rank).get(one, 0.0) for one in INPUT) > 0.9]
-    if 2 * len(reads) > len(job.ranks):
-        why = (common, f"{len(reads)} of {len(job.ranks)} main threads wait for a disk or a file")
-        yield Candidate(Cause.DATA, 1.0, 0.9, why, stuck=True, next_step=STORAGE)
-        return
-    odd = minority(job.ranks)
-    first = max(job.ranks, key=lambda rank: last_sent(rank) or 0.0)
-    others = [last_sent(rank) or 0.0 for rank in job.ranks if rank is not first]
-    ahead_s = ((last_sent(first) or 0.0) - max(others)) / 1e3
-    if ahead_s <= AHEAD_S and odd is not None:
-        first = odd  # nobody went first, and nobody else is where it is
-    sure = 0.5 + 0.3 * (ahead_s > AHEAD_S) + 0.15 * (odd is first)
-    state = next(iter(states(first)), "other")
-    told = (
-        common,
-        (
-            f"{first.called} went silent {ahead_s:.2f} s before anyone else: the others sent on, "
-            "and then waited for it"
-            if ahead_s > AHEAD_S
-            else "all went silent at once"
-        ),
-        f"its main thread {DOING.get(state, state)}"
-        + (", and no other rank's does" if odd is first else ""),
-    )
-    suspect = Suspect(
-        f"{first.called} on {first.node}", number(first), first.node, None, sure, told
-    )
-    yield Candidate(Cause.WORKER, 1.0, sure, told, (suspect,), stuck=True, next_step=STACKS)
-
-
-def still(rank: Process, seconds: float) -> bool:
-    """It kept silent and hardly ran; one that spins while it waits is still too."""
-    sent = last_sent(rank)
-    return sent is not None and sent >= 900 * seconds
-
-
-def last_sent(rank: Process) -> float | None:
-    """Milliseconds before its last look that it last sent anything."""
-    told = [look.sent_ms - look.behind_ms for look in rank.looks[-1:] if look.sent_ms is not None]
-    return told[0] if told else None
-
-
-def minority(ranks: Sequence[Process]) -> Process | None:
-    """The only rank whose main thread is elsewhere than the others'."""
-    most = [max(states(rank).items(), key=lambda one: one[1])[0] for rank in ranks]
-    counted = Counter(most)
-    alone = [rank for rank, state in zip(ranks, most, strict=True) if counted[state] == 1]
-    return alone[0] if len(alone) == 1 else None
 
 
 # ----------------------------------------------------------------------------- moving pauses

@@ -106,6 +106,23 @@ def repeated(job: Bed, given: argparse.Namespace) -> None:
         print(matrix(rows, good), flush=True)
 
 
+def again(folder: Path) -> None:
+    """What nodes said, judged by the judge as it is now."""
+    rows: dict[str, Counter[str]] = defaultdict(Counter)
+    good: Counter[str] = Counter()
+    for plant in PLANTS:
+        for path in sorted(folder.glob(f"{plant.name}-n[0-9]*-*.json")):
+            victim, turn = path.stem.removeprefix(f"{plant.name}-").split("-")
+            told = json.loads(path.read_text())
+            found = judge(gathered([read(node, text) for node, text in told.items()], {}))
+            rows[plant.name][str(found.cause)] += 1
+            good[plant.name] += right(plant, victim, found)
+            if not right(plant, victim, found):
+                named = found.suspects[0].what if found.suspects else "nobody"
+                print(f"{turn} {plant.name} at {victim}: {found.cause}, {named}: WRONG")
+    print(matrix(rows, good))
+
+
 def cost(job: Bed, given: argparse.Namespace) -> None:
     """Spans follow each other in an order that chance decides: with triage reading, and without."""
     names = list(job.nodes)
@@ -146,7 +163,11 @@ def main() -> None:
     parser.add_argument("--cost", type=int, default=0, help="pairs of spans, instead")
     parser.add_argument("--dump", type=Path, help="keep what nodes said where triage was wrong")
     parser.add_argument("--dump-all", action="store_true")
+    parser.add_argument("--again", type=Path, help="judge what --dump-all kept, instead")
     given = parser.parse_args()
+    if given.again:
+        again(given.again)
+        return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     lab, holder = start(given.ranks)
     job = bed(lab, list(lab.nodes), given.engine)
