@@ -25,11 +25,24 @@ import pytest
 
 from clusterctl.act import chat_bots, notify_file, notify_log, notify_send
 from clusterctl.act.notify import About, Message, message
-from clusterctl.act.notify_file import Addressee
+from clusterctl.act.notify_file import Addressee, Settings
 from clusterctl.act.notify_log import Sent
+from clusterctl.cli.language import Language
+from clusterctl.cli.outlets import Hearers, Outlets, news
 from clusterctl.knowledge import chinese
-from clusterctl.memory.life import Stage
-from clusterctl.model import Finding, Severity, Status, UserError, Verdict
+from clusterctl.memory.acks import Page, applied
+from clusterctl.memory.life import NOTHING, Stage, step
+from clusterctl.model import (
+    Finding,
+    Node,
+    Playbook,
+    Run,
+    Severity,
+    Status,
+    UserError,
+    Verdict,
+)
+from clusterctl.report.accounts import account
 from clusterctl.report.folding import rows
 from clusterctl.report.morning import Change
 
@@ -472,20 +485,16 @@ def test_failure_to_tell_fails_no_sweep_is_seen_and_is_told_next_time(swept, tmp
     assert "cpu_count" in done.stdout
     assert "--notify: not everybody was told: the hook: " in done.stderr
     assert 'clusterctl_notify_failed{playbook="quick"} 1.0' in metrics.read_text()
-    (tmp_path / "quick.yml").write_text(
-        "probes: [cpu, memory]\nchecks: [cpu_count]\nexpect: {cpu_count: {threads: 1}}\n"
-    )
-    for number in range(3):  # until its healthy nights clear it: that is news again
-        with listening() as well:
-            done = swept(
-                f"json://127.0.0.1:{well.server_port}/{TOKEN}", "--prometheus", str(metrics)
-            )
-        if well.heard:
-            break
-        assert (done.stdout, done.stderr) == ("", ""), number
+    with listening() as well:  # nothing is new, and still somebody has to hear of it
+        done = swept(f"json://127.0.0.1:{well.server_port}/{TOKEN}", "--prometheus", str(metrics))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     ((_, body),) = well.heard
     assert "did not go out: the hook: " in body["message"]
+    assert "cpu_count" in body["message"]
     assert 'clusterctl_notify_failed{playbook="quick"} 0.0' in metrics.read_text()
+    with listening() as well:
+        assert swept(f"json://127.0.0.1:{well.server_port}/{TOKEN}").returncode == 0
+    assert not well.heard
     everything = "".join(
         one.read_bytes().decode(errors="replace") for one in (tmp_path / "runs").rglob("*.json")
     )
@@ -500,3 +509,48 @@ def test_a_dry_run_shows_the_message_and_sends_nothing(swept, tmp_path):
     assert "cpu_count" in done.stderr
     assert TOKEN not in done.stderr
     assert not (tmp_path / "runs" / notify_log.NAME).exists()
+
+
+# --------------------------------------------------------------------------- when there is news
+
+
+def nights(*findings: list[Finding]) -> list[Page]:
+    """What each night remembers of those before it."""
+    memory, pages = NOTHING, []
+    for number, found in enumerate(findings):
+        at = NIGHT + timedelta(days=number)
+        page = applied(step(memory, found, at, {}), [], at)
+        pages.append(replace(page, before=f"R{number - 1}" if number else ""))
+        memory = page.memory
+    return pages
+
+
+def heard_of(night: Page, found: list[Finding], before: Sent, tmp_path: Path) -> str:
+    book = Playbook("nightly")
+    run = Run("R", book, (Node("n1"), Node("n2")), 1, NIGHT, NIGHT, (), tuple(found))
+    settings = Settings((Addressee("x", "y"),), least=Severity.ISOLATE)
+    hearers = Hearers(Outlets(tmp_path, lang=Language.EN), settings, before)
+    return str(news(run, account(run), night, hearers) or "")
+
+
+def test_what_is_known_is_told_once_and_a_mild_change_wakes_nobody(tmp_path):
+    old = finding("n1")
+    mild = [old, finding("n2", severity=Severity.OBSERVE)]
+    grave = [old, replace(finding("n2"), check="xid")]
+    first, same, slightly = nights([old], [old], mild)
+    told = [
+        heard_of(page, found, Sent(), tmp_path)
+        for page, found in ((first, [old]), (same, [old]), (slightly, mild))
+    ]
+    assert "to act on, worst first:\n- FAIL n1 ecc" in told[0]
+    assert told[1:] == ["", ""]
+    worse = heard_of(nights([old], grave)[1], grave, Sent(), tmp_path)
+    assert "what changed:\n- new: FAIL n2 xid" in worse
+    assert "as before, worst first:\n- FAIL n1 ecc" in worse
+
+
+def test_what_is_owed_is_told_though_nothing_is_new(tmp_path):
+    old = finding("n1")
+    same = nights([old], [old])[1]
+    assert "kept back" in heard_of(same, [old], Sent(held_back=1), tmp_path)
+    assert "did not go out" in heard_of(same, [old], Sent(failed="x: y", failed_run="Q"), tmp_path)

@@ -31,6 +31,11 @@ class Sent:
     failed: str = ""
     failed_run: str = ""
 
+    @property
+    def owes(self) -> bool:
+        """Whether people have not been told something that they were to be told."""
+        return bool(self.failed or self.held_back)
+
     def notes(self) -> Iterator[str]:
         """What the next message owes its reader."""
         if self.failed:

@@ -93,8 +93,13 @@ def pour(
     """
     told = None
     if outlets.people is not None:
-        tell = people_told if worth else nobody_told
-        told = tell(run, accounts, night, outlets, outlets.people)
+        from clusterctl.act import notify_log
+
+        told = notify_log.load(outlets.runs_dir)
+        heard = Hearers(outlets, outlets.people, told)
+        text = news(run, accounts, night, heard) if worth or told.owes else None
+        if text is not None:
+            told = people_told(run, text, heard)
     if outlets.prometheus is not None:
         measure(run, accounts, outlets.prometheus, told, whole=whole)
 
@@ -124,32 +129,39 @@ def last_success(path: Path) -> float:
         return 0.0
 
 
-def nobody_told(
-    _run: Run, _accounts: Accounts, _night: Page | None, outlets: Outlets, _settings: Settings
-) -> Sent:
-    """What became of earlier messages."""
-    from clusterctl.act import notify_log
+@dataclass(frozen=True, slots=True)
+class Hearers:
+    """Who is told, where that is remembered, and what became of earlier messages."""
 
-    return notify_log.load(outlets.runs_dir)
+    outlets: Outlets
+    settings: Settings
+    before: Sent
 
 
-def people_told(
-    run: Run, accounts: Accounts, night: Page | None, outlets: Outlets, settings: Settings
-) -> Sent:
-    """What became of this run's message, kept for the next run's."""
-    from clusterctl.act import notify, notify_log
+def news(run: Run, accounts: Accounts, night: Page | None, hearers: Hearers) -> Message | None:
+    """What people should hear; None: nothing that is new is grave enough, and nothing is owed."""
+    from clusterctl.act import notify
 
-    before = notify_log.load(outlets.runs_dir)
-    least = notify.GRAVITY[settings.least]
+    settings, before = hearers.settings, hearers.before
     changes, findings = lately(run, night)
-    changes = [one for one in changes if notify.GRAVITY[one.row.verdict.severity] >= least]
-    if not (changes or notify.grave_enough(findings, settings.least)):
-        return before
-    where = f"{os.uname().nodename}:{outlets.runs_dir / run.id}"
+    grave = notify.GRAVITY[settings.least]
+    changes = [one for one in changes if notify.GRAVITY[one.row.verdict.severity] >= grave]
+    first = night is None or not night.before
+    begins = first and notify.grave_enough(findings, settings.least)
+    if not (changes or begins or before.owes):
+        return None
+    where = f"{os.uname().nodename}:{hearers.outlets.runs_dir / run.id}"
     notes = tuple(before.notes())
     about = notify.About(run.id, run.playbook.name, accounts.line, where, changes, notes)
-    say = language(outlets.lang, settings.lang)
-    text = notify.message(about, findings, least=settings.least, top=settings.top, say=say)
+    say = language(hearers.outlets.lang, settings.lang)
+    return notify.message(about, findings, least=settings.least, top=settings.top, say=say)
+
+
+def people_told(run: Run, text: Message, hearers: Hearers) -> Sent:
+    """What became of this run's message, kept for the next run's."""
+    from clusterctl.act import notify_log
+
+    outlets, settings, before = hearers.outlets, hearers.settings, hearers.before
     if outlets.dry_run:
         sys.stderr.write(f"--notify-dry-run: this would go to {names(settings)}:\n{text}\n")
         return before
