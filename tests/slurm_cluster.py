@@ -36,7 +36,7 @@ TaskPlugin=task/none
 SelectType=select/linear
 ReturnToService=2
 MpiDefault=none
-MessageTimeout=2
+MessageTimeout=5
 SlurmdTimeout=30
 """
 
