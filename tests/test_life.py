@@ -83,7 +83,7 @@ def test_it_is_cleared_after_two_healthy_nights_and_said_once():
 
 @pytest.mark.parametrize("silence", [" ", "?", "-"])
 def test_a_night_that_did_not_see_it_neither_clears_it_nor_makes_it_new(silence):
-    unseen = "not seen tonight"
+    unseen = "not seen tonight" if silence != " " else ""  # nothing to say of who is not in the run
     assert stages(spelt(f"x{silence * 5}x")) == ["new", *[unseen] * 5, "known"]
     assert stages(spelt(f"x.{silence}.")) == ["new", Stage.QUIET, unseen, "cleared"]
 
@@ -133,6 +133,16 @@ def test_what_returns_within_a_month_is_back_and_later_is_new():
 
 def test_it_is_worse_when_a_warning_becomes_a_failure():
     assert stages(spelt("wwxx")) == ["new", "known", "worse", "known"]
+
+
+def test_a_value_between_warning_and_failure_is_not_worse_every_other_night():
+    assert stages(spelt("wxwxwxwx")) == ["new", "worse", *["known"] * 6]
+
+
+def test_findings_of_nodes_that_this_run_did_not_select_are_kept_and_not_told():
+    past = lived([[found(), found(node="n2")], [found(node="n2")], [found(), found(node="n2")]])
+    assert [len(one.told) for one in past] == [2, 1, 2]
+    assert {one.stage for one in past[2].told} == {"known"}
 
 
 def test_a_milder_night_is_known_and_the_way_back_up_is_told():
@@ -225,7 +235,7 @@ def test_an_exchanged_part_is_told_once_and_never_cleared():
     swap = found("warn", check="swapped", why="another card")
     here = found("pass", check="reachable", part="node")
     assert stages([[swap, here], [here], [here], [here]]) == ["new", "", "", ""]
-    assert stages([[swap, here], [], [here]]) == ["new", "not seen tonight", ""]
+    assert stages([[swap, here], [], [here]]) == ["new", "", ""]
 
 
 def test_a_group_that_grows_is_one_finding():
@@ -264,7 +274,9 @@ def test_whatever_the_nights_a_life_is_a_story(trace):
     """New or back before anything else, cleared only while open, nothing told after it."""
     open_ = False
     for one, said in zip(trace, stages(spelt(trace)), strict=True):
-        if said in {"new", "back"}:
+        if one == " ":
+            assert said == ""
+        elif said in {"new", "back"}:
             assert not open_
             open_ = True
         elif said == "cleared":

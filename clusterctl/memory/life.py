@@ -7,8 +7,9 @@ The rule, once and for all of them:
   a node for which there was no time is no finding of that node.
 - It is cleared after CLEAR_NIGHTS healthy nights in a row, so a value that is on either side of its
   limit from night to night stays one finding; at once where the part was exchanged.
-- It is worse where its status or severity rises, where another reason to fail joins, or where it
-  is FURTHER times as far from its limit as when that was last told; once for each such step.
+- It is worse where its status or severity is above that of each of its last CLEAR_NIGHTS nights,
+  where another reason to fail joins, or where it is FURTHER times as far from its limit as when
+  that was last told; once for each such step.
 - It flaps from FLAPS changes within the last TRACE nights that asked, and until none is left in
   them; meanwhile it is neither cleared nor back.
 - It is back where it was cleared and returns within BACK_DAYS; later it is new.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -43,7 +44,7 @@ MOST_REASONS = 8
 OUT_OF_TIME = re.compile(r"^missing: |the time budget of the run")  # as run.py and budget.py say it
 EVENTS = frozenset({SWAPPED})  # nobody looks whether they are still so
 
-BAD, HEALTHY = "x", "."
+HEALTHY = "."  # of a trace; below every letter
 RANK = {Status.UNKNOWN: 0, Status.WARN: 1, Status.FAIL: 2}
 GRAVER = {severity: place for place, severity in enumerate(Severity)}
 MANY = "*"  # the node of a finding about what many share
@@ -75,7 +76,8 @@ CHANGES = tuple(Stage)[:6]
 class Life:
     """One finding.  `verdict`: as it was when last seen bad, the gravest of that night.
 
-    `trace`: of the nights that asked, BAD or HEALTHY, the newest last.  `distance`: from its limit,
+    `trace`: of the nights that asked, HEALTHY or a letter, later in the alphabet where it was
+    graver; the newest last.  `distance`: from its limit,
     when that was last told.  `since`: this spell's first night; `cleared`: when, or None.
     `told`: not merely explained by another finding.  `outgrown`: acks that no longer cover it.
     `covered`: by this ack on its last night.
@@ -89,7 +91,7 @@ class Life:
     since: datetime
     last: datetime
     asked: datetime
-    trace: str = BAD
+    trace: str
     flapping: bool = False
     cleared: datetime | None = None
     told: bool = True
@@ -119,7 +121,7 @@ Memory = Mapping[Key, Life]
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """`told`: every finding that is open, and those that were cleared tonight."""
+    """`told`: every open finding of the nodes of this run, and those that were cleared tonight."""
 
     memory: Memory
     told: Sequence[Told]
@@ -142,7 +144,13 @@ def step(
     told = [accused(before.get(key), hits, at, marks) for key, hits in bad.items()]
     told += [spared(life, seen.of(life), at) for key, life in before.items() if key not in bad]
     kept = {one.life.key: one.life for one in told if not forgotten(one.life, at)}
-    return Night(kept, [one for one in told if matters(one)])
+    here = {name for one in findings for name in one.verdict.node.split(",")}
+    return Night(kept, [one for one in told if matters(one) and about(one.life, here)])
+
+
+def about(life: Life, nodes: Collection[str]) -> bool:
+    """Of a run of few nodes the others' findings are none of its business."""
+    return any(name in nodes for name in life.verdict.node.split(","))
 
 
 def remembered(before: Memory, marks: Marks) -> Marks:
@@ -223,11 +231,12 @@ def accused(life: Life | None, hits: Sequence[Finding], at: datetime, marks: Mar
         verdict = worst.verdict
         mark = marks.get((verdict.node, verdict.part), "")
         away = distance(verdict)
-        made = Life(worst.check, verdict, mark, reasons, away, at, at, at, told=told)
+        trace = letter(verdict)
+        made = Life(worst.check, verdict, mark, reasons, away, at, at, at, trace, told=told)
         return Told(Stage.NEW, made)
     if told_nothing(hits, life):
         return Told(Stage.UNSEEN, life, worst.verdict.why)
-    trace = (life.trace + BAD)[-TRACE:]
+    trace = (life.trace + letter(worst.verdict))[-TRACE:]
     more = worsened(life, [one.verdict for one in hits], worst.verdict)
     returned = life.cleared is not None
     new = replace(
@@ -260,17 +269,23 @@ def gravity(verdict: Verdict) -> tuple[int, int, float]:
     return RANK[verdict.status], GRAVER[verdict.severity], distance(verdict) or 0.0
 
 
+def letter(verdict: Verdict) -> str:
+    return chr(ord("A") + RANK[verdict.status] * len(Severity) + GRAVER[verdict.severity])
+
+
 def turns(trace: str) -> int:
-    return sum(one != other for one, other in pairwise(trace))
+    """How often it went from bad to healthy or back."""
+    return sum((one == HEALTHY) != (other == HEALTHY) for one, other in pairwise(trace))
 
 
 def worsened(life: Life, tonight: Sequence[Verdict], worst: Verdict) -> str:
     """How it got worse since that was last told; empty: it did not."""
     was = life.verdict
-    if RANK[worst.status] > RANK[was.status]:
-        return f"{worst.status}, was {was.status}"
-    if GRAVER[worst.severity] > GRAVER[was.severity] and worst.status is was.status:
-        return f"{worst.severity}, was {was.severity}"
+    if letter(worst) > max(life.trace[-CLEAR_NIGHTS:]):
+        rose = worst.status is not was.status
+        return (
+            f"{worst.status}, was {was.status}" if rose else f"{worst.severity}, was {was.severity}"
+        )
     for verdict in tonight:
         if verdict.status is Status.FAIL and gist(verdict) not in life.reasons:
             return "another reason joined"

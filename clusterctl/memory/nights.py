@@ -43,14 +43,14 @@ TIMES = ("since", "last", "asked", "cleared")
 
 
 def remember(run: Run, folder: Path, runs_dir: Path) -> Page:
-    """The night as everybody should hear of it, kept in the run's folder.  Never raises OSError."""
+    """The night as everybody should hear of it, kept in the run's folder.  Never raises."""
     before, memory = past(run, runs_dir)
     night = step(memory, run.findings, run.started, marks(run.observations))
     page = replace(applied(night, known_acks(runs_dir), run.started), before=before)
     try:
         write(folder / FILE, page, run)
-    except OSError as error:
-        log.warning("%s: %s; the next sweep looks further back", folder / FILE, error.strerror)
+    except (OSError, ValueError) as error:  # a full disk; what no UTF-8 can spell
+        log.warning("%s: %s; the next sweep looks further back", folder / FILE, error)
     return page
 
 
