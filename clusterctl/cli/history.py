@@ -73,7 +73,7 @@ def of_nodes(known: Memory, given: str, runs_dir: str | None) -> tuple[list[Shee
         sheets.findings_sheet("findings, those of now first", story.traces(frame)),
         sheets.swaps_sheet(one for one in swaps if one.node in wanted),
         sheets.repairs_sheet(sorted(done, key=lambda one: one.at)),
-        sheets.lemons_sheet(one for one in every if one.node in wanted),
+        sheets.lemons_sheet(one for one in every if one.node in wanted and one.score),
     ]
     return made, [lemon_words(every, one, looked[one]) for one in wanted]
 

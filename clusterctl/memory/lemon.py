@@ -115,6 +115,12 @@ def begun(faults: Sequence[Fault]) -> list[datetime]:
     return starts
 
 
+def incidents(faults: Sequence[Fault]) -> list[datetime]:
+    """When something began while nothing was wrong: checks that fail together are one."""
+    nights = sorted({one.at for one in faults})
+    return [at for place, at in enumerate(nights) if not place or at - nights[place - 1] > APART]
+
+
 def quantile(counts: Sequence[int], fleet: int) -> int:
     """What one node in a hundred exceeds; the others of the fleet have nothing to count."""
     beyond = ceil((1 - QUANTILE) * max(fleet, len(counts)))
@@ -134,7 +140,7 @@ def scored(
         for name, words in SIGNALS.items()
         if count[name] >= LEAST and count[name] > usual[name]
     ]
-    signals += [*shortening(begun(faults)), *relapses(faults, fixed)]
+    signals += [*shortening(incidents(faults)), *relapses(faults, fixed)]
     last = max((one.at for one in faults), default=None)
     return Score(
         node, count["episodes"], count["distinct"], count["out"], count["repairs"], last,

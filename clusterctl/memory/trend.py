@@ -87,7 +87,9 @@ def slope(days: Matrix, numbers: Matrix) -> tuple[float, float, float]:
     spread = SURE * np.sqrt(count * (count - 1) * (2 * count + 5) / 18)
     low = int(max((len(slopes) - spread) / 2, 0))
     high = int(min((len(slopes) + spread) / 2, len(slopes) - 1))
-    return float(np.median(slopes)), float(slopes[low]), float(slopes[high])
+    # What is flat is flat: rounding leaves 1e-14 of it.
+    middle, least, most = np.round([np.median(slopes), slopes[low], slopes[high]], 9)
+    return float(middle), float(least), float(most)
 
 
 def thinned(values: Matrix, most: int = MOST_NIGHTS) -> Matrix:

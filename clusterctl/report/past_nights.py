@@ -47,7 +47,8 @@ def findings_sheet(title: str, told: Iterable[Trace]) -> Sheet:
         )
         for one in told
     ]
-    return Sheet("findings", title, columns, rows)
+    shown = ("node", "check", "part", "status", "since", "last", "bad_nights", "last_said")
+    return Sheet("findings", title, columns, rows, shown)
 
 
 def swaps_sheet(told: Iterable[Swap]) -> Sheet:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
+from rich.text import Text
 
+from clusterctl.memory.trend import BARS
 from clusterctl.report.records import inert
 from clusterctl.report.tables import STYLE, cell, table
 
@@ -18,29 +20,33 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """`name`: its key in JSON; `styles`: of a cell's own words (a status)."""
+    """`name`: its key in JSON; `shown`: the columns that a terminal has room for; empty: all."""
 
     name: str
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[Cell, ...]]
+    shown: tuple[str, ...] = ()
 
 
+OURS = frozenset(f"{BARS} ")
 STATUS_STYLE = {str(status): style for status, style in STYLE.items()}
 
 
 def as_table(sheet: Sheet) -> Table:
-    made = table(*(name.replace("_", " ") for name in sheet.columns), title=sheet.title)
+    shown = sheet.shown or sheet.columns
+    made = table(*(name.replace("_", " ") for name in shown), title=sheet.title)
     for row in sheet.rows:
-        made.add_row(
-            *(
-                cell(spelt(value), STATUS_STYLE.get(str(value), ""), limit=600)
-                if name != "status"
-                else cell(spelt(value).upper(), STATUS_STYLE.get(str(value), ""))
-                for name, value in zip(sheet.columns, row, strict=True)
-            )
-        )
+        cells = dict(zip(sheet.columns, row, strict=True))
+        made.add_row(*(styled(name, cells[name]) for name in shown))
     return made
+
+
+def styled(name: str, value: Cell) -> Text:
+    if isinstance(value, str) and not set(value) - OURS:
+        return Text(value)  # a sparkline; made safe it would read █{13}
+    style = STATUS_STYLE.get(str(value), "")
+    return cell(spelt(value).upper() if name == "status" else spelt(value), style, limit=600)
 
 
 def spelt(value: Cell) -> str:
