@@ -385,8 +385,12 @@ def wait_for(true):
         time.sleep(0.1)
 
 
+def sleeps(pid):
+    return "nanosleep" in Path(f"/proc/{pid}/wchan").read_text()
+
+
 def hanging(pids):
-    """What is seen once every rank has come to where it stays: on a busy machine that takes time."""
+    """What is seen once every rank has come to where it stays: a busy machine takes time for it."""
     seen = []
 
     def stands():
@@ -425,7 +429,7 @@ def test_a_rank_that_is_stuck_in_a_lock_or_asleep_is_found_in_a_job_that_hangs(j
     assert named(recorded) == {"rank 2"}
     assert "ranks 0-1,3 wait in all_reduce of 1000" in recorded.evidence[0]
     os.kill(pids[2], signal.SIGUSR1)
-    wait_for(lambda: "nanosleep" in Path(f"/proc/{pids[2]}/wchan").read_text())
+    wait_for(lambda: sleeps(pids[2]))
     found = hanging(pids).triage()
     assert named(found) == {f"pid {pids[2]}"}
     assert "sleeps" in found.suspects[0].why[0]
@@ -434,6 +438,7 @@ def test_a_rank_that_is_stuck_in_a_lock_or_asleep_is_found_in_a_job_that_hangs(j
 def test_without_py_spy_the_kernel_s_own_view_remains(monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     sleeper = subprocess.Popen(["sleep", "60"])
+    wait_for(lambda: sleeps(sleeper.pid))
     try:
         (rank,) = looked({0: sleeper.pid}).ranks
     finally:
@@ -453,6 +458,7 @@ def test_py_spy_that_was_sent_leaves_no_file(tmp_path, monkeypatch):
     script = tmp_path / "naps.py"
     script.write_text("import time\ndef nap():\n    time.sleep(60)\nnap()\n")
     sleeper = subprocess.Popen([sys.executable, str(script)])
+    wait_for(lambda: sleeps(sleeper.pid))
     try:
         (rank,) = looked({0: sleeper.pid}, binaries=spy.binaries()).ranks
     finally:
