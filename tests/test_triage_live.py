@@ -184,6 +184,15 @@ def test_who_went_silent_first_is_told_by_moments_that_all_have():
     assert (found.suspects[0].ranks, found.confidence) == ((5,), pytest.approx(0.9))
 
 
+def test_a_node_that_acknowledges_nothing_is_cut_off_and_not_its_rank():
+    ranks = [Rank(number, waits="wire", silent_ms=20_000) for number in range(8)]
+    ranks[5].unheard = (4, 6)
+    ranks[4].silent_ms = 100.0  # it sends, again and again
+    found = judged(texts(ranks))
+    assert (found.cause, found.slowdown, found.suspects[0].node) == (Cause.NETWORK, None, "n05")
+    assert "2 connections to it send the same data again" in found.suspects[0].why[1]
+
+
 def test_a_job_that_hangs_without_one_of_its_ranks_waits_for_that_one():
     ranks = [Rank(number, silent_ms=20_000) for number in range(8) if number != 3]
     found = judged(texts(ranks, world=8))

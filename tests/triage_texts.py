@@ -30,6 +30,7 @@ class Rank:
     lost: float = 0.0  # share of the segments it sends that never come
     deaf: float = 0.0  # share of the segments sent to it that never come
     foreign: list[list[object]] = field(default_factory=list)
+    unheard: tuple[int, ...] = ()  # ranks that send to it again and again
     misses: int = 0  # of the looks, the last ones
     clock_s: float = 0.0  # so much later than the others it looks, because its clock is slow
     pid: int = 7
@@ -119,7 +120,8 @@ def link_row(one: Rank, other: Rank, *, data: bool) -> dict[str, object]:
         marks.append([FIRST + 4 * step, *map(round, cells)])
     busy_us = sender.busy * WINDOW_S * 1e6
     after = {
-        "acked": one.moves if data else 1e5,
+        "acked": 0 if one.silent_ms is not None else one.moves if data else 1e5,
+        "retransmitted": 5 * (one.number in other.unheard),
         "busy_us": busy_us if data else busy_us / 2,
         "receiver_us": 0,
         "segments_out": out,
@@ -138,7 +140,7 @@ def link_row(one: Rank, other: Rank, *, data: bool) -> dict[str, object]:
         "marks": marks,
         "looks": LOOKS,
         "rtt_us": max(sender.rtt_us, reader.rtt_us),
-        "unsent": 0.5,
+        "unsent": 1.0 if one.number in other.unheard else 0.5,
         "unread": 0.0,
         "unsent_most": 1000,
     }

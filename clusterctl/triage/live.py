@@ -16,7 +16,7 @@ from clusterctl.triage.clocks import astray
 from clusterctl.triage.job import Job
 from clusterctl.triage.lateness import Arrivals, arrivals
 from clusterctl.triage.observed import Process
-from clusterctl.triage.of_hangs import stuck
+from clusterctl.triage.of_hangs import PULSE_BYTES, moved, stuck
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, RuledOut, Triage
 from clusterctl.triage.wires import Flow, flows
 
@@ -38,16 +38,16 @@ def judge(job: Job) -> Triage:
         )
         job = replace(job, unseen=(*job.unseen, *lines))
     told = arrivals([silenced(rank) if rank.node in wrong else rank for rank in job.ranks])
-    moved = flows(job)
-    found = sorted(candidates(job, told, moved), key=lambda one: -one.weight)
+    carried = flows(job)
+    found = sorted(candidates(job, told, carried), key=lambda one: -one.weight)
     best = next((one for one in found if counts(one)), None)
     if best is None:
-        return nothing_wrong(job, told, moved, found)
+        return nothing_wrong(job, told, carried, found)
     return Triage(
         best.cause,
         slowdown=best.slowdown,
         suspects=() if best.cause in NO_CULPRIT else best.suspects,
-        ruled_out=tuple(ruled_out(job, told, moved, found, best)),
+        ruled_out=tuple(ruled_out(job, told, carried, found, best)),
         confidence=best.confidence,
         evidence=() if best.suspects else best.why,
         next_step=best.next_step,
@@ -66,15 +66,15 @@ FIND = (
 )
 
 
-def candidates(job: Job, told: Arrivals, moved: Sequence[Flow]) -> Iterator[Candidate]:
+def candidates(job: Job, told: Arrivals, carried: Sequence[Flow]) -> Iterator[Candidate]:
     hung = list(stuck(job))
     if hung:
         yield from hung
         return
     yield from of_ranks.late(job, told)
     yield from of_ranks.moving(job, told)
-    yield from of_wires.slow(job, moved)
-    yield from of_wires.lossy(job, moved)
+    yield from of_wires.slow(job, carried)
+    yield from of_wires.lossy(job, carried)
     yield from of_wires.marked(job)
     yield from of_hosts.limited(job)
     yield from of_hosts.starved(job)
@@ -95,13 +95,16 @@ def counts(one: Candidate) -> bool:
 
 
 def nothing_wrong(
-    job: Job, told: Arrivals, moved: Sequence[Flow], found: Sequence[Candidate]
+    job: Job, told: Arrivals, carried: Sequence[Flow], found: Sequence[Candidate]
 ) -> Triage:
     """Nobody differs from its peers: said only where enough was seen to tell."""
     seen = sum(bool(rank.looks) for rank in job.ranks)
     if len(job.ranks) < 2 or seen < len(job.ranks) or (job.world or 0) > 2 * len(job.ranks):
         why = f"{seen} of {job.world or '?'} ranks could be looked at: too few to compare"
         return Triage(Cause.UNKNOWN, evidence=(why,), unseen=job.unseen)
+    if not of_hosts.busy_gpus(job) and moved(job) < PULSE_BYTES * len(job.ranks):
+        why = "nothing moves between its ranks, and no accelerator is busy: it may hang, or wait"
+        return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
     if not told.moments and not of_hosts.busy_gpus(job):
         why = "no busy accelerator, and no TCP between ranks that was looked at on all nodes at "
         why += "the same moments: nothing shows who waits for whom"
@@ -113,7 +116,7 @@ def nothing_wrong(
     return Triage(
         Cause.HEALTHY,
         slowdown=1.0,
-        ruled_out=tuple(ruled_out(job, told, moved, found, None)),
+        ruled_out=tuple(ruled_out(job, told, carried, found, None)),
         confidence=0.9 if told.moments and not job.unseen else 0.7,
         evidence=evidence,
         next_step="nothing wrong here; where it was faster before, every rank does more now: "
@@ -136,7 +139,7 @@ def spends(job: Job) -> str:
 def ruled_out(
     job: Job,
     told: Arrivals,
-    moved: Sequence[Flow],
+    carried: Sequence[Flow],
     found: Sequence[Candidate],
     best: Candidate | None,
 ) -> Iterator[RuledOut]:
@@ -148,7 +151,7 @@ def ruled_out(
     figures = {
         Cause.WORKER: nobody_late(job, told),
         Cause.HOST: of_hosts.fair(job),
-        Cause.NETWORK: of_wires.quiet(moved),
+        Cause.NETWORK: of_wires.quiet(carried),
         Cause.DATA: nobody_reads(job),
     }
     for cause in (*figures, *(one for one in lesser if one not in figures)):

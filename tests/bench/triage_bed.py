@@ -145,8 +145,8 @@ class Bed:
             self.tell(node)
         self.limit(victim, 0)
         self.slow_disk(victim, 0)
-        wires = ["iptables -w -F", " ".join(shaped("200mbit"))]
-        self.lab.do(victim, "sh", "-c", " && ".join(wires))
+        self.lab.do(victim, "iptables", "-w", "-F")
+        self.lab.do(victim, *shaped("200mbit"))
         for pid, command in self.lab.processes(victim).items():
             if BUSY in command:
                 os.kill(pid, signal.SIGKILL)
@@ -180,7 +180,10 @@ def remove(group: Path) -> None:
 
 
 def shaped(rate: str) -> list[str]:
-    return f"tc qdisc replace dev eth0 root tbf rate {rate} burst 64k latency 50ms".split()
+    """A new queue, not a changed one: a packet that waits there and is longer than the new burst
+    would wait for ever, and all others behind it."""
+    tbf = f"tc qdisc add dev eth0 root tbf rate {rate} burst 64k latency 50ms"
+    return ["sh", "-c", f"tc qdisc del dev eth0 root; {tbf}"]
 
 
 def bed(lab: Lab, nodes: Sequence[str], engine: str) -> Bed:
