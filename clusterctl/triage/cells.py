@@ -28,7 +28,7 @@ UNTOLD = 4  # workers: among as few, a slow one is as likely as the spread that 
 LEAST_EFFECT = 0.03  # ln; smaller is not worth a swap
 SIGMAS = 4.0
 FAR_EFFECT, ALWAYS, LEAST_STEPS = 0.3, 0.9, 8
-FEW_STEPS = 1.5  # steps: of few, the scatter itself is hardly known
+SHARED_STEPS = 20  # steps that the other workers' scatter counts for: of few, one's own is luck
 PERSISTS = 0.6  # of steps
 HOST_SHARE = 0.75  # of a node's workers
 NODE_RANKS = 8  # where nobody says which ranks share a node
@@ -85,7 +85,9 @@ def cells(done: Study, take: Floats, luck: float = 0.0) -> Cells:
     sigma = own_spread(effect)
     scatter = 1.4826 * np.median(np.abs(by_step - effect), axis=0)
     steps = len(line.steps)
-    error = 1.2533 * scatter / np.sqrt(steps) * (1 + FEW_STEPS / steps)
+    usual = float(np.median(scatter))
+    scatter = np.sqrt((steps * scatter**2 + SHARED_STEPS * usual**2) / (steps + SHARED_STEPS))
+    error = 1.2533 * scatter / np.sqrt(steps)
     noise = np.hypot(np.hypot(sigma, luck), error) * np.sqrt(1 + 1 / max(dps - 1, 1))
     persists = (by_step >= effect / 2).mean(axis=0)
     return Cells(effect, persists, effect / noise, by_step, sigma)
