@@ -81,8 +81,6 @@ def test_a_message_has_the_verdict_what_changed_what_to_do_and_where_the_run_is(
         told.title == "clusterctl nightly: 1 pass · 1 fail of 2 nodes; 16 of 16 accelerators seen"
     )
     assert told.body.splitlines() == [
-        "1 pass · 1 fail of 2 nodes; 16 of 16 accelerators seen",
-        "",
         "what changed:",
         "- new: FAIL n007 ecc gpu3: 7: so (expected 0)",
         "  reseat or return the card",

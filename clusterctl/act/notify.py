@@ -51,11 +51,14 @@ def grave_enough(findings: Iterable[Finding], least: Severity) -> list[Finding]:
 def message(
     about: About, findings: Iterable[Finding], *, least: Severity, top: int, say: Say
 ) -> Message:
-    """One message, however much was found: verdict, changes, the worst, where all of it is."""
+    """One message, however much was found: changes, the worst, where all of it is.
+
+    The title accounts for every node; who has no titles puts it first.
+    """
     line = say(about.line)
     said = {place(one.row) for one in about.changes}
     found = [row for row in rows(grave_enough(findings, least)) if place(row) not in said]
-    lines = [shown(line)]
+    lines: list[str] = []
     if about.changes:
         lines += ["", f"{say('what changed')}:"]
         lines += [f"- {of_change(one, say)}" for one in about.changes[:top]]
@@ -67,7 +70,8 @@ def message(
         lines += more(len(found) - top, say)
     lines += ["", *(shown(say(one)) for one in about.notes)]
     lines += [shown(about.where), f"clusterctl show {about.run}"]
-    return Message(shown(f"clusterctl {about.playbook}: {line}"), "\n".join(lines))
+    body = "\n".join(lines).strip()
+    return Message(shown(f"clusterctl {about.playbook}: {line}"), body)
 
 
 def place(row: Row) -> tuple[str, str, str]:
