@@ -83,6 +83,8 @@ def triage(
             "--log FILE…)"
         )
     told = read(files, meta)
+    if given.any:
+        told = replace(told, triage=collectives.beside(told.triage, given, flags))
     if page is not None:
         collectives.write_page(told.triage, told.study, page)
     write(told, form)

@@ -127,6 +127,13 @@ def write_page(found: Triage, study: Study | None, page: Path) -> None:
         raise UserError(f"{page}: {error.strerror}") from None
 
 
+def beside(traces: Triage, given: Given, flags: Flags) -> Triage:
+    """The answer of a timeline and of all else that was given, as one.  Raises UserError."""
+    from clusterctl.triage.combined import combined
+
+    return combined([traces, *judge_given(given, flags)[0]])
+
+
 def judge_given(given: Given, flags: Flags) -> tuple[list[Triage], Stacks | None]:
     """One answer for each kind of evidence, and the stacks, to be shown.  Raises UserError."""
     from clusterctl.triage import collective_files as files
