@@ -4,6 +4,7 @@
     observations.parquet   one row a fact, trouble, skip or empty look; a column a field
     findings.parquet       every verdict, PASS too
     answers-*.jsonl.gz     what the nodes said, word for word, in the order heard, a file a reading
+    life.json.gz           of a sweep: what it told and what it remembers (memory/nights.py)
 
 While it is written the directory is called `<id>.partial`; answers reach the disk as they are
 heard, so a run that dies keeps all it measured and can be judged again.
