@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from faults import clear_all, inject
 from lab import Lab, missing, start, stop
 
 Inject = Callable[..., None]
+CAMPAIGNS = ("test_campaign", "test_supervise", "test_triage")
 
 # Whoever starts us in the background of a shell has us ignore it, and our children with us; then
 # no test could see what Ctrl-C does.
@@ -60,14 +61,25 @@ def fabric(laid: fabrics.Net) -> Iterator[fabrics.Net]:
     laid.mend()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of two workers one has all real nodes, which fill the machine by themselves, and begins."""
-    if not hasattr(config, "workerinput"):
-        return
-    items.sort(key=lambda item: not on_real_nodes(item))
-    for item in items:
-        group = "nodes" if on_real_nodes(item) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(wrapper=True)  # before xdist, which reads the groups in its own
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
+    """Two workers have a lab each, campaigns apart since they mostly wait; a third has the rest.
+
+    Real nodes begin: they take longest.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not on_real_nodes(item))
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(group(item)))
+    return (yield)
+
+
+def group(item: pytest.Item) -> str:
+    if not on_real_nodes(item):
+        return item.path.stem
+    return "campaigns" if item.path.stem.startswith(CAMPAIGNS) else "nodes"
 
 
 def on_real_nodes(item: pytest.Item) -> bool:
