@@ -32,11 +32,16 @@ class Candidate:
 
     @property
     def slowdown(self) -> float | None:
-        return None if self.stuck else 1 / (1 - min(self.share, 0.99))
+        return None if self.stuck else slower(self.share)
 
     @property
     def weight(self) -> float:
         return self.share * self.confidence
+
+
+def slower(share: float) -> float:
+    """How many times as long all of it takes; what a window does not show beyond 20 is not said."""
+    return 1 / (1 - min(max(share, 0.0), 0.95))
 
 
 @dataclass(frozen=True, slots=True)

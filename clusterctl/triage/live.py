@@ -105,6 +105,10 @@ def nothing_wrong(
     if not of_hosts.busy_gpus(job) and moved(job) < PULSE_BYTES * len(job.ranks):
         why = "nothing moves between its ranks, and no accelerator is busy: it may hang, or wait"
         return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
+    if told.share > 4 * LEAST:
+        why = f"at {percent(told.share)} of the moments the others wait for somebody, and nothing "
+        why += f"tells for whom or why: now for one, now for another of {len(told.late)} ranks"
+        return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
     if not told.moments and not of_hosts.busy_gpus(job):
         why = "no busy accelerator, and no TCP between ranks that was looked at on all nodes at "
         why += "the same moments: nothing shows who waits for whom"

@@ -12,6 +12,7 @@ from clusterctl.triage.candidates import (
     highest,
     listed,
     percent,
+    slower,
 )
 from clusterctl.triage.job import Job
 from clusterctl.triage.observed import Gpu, Process
@@ -76,7 +77,7 @@ def starved(job: Job) -> Iterator[Candidate]:
         why.insert(0, held(rank, seconds))
     share = min(worst.excess, 0.9)
     ranks = () if rank.rank is None else (rank.rank,)
-    suspect = Suspect(rank.node, ranks, rank.node, 1 / (1 - share), sure, tuple(why))
+    suspect = Suspect(rank.node, ranks, rank.node, slower(share), sure, tuple(why))
     yield Candidate(Cause.HOST, share, sure, tuple(why), (suspect,))
 
 
@@ -95,7 +96,7 @@ def limited(job: Job) -> Iterator[Candidate]:
         ranks = () if rank.rank is None else (rank.rank,)
         share = shares[place] - others
         told = (*why, f"its peers were held {percent(others)} of the time")
-        suspect = Suspect(rank.node, ranks, rank.node, 1 / (1 - min(share, 0.9)), MOST_SURE, told)
+        suspect = Suspect(rank.node, ranks, rank.node, slower(share), MOST_SURE, told)
         yield Candidate(Cause.HOST, share, MOST_SURE, told, (suspect,))
     elif others > LEAST:
         all_of_them = (f"every rank's group reaches its CPU limit alike: {why[0]}",)
@@ -166,8 +167,7 @@ def of_gpu(
 ) -> Candidate:
     node, index = key
     ranks = tuple(one.rank for one in job.ranks if holds(one, node, index) and one.rank is not None)
-    slower = 1 / (1 - min(share, 0.9))
-    suspect = Suspect(f"gpu{index} of {node}", ranks, node, slower, sure, why)
+    suspect = Suspect(f"gpu{index} of {node}", ranks, node, slower(share), sure, why)
     return Candidate(Cause.WORKER, share, sure, why, (suspect,))
 
 

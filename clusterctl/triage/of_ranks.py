@@ -13,6 +13,7 @@ from clusterctl.triage.candidates import (
     highest,
     listed,
     percent,
+    slower,
 )
 from clusterctl.triage.job import Job
 from clusterctl.triage.lateness import Arrivals, Late
@@ -81,7 +82,7 @@ def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
         f"meanwhile its main thread {doing}",
         *hints,
     )
-    suspect = Suspect(name, ranks, rank.node, 1 / (1 - min(worst.share, 0.99)), sure, why)
+    suspect = Suspect(name, ranks, rank.node, slower(worst.share), sure, why)
     step = STACKS if cause is Cause.WORKER else ""
     yield Candidate(cause, worst.share, sure, why, (suspect,), next_step=step)
 
@@ -174,7 +175,7 @@ def apart(job: Job) -> Iterator[Candidate]:
         why = (f"its main thread {DOING[state]} {own} of the time, that of its peers {usual}",)
         share = min(worst.excess, 0.99)
         named = f"{rank.called} on {rank.node}"
-        suspect = Suspect(named, number(rank), rank.node, 1 / (1 - share), worst.confidence, why)
+        suspect = Suspect(named, number(rank), rank.node, slower(share), worst.confidence, why)
         yield Candidate(cause, share, worst.confidence, why, (suspect,), next_step=STACKS)
 
 
@@ -201,6 +202,8 @@ def moving(job: Job, told: Arrivals) -> Iterator[Candidate]:
         for rank in job.ranks
     ]
     run, ready = (median(column) for column in zip(*spent, strict=True))
+    if run < LEAST or ready > 2 * run:
+        return  # nobody computes much: processors were busy, now here, now there
     spells = sum(one.spells for one in told.late.values())
     length = share * sum(job.nodes[rank.node].seconds for rank in job.ranks) / len(job.ranks)
     why = (
@@ -214,8 +217,6 @@ def moving(job: Job, told: Arrivals) -> Iterator[Candidate]:
         ),
         f"a main thread runs {percent(run)} of the time and waits for a processor {percent(ready)}",
     )
-    if ready > run:
-        return
     sure = min(0.8, beyond_chance(spells, told.moments, 0.01, 1))
     yield Candidate(Cause.GC, share, sure, why)
 

@@ -12,6 +12,7 @@ from clusterctl.triage.candidates import (
     highest,
     listed,
     percent,
+    slower,
 )
 from clusterctl.triage.job import Job
 from clusterctl.triage.verdict import Cause, Suspect
@@ -70,8 +71,7 @@ def slow(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
         *queue(job, nic),
     ]
     name = f"{nic.node} {nic.way}"
-    ratio = usual / rate if rate and usual > rate else None
-    suspect = Suspect(name, ranks(job, nic.node), nic.node, ratio, sure, tuple(why))
+    suspect = Suspect(name, ranks(job, nic.node), nic.node, slower(share), sure, tuple(why))
     yield Candidate(Cause.NETWORK, share, sure, tuple(why), (suspect,))
 
 
@@ -156,9 +156,7 @@ def lossy(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
         *queue(job, worst),
     )
     share = extra(told, worst)
-    suspect = Suspect(
-        worst.called, ranks(job, worst.node), worst.node, 1 / (1 - min(share, 0.99)), sure, why
-    )
+    suspect = Suspect(worst.called, ranks(job, worst.node), worst.node, slower(share), sure, why)
     yield Candidate(Cause.NETWORK, share, sure, why, (suspect,))
 
 
