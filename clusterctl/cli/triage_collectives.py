@@ -50,7 +50,7 @@ ApartS = Annotated[
 ]
 NativeFrames = Annotated[
     bool,
-    typer.Option("--native", help="C frames, too: stops each rank some 50 ms for every look."),
+    typer.Option("--native", help="C frames, too: stops each rank 50 to 80 ms for every look."),
 ]
 SpyFolder = Annotated[
     Path | None,
