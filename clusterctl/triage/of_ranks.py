@@ -199,7 +199,7 @@ def moving(job: Job, told: Arrivals) -> Iterator[Candidate]:
             main_share(rank, "main_run_ns", job.nodes[rank.node].seconds),
             main_share(rank, "main_ready_ns", job.nodes[rank.node].seconds),
         )
-        for rank in job.ranks
+        for rank in (job.ranks[place] for place in told.late)
     ]
     run, ready = (median(column) for column in zip(*spent, strict=True))
     if run < LEAST or ready > 2 * run:
@@ -215,7 +215,7 @@ def moving(job: Job, told: Arrivals) -> Iterator[Candidate]:
             f"{spells} pauses, {length / max(1, spells):.2f} s each; meanwhile the rank's main "
             "thread runs, and waits neither for data nor for a lock"
         ),
-        f"a main thread runs {percent(run)} of the time and waits for a processor {percent(ready)}",
+        f"their main threads run {percent(run)} of the time and wait for a processor {percent(ready)}",
     )
     sure = min(0.8, beyond_chance(spells, told.moments, 0.01, 1))
     yield Candidate(Cause.GC, share, sure, why)
