@@ -215,7 +215,7 @@ def moving(job: Job, told: Arrivals) -> Iterator[Candidate]:
             f"{spells} pauses, {length / max(1, spells):.2f} s each; meanwhile the rank's main "
             "thread runs, and waits neither for data nor for a lock"
         ),
-        f"their main threads run {percent(run)} of the time and wait for a processor {percent(ready)}",
+        f"main threads run {percent(run)} of the time and wait for a processor {percent(ready)}",
     )
     sure = min(0.8, beyond_chance(spells, told.moments, 0.01, 1))
     yield Candidate(Cause.GC, share, sure, why)
