@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterctl.spelling import Unreadable
+from clusterctl.triage import pickled
 from clusterctl.triage.flight import flight, rank_of
 from clusterctl.triage.pickled import unpickled
 from clusterctl.triage.verdict import Cause
@@ -265,6 +266,12 @@ def test_every_other_opcode_is_refused(opcode):
 def test_a_few_bytes_do_not_take_the_memory(data):
     with suppress(Unreadable):
         assert unpickled(data) is None
+
+
+def test_a_file_of_a_million_empty_lists_takes_no_more_than_it_may(monkeypatch):
+    monkeypatch.setattr(pickled, "MOST_STEPS", 1000)
+    with pytest.raises(Unreadable, match="more than 1000 steps"):
+        unpickled(b"]" * 2000)
 
 
 def test_a_value_that_is_endless_when_printed_is_not_printed():

@@ -13,6 +13,7 @@ from typing import Any
 
 from clusterctl.spelling import Unreadable
 
+MOST_STEPS = 10_000_000  # 2000 entries with stacks are 200,000; a step may take 64 bytes of memory
 MARK = object()
 CONSTANTS: dict[int, Any] = {ord("("): MARK, ord("N"): None, 0x88: True, 0x89: False}
 EMPTY: dict[int, Callable[[], Any]] = {ord("}"): dict, ord("]"): list, ord(")"): tuple}
@@ -58,10 +59,15 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        while (code := self.size(1)) != STOP:
+        for _ in range(MOST_STEPS):
+            code = self.size(1)
+            if code == STOP:
+                break
             # The commonest first: a dump is a thousand times the same words.
             if not self.remember(code) and not self.push(code):
                 self.gather(code)
+        else:
+            raise Unreadable(f"it has more than {MOST_STEPS} steps, far more than a recorder fills")
         if len(self.stack) != 1 or self.stack[0] is MARK:
             raise Unreadable("it ends in the middle of a value")
         return self.stack[0]
