@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 sys.path.insert(0, str(Path(__file__).parent / "lab"))
 
@@ -17,7 +19,10 @@ from faults import clear_all, inject
 from lab import Lab, missing, start, stop
 
 Inject = Callable[..., None]
-CAMPAIGNS = ("test_campaign", "test_supervise", "test_triage")
+CAMPAIGNS = ("test_campaign", "test_supervise", "test_triage_lab")
+NODES = frozenset(
+    {"test_no_silent_pass", "test_lab", "test_lab_fabric", "test_bad_days", "test_fabric_ibsim"}
+)
 
 # Whoever starts us in the background of a shell has us ignore it, and our children with us; then
 # no test could see what Ctrl-C does.
@@ -61,25 +66,35 @@ def fabric(laid: fabrics.Net) -> Iterator[fabrics.Net]:
     laid.mend()
 
 
-@pytest.hookimpl(wrapper=True)  # before xdist, which reads the groups in its own
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> Generator[None, None, None]:
-    """Two workers have a lab each, campaigns apart since they mostly wait; a third has the rest.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Real nodes begin: they take longest."""
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        if on_real_nodes(item) and group(item.nodeid) not in {"campaigns", "nodes"}:
+            told = "starts real nodes: call the file test_…_lab.py, or name it in conftest.NODES"
+            raise pytest.UsageError(f"{item.nodeid}: {told}")
+    items.sort(key=lambda item: not on_real_nodes(item))
 
-    Real nodes begin: they take longest.
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Files stay whole; two workers have a lab each, campaigns apart since they mostly wait.
+
+    xdist_group would say the same, but xdist 3.8 does not reach the names of pytest 9.
     """
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not on_real_nodes(item))
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(group(item)))
-    return (yield)
+    return Groups(config, log)
 
 
-def group(item: pytest.Item) -> str:
-    if not on_real_nodes(item):
-        return item.path.stem
-    return "campaigns" if item.path.stem.startswith(CAMPAIGNS) else "nodes"
+class Groups(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+def group(nodeid: str) -> str:
+    stem = Path(nodeid.partition("::")[0]).stem
+    if stem.startswith(CAMPAIGNS):
+        return "campaigns"
+    return "nodes" if stem in NODES or stem.endswith("_lab") else stem
 
 
 def on_real_nodes(item: pytest.Item) -> bool:
