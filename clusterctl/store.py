@@ -65,6 +65,7 @@ class Recorder:
         self.files: dict[str, TextIO] = {}
         self.lock = Lock()
         self.lost = 0  # answers that could not be written: a full disk
+        self.ended = False
         # Resumed: a campaign, or a run of `bandwidth`.
         led = any((self.path / name).is_file() for name in ("decisions.jsonl", "plan.csv"))
         try:
@@ -86,14 +87,14 @@ class Recorder:
         """Keep one answer, from any thread.  Never raises: a full disk must not end a sweep."""
         text = line(said) + "\n"
         with self.lock:
+            if self.ended:  # a node that nobody waited for
+                return
             try:
                 if reading not in self.files:
                     path = self.path / ANSWERS.format(reading)
                     self.files[reading] = gzip.open(  # noqa: SIM115 - finish() closes it
                         path, "wt", SQUEEZE, encoding="utf-8"
                     )
-                if self.files[reading].closed:  # a node that nobody waited for, after the end
-                    return
                 self.files[reading].write(text)
                 self.files[reading].flush()
             except OSError as error:
@@ -117,6 +118,7 @@ class Recorder:
     def close(self) -> None:
         """Leave what was heard as it is: an interrupted run stays `.partial`."""
         with self.lock:
+            self.ended = True
             for file in self.files.values():
                 file.close()
 
