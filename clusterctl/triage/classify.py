@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clusterctl.triage import cells, moves, pauses, work
+from clusterctl.triage import cells, moves, pause_classes, pauses, work
 from clusterctl.triage.damage import Blind, Clear, Damage, Judged
 from clusterctl.triage.operations import Floats, Timeline
 from clusterctl.triage.replay import replay
@@ -84,12 +84,12 @@ def looked(done: Study) -> Iterable[Judged]:
         found = cells.cells(done, uneven.repaired_s - paused.longer_s, mb.luck)
     else:
         found = cells.cells(done, done.took.take_s - paused.longer_s)
-    written = pauses.checkpoint(done, paused)
+    written = pause_classes.checkpoint(done, paused)
     yield from cells.judge(done, found)
     yield work.stages(done)
     yield uneven
-    yield pauses.data(done, paused, written)
-    yield pauses.collection(done, paused)
+    yield pause_classes.data(done, paused, written)
+    yield pause_classes.collection(done, paused)
     yield written
     yield from moves.judge(done)
 
