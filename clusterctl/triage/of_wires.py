@@ -23,6 +23,7 @@ from clusterctl.triage.wires import RECEIVES, SENDS, Flow, Nic, data, nics
 LOSS = 1e-3
 # Ends are looked at some milliseconds apart: so many segments may be on their way in between.
 UNDER_WAY = 20
+SHORTEST_S = 0.05  # below it, the kernel's clock is too coarse to speak of a rate
 FEWEST_LOST = 4  # of one partner
 CONGESTED = (
     "rx_prio",
@@ -45,7 +46,10 @@ def slow(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
         for node in {node for one in moved for node in one.ends}
     }
     busiest = max(by_node, key=lambda node: by_node[node], default="")
-    busy = {f"{one.source.node}>{one.target.node}": one.busy for one in moved}
+    busy: dict[str, float] = {}
+    for one in moved:
+        path = f"{one.source.node}>{one.target.node}"
+        busy[path] = max(one.busy, busy.get(path, 0.0))
     worst = highest(busy, error=0.02)
     if worst is None:
         yield from one_way(job, moved)
@@ -55,7 +59,8 @@ def slow(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
     ways = [nic for nic in nics(moved) if nic.node == busiest]
     nic = max(ways, key=lambda one: (queued(job, one), one.busy))
     others = [one for one in moved if busiest not in one.ends]
-    usual = median(one.rate for one in others if one.rate) if any(x.rate for x in others) else 0.0
+    timed = [one.rate for one in others if one.rate and one.busy * one.seconds > SHORTEST_S]
+    usual = f", others {median(timed) * 8 / 1e6:.1f} Mbit/s" if timed else ""
     rate = min((one.rate for one in nic.flows if one.rate), default=0.0)
     share = max(one.busy for one in moved if busiest in one.ends) - worst.middle
     sure = min(worst.confidence, highest_sure(by_node))
@@ -64,10 +69,8 @@ def slow(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
             f"its connections are busy {percent(nic.busy)} of the time, those of others "
             f"{percent(median(one.busy for one in others) if others else worst.middle)}"
         ),
-        (
-            f"while busy it {nic.way} {rate * 8 / 1e6:.1f} Mbit/s, others "
-            f"{usual * 8 / 1e6:.1f} Mbit/s; round trip {nic.flows[0].rtt_us / 1e3:.1f} ms"
-        ),
+        f"while busy it {nic.way} {rate * 8 / 1e6:.1f} Mbit/s{usual}",
+        f"round trip {nic.flows[0].rtt_us / 1e3:.1f} ms",
         *queue(job, nic),
     ]
     name = f"{nic.node} {nic.way}"
