@@ -51,7 +51,8 @@ LEVELS = 3 + len(WIDE)  # all of a model, labels, nodes, parts: so many comparis
 class Worse:
     """Something that is worse than it was.
 
-    `level`: model, a label, node or part; `nodes` and `parts`: what it is of.  `before`, `now`:
+    `level`: model, a label, node or part; `nodes` and `parts`: what it is of, `count` of them in
+    all.  `before`, `now`:
     medians in the quantity's unit; `change`: on its scale, what all have in common taken away.
     `nights`: so many in a row beyond the limit; `known`: nights it was compared with.
     `sudden`: nearly all of it happened at once.
@@ -61,6 +62,7 @@ class Worse:
     level: str
     nodes: tuple[str, ...]
     parts: tuple[str, ...]
+    count: int
     before: float
     now: float
     change: float
@@ -280,8 +282,9 @@ def described(told: Series, level: str, members: Rows, alarm: Alarm) -> Worse:
     return Worse(
         quantity=told.quantity,
         level=level,
-        nodes=tuple(dict.fromkeys(parts["node"])),
-        parts=tuple(dict.fromkeys(parts["part"])),
+        nodes=tuple(sorted(set(parts["node"]))),
+        parts=tuple(sorted(set(parts["part"]))),
+        count=len(parts),
         before=float(np.nanmedian(numbers[known])) if known.any() else np.nan,
         now=float(np.nanmedian(numbers[:, -alarm.nights :])),
         change=moved,

@@ -81,7 +81,7 @@ def finding(one: Worse, labels: Mapping[str, Mapping[str, str]]) -> Finding:
     remedy = quantity.remedy
     if shared:
         remedy = f"look at what {shared} shares (power, switch, image) first; then: {remedy}"
-        course = f"{len(one.parts)} like parts of {len(one.nodes)} nodes together: {course}"
+        course = f"{one.count} like parts of {len(one.nodes)} nodes together: {course}"
     return Finding(
         quantity.check,
         Verdict(
