@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from clusterctl.model import Trouble, UserError
+from clusterctl.report.triage import as_json, as_table
 from clusterctl.triage.arrival import triage_timings
 from clusterctl.triage.collective_files import from_flight, from_inspector, from_logs, from_ras
 from clusterctl.triage.inspector import Timing, timings
@@ -165,6 +168,10 @@ def test_the_last_to_come_waits_least_and_is_named():
     assert named(found) == {2}
     assert found.suspects[0].node == "n002"
     assert found.confidence > 0.9
+    screen = Console(file=io.StringIO(), width=150)
+    screen.print(as_table(found))
+    assert "the job goes on" in screen.file.getvalue()
+    assert json.loads(as_json(found))["slowdown"] is None
 
 
 def test_nobody_is_late_where_all_come_alike():
@@ -195,7 +202,7 @@ def test_a_group_that_is_slow_together_is_the_network_s():
     found = triage_timings(read(lines))
     assert found.cause is Cause.NETWORK
     assert [one.what for one in found.suspects] == ["communicator 0x5"]
-    assert found.slowdown == pytest.approx(2.0)
+    assert found.suspects[0].slowdown == pytest.approx(2.0)
 
 
 def test_a_bad_line_costs_that_line():

@@ -130,7 +130,9 @@ def verdict(found: Triage) -> Text:
 
 
 def figures(found: Triage) -> Iterator[str]:
-    if found.slowdown is None:
+    if found.slowdown is not None and not isfinite(found.slowdown):
+        yield "the job goes on; what it loses cannot be told from this"
+    elif found.slowdown is None:
         yield "the job does not move"
     else:
         yield f"the job takes {found.slowdown:.2f} times as long as without its stragglers"
@@ -162,7 +164,9 @@ def percent(share: float | None) -> str:
 
 
 def slower(one: Suspect) -> str:
-    return "stands still" if one.slowdown is None else f"{one.slowdown:.2f} x"
+    if one.slowdown is None:
+        return "stands still"
+    return f"{one.slowdown:.2f} x" if isfinite(one.slowdown) else "not told"
 
 
 def ranks(numbers: tuple[int, ...]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import nan
 from statistics import median
 
 from clusterctl.triage.inspector import Timing
@@ -44,7 +45,7 @@ def triage_timings(found: Sequence[Timing], *, unseen: Sequence[str] = ()) -> Tr
         worst = sorted(late, key=lambda one: -one.cost_s)
         return Triage(
             Cause.WORKER,
-            slowdown=slowdown(found, worst),
+            slowdown=nan,  # of the job: what it does between collectives is not in these files
             suspects=tuple(suspect(one) for one in leading(worst)),
             confidence=min(0.95, max(one.late / one.operations for one in worst)),
             ruled_out=(RuledOut(Cause.NETWORK, "transfers are short once the last rank came"),),
@@ -53,7 +54,7 @@ def triage_timings(found: Sequence[Timing], *, unseen: Sequence[str] = ()) -> Tr
     if slow:
         return Triage(
             Cause.NETWORK,
-            slowdown=max(one.slowdown or 1.0 for one in slow),
+            slowdown=nan,
             suspects=tuple(slow),
             confidence=max(one.confidence for one in slow),
             ruled_out=(RuledOut(Cause.WORKER, "no rank comes last more often than not"),),
@@ -115,7 +116,7 @@ def suspect(one: Arrival) -> Suspect:
         f"rank {one.rank} of communicator {one.communicator}",
         (one.rank,),
         one.host,
-        slowdown=1 / one.waited if one.waited > 0 else None,
+        slowdown=nan,
         confidence=min(0.95, one.late / one.operations),
         why=(
             (
@@ -125,17 +126,6 @@ def suspect(one: Arrival) -> Suspect:
             f"its peers waited {one.cost_s:.3g} s for it in all",
         ),
     )
-
-
-def slowdown(found: Sequence[Timing], worst: Sequence[Arrival]) -> float | None:
-    """Of the time in collectives alone: what all of it took over what it takes the last to come."""
-    names = {one.communicator for one in worst}
-    late = {(one.communicator, one.rank) for one in worst}
-    whole = [one.exec_us for one in found if one.communicator in names]
-    last = [one.exec_us for one in found if (one.communicator, one.rank) in late]
-    if not whole or not last or median(last) <= 0:
-        return None
-    return max(1.0, median(whole) / median(last))
 
 
 def slow_groups(found: Sequence[Timing]) -> Iterator[Suspect]:
@@ -165,7 +155,7 @@ def slow_groups(found: Sequence[Timing]) -> Iterator[Suspect]:
                 f"communicator {name}",
                 tuple(ranks),
                 ",".join(hosts[:8]),
-                slowdown=usual / rate if rate > 0 else None,
+                slowdown=usual / rate if rate > 0 else nan,
                 confidence=min(0.9, 1 - rate / usual + 0.4),
                 why=(
                     (

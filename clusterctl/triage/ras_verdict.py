@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import nan
 
 from clusterctl.triage.ranks import ranks_word
 from clusterctl.triage.ras import Communicator, Level, Place, Snapshot
@@ -13,6 +14,7 @@ STANDS = (
     "every rank launched the same operations, and none launched another between the looks: all "
     "wait in one transfer, or in the program outside of NCCL"
 )
+ONE_LOOK = 0.5  # counts differ for a moment in every healthy job
 APART_S = 10  # enough for a job that moves to launch something
 ASK_TWICE = (
     f"ask twice, {APART_S} s apart: what does not change is stuck (`clusterctl triage --ras NODE`)"
@@ -29,8 +31,10 @@ def triage_ras(snapshots: Sequence[Snapshot], *, unseen: Sequence[str] = ()) -> 
     if last.timeouts:
         unseen.append(f"RAS itself met {last.timeouts} timeouts while it asked the ranks")
     if found:
+        once = len(snapshots) == 1
         return Triage(
             Cause.WORKER,
+            slowdown=nan if once and all(one.confidence <= ONE_LOOK for one in found) else None,
             suspects=tuple(sorted(found, key=lambda one: -one.confidence)),
             confidence=max(one.confidence for one in found),
             evidence=tuple(victims(last)),
@@ -157,7 +161,7 @@ def late(
     few: bool,
 ) -> Suspect:
     low, top = levels
-    sure = (0.9 if still else 0.5) if few else 0.3
+    sure = (0.9 if still else ONE_LOOK) if few else 0.3
     what = f"{operation} operations" if operation else "operations"
     why = [
         f"it launched {low.value} {what} in communicator {one.name}, others up to {top.value}",

@@ -82,10 +82,11 @@ class Triage:
     """The whole answer.
 
     `slowdown`: of the job against what it would be without its stragglers, 1.0: nothing lost;
-    None: it hangs, or nobody can say (`cause` tells which).  `share`: of the lost time, by class,
-    what repairing only that would give back; shares overlap, so they need not add up to 1.
-    `evidence`: for the class, where no suspect carries it.  `next_step`: empty: NEXT of the class.
-    `unseen`: what was asked and not seen, rows that could not be read: never silently dropped.
+    None: it hangs, or nobody can say (`cause` tells which); nan: it goes on, with an unknown loss.
+    `share`: of the lost time, by class, what repairing only that would give back; shares overlap,
+    so they need not add up to 1.  `evidence`: for the class, where no suspect carries it.
+    `next_step`: empty: NEXT of the class.  `unseen`: what was asked and not seen, rows that could
+    not be read: never silently dropped.
     Raises ValueError where a suspect is named for a class that has no culprit.
     """
 
