@@ -172,7 +172,12 @@ def late(
     if not few:
         why.append("as many ranks are behind as are ahead")
     return Suspect(
-        called(place, (place.rank,)), (place.rank,), place.node, confidence=sure, why=tuple(why)
+        called(place, (place.rank,)),
+        (place.rank,),
+        place.node,
+        slowdown=None if still else nan,
+        confidence=sure,
+        why=tuple(why),
     )
 
 
