@@ -54,7 +54,11 @@ NativeFrames = Annotated[
 ]
 SpyFolder = Annotated[
     Path | None,
-    typer.Option("--py-spy-dir", help="py-spy binaries for nodes of other architectures."),
+    typer.Option(
+        "--py-spy-dir",
+        envvar="CLUSTERCTL_PY_SPY_DIR",
+        help="py-spy binaries for nodes of other architectures.",
+    ),
 ]
 
 
