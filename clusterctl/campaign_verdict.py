@@ -14,7 +14,7 @@ from clusterctl import campaign_folder, sampled, stressors
 from clusterctl.acceptance import samples_share
 from clusterctl.campaign import Case, Order, wanted_s
 from clusterctl.journal import Step
-from clusterctl.judge import Past, judge
+from clusterctl.judge import OwnPast, Past, judge, nothing_known
 from clusterctl.limits import Sku
 from clusterctl.model import (
     Accelerator,
@@ -188,7 +188,14 @@ class Told:
     seen: tuple[Observation, ...]
 
 
-def verdict(opening: Run, told: Iterable[Told], skus: Sequence[Sku], now: datetime) -> Run:
+def verdict(
+    opening: Run,
+    told: Iterable[Told],
+    skus: Sequence[Sku],
+    now: datetime,
+    *,
+    own_past: OwnPast = nothing_known,
+) -> Run:
     """`opening`: the run as it began.  Any time: what was not burnt is said."""
     playbook, nodes = opening.playbook, opening.nodes
     cases: list[Case] = []
@@ -203,7 +210,10 @@ def verdict(opening: Run, told: Iterable[Told], skus: Sequence[Sku], now: dateti
         seen += one.seen
     spans = [span_s(case) for case in cases if {"gate", "read"} <= case.times.keys()]
     past = Past(before, median(spans) if spans else None)
-    findings = judge(playbook, nodes, seen, probes=probes_of(playbook), skus=skus, past=past)
+    findings = judge(
+        playbook, nodes, seen,
+        probes=probes_of(playbook), skus=skus, past=past, own_past=own_past,
+    )  # fmt: skip
     findings += sampled.news(
         findings, sampled.findings(watched, playbook, skus, now, seconds=past.seconds)
     )

@@ -11,7 +11,7 @@ from clusterctl.campaign_told import every_node
 from clusterctl.campaign_verdict import verdict
 from clusterctl.judge import NO_PAST, Past
 from clusterctl.memory.prune import refuse_pruned
-from clusterctl.memory.yardstick import OwnPast
+from clusterctl.memory.yardstick import own_past
 from clusterctl.model import Playbook, Run, UserError
 from clusterctl.run import World, burnin, sweep
 from clusterctl.transport import Transport
@@ -49,7 +49,7 @@ def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Ru
         seed=about["seed"],
         run_id=found.id,
         skus=playbook.skus(),
-        own_past=OwnPast(runs_dir, frozenset(one.name for one in book.checks), found.started),
+        own_past=own_past(runs_dir, book, found.started),
     )
     if about["verb"] == "burnin":
         force = (about.get("why") or "--force") if about["forced"] else ""
@@ -68,7 +68,8 @@ def campaign(found: store.Stored, book: Playbook) -> Run:
         verb="burnin", forced=found.about["forced"], complete=False,
     )  # fmt: skip
     told = every_node(found.path, book, opening.nodes, ended)
-    return verdict(opening, told, playbook.skus(), ended)
+    past = own_past(found.path.absolute().parent, book, began)
+    return verdict(opening, told, playbook.skus(), ended, own_past=past)
 
 
 def earlier(runs_dir: Path, run_id: str, past_s: float | None) -> Past:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -199,6 +200,35 @@ def test_a_broken_digest_is_made_again_and_a_lost_one_too(runs, caplog):
     shutil.rmtree(runs / ".memory")
     assert dataset.findings(runs).equals(before)
     assert not list(runs.rglob("*.new"))
+
+
+def test_digests_are_as_private_as_runs_and_two_at_once_only_do_the_work_twice(runs):
+    before = dataset.findings(runs)
+    shutil.rmtree(runs / ".memory")
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(dataset.findings, [runs, runs])
+    assert one.equals(before)
+    assert other.equals(before)
+    assert (runs / ".memory").stat().st_mode & 0o077 == 0
+    assert not list(runs.rglob("*.new"))
+
+
+def test_where_no_digest_can_be_kept_that_is_said_and_a_sweep_goes_on(runs, caplog):
+    shutil.rmtree(runs / ".memory")
+    (runs / ".memory").write_text("in the way")
+    with pytest.raises(UserError, match=r"\.memory.*make room"):
+        dataset.findings(runs)
+    assert OwnPast(runs, frozenset(), NOON + timedelta(days=99))(NODES, seen(NIGHTS)) == []
+    assert "nothing was compared with its own past" in caplog.text
+
+
+def test_a_run_json_of_another_shape_costs_that_run(runs, caplog):
+    shutil.rmtree(runs / ".memory")
+    about = json.loads((runs / name_of(3) / "run.json").read_text())
+    (runs / name_of(3) / "run.json").write_text(json.dumps({**about, "campaign": "yes"}))
+    (runs / name_of(4) / "run.json").write_text(json.dumps({**about, "nodes": [7]}))
+    assert {name_of(3), name_of(4)}.isdisjoint(dataset.findings(runs).run)
+    assert caplog.text.count("left out") == 2
 
 
 def test_a_run_whose_tables_changed_is_digested_anew(runs):

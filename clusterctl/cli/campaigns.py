@@ -122,6 +122,7 @@ def lead(
     from clusterctl.cli.moving import connecting, reachable
     from clusterctl.cli.repaired import demands
     from clusterctl.lead import Leader
+    from clusterctl.memory.yardstick import own_past
     from clusterctl.playbook import skus
     from clusterctl.silences import no_bmc
 
@@ -152,7 +153,9 @@ def lead(
             raise UserError(outled(found.path, *leader.rival))
         now = ambient.now()
         opening = leader.opening  # and who joined
-        run = verdict(opening, every_node(found.path, book, opening.nodes, now), skus(), now)
+        told = every_node(found.path, book, opening.nodes, now)
+        past = own_past(found.path.absolute().parent, book, opening.started)
+        run = verdict(opening, told, skus(), now, own_past=past)
         resumable = leader.by_hand
         if not resumable:
             keep(found, run)

@@ -112,11 +112,10 @@ def go(
 ) -> Run:
     from clusterctl import run
     from clusterctl.judge import NO_PAST
-    from clusterctl.memory.yardstick import OwnPast
+    from clusterctl.memory.yardstick import own_past
 
-    checks = frozenset(check.name for check in playbook.checks)
-    own_past = OwnPast(ambient.runs(flags.runs_dir), checks, world.clock())
-    world = replace(world, own_past=own_past)
+    past_of = own_past(ambient.runs(flags.runs_dir), playbook, world.clock())
+    world = replace(world, own_past=past_of)
     if verb == "burnin":
         return run.burnin(playbook, nodes, world, force=flags.why)
     earlier_run, past = last_reading(playbook, nodes, flags, world) or ("", NO_PAST)

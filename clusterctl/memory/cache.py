@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PLACE = (".memory", "1")  # the number changes with what a digest holds
-UNREADABLE = (OSError, ValueError, KeyError, UserError)  # how pyarrow says it of what is no table
+# How pyarrow and a run.json of another shape say that they are not what we read.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, UserError)
 Tell = Callable[[int, int], None]
 
 
@@ -277,6 +279,8 @@ def keep(folder: Folder, path: str, table: pa.Table) -> None:
     import pyarrow.parquet as pq  # noqa: PLC0415 - see Memory.frame
 
     draft = f"{path}.{uuid4().hex}.new"
+    if "://" not in folder.name:  # as private as the runs are
+        Path(folder.inside(PLACE[0])).mkdir(mode=0o700, exist_ok=True)
     folder.files.create_dir(path.rpartition("/")[0], recursive=True)
     try:
         pq.write_table(table, draft, filesystem=folder.files, compression="zstd")

@@ -17,7 +17,16 @@ from clusterctl.memory.folder import open_folder
 from clusterctl.memory.past import LEAST_NIGHTS, SIGMAS, Worse, worse
 from clusterctl.memory.quantities import Quantity, quantities
 from clusterctl.memory.series import Tonight, series
-from clusterctl.model import Finding, Node, Observation, Severity, Status, UserError, Verdict
+from clusterctl.model import (
+    Finding,
+    Node,
+    Observation,
+    Playbook,
+    Severity,
+    Status,
+    UserError,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +62,10 @@ class OwnPast:
         except (UserError, OSError) as error:
             log.warning("%s: nothing was compared with its own past", error)
             return []
+
+
+def own_past(runs_dir: Path, playbook: Playbook, at: datetime) -> OwnPast:
+    return OwnPast(runs_dir, frozenset(check.name for check in playbook.checks), at)
 
 
 def compared(
