@@ -10,6 +10,8 @@ from clusterctl.fanout import each, endless
 from clusterctl.judge import NO_PAST, OwnPast, Past, by_node, judge, nothing_known
 from clusterctl.limits import Sku
 from clusterctl.model import (
+    LEFT_ALONE,
+    Accelerator,
     DeviceProcess,
     Finding,
     Group,
@@ -189,7 +191,10 @@ def holders(seen: Sequence[Observation]) -> str:
     running = {f"{one.name} ({one.pid})" for one in facts if isinstance(one, DeviceProcess)}
     jobs = [job for one in facts if isinstance(one, Scheduler) for job in one.jobs]
     unsure = [one.troubles[0] for one in seen if one.probe == "slurm" and one.troubles]
+    blind = not any(isinstance(one, Accelerator) for one in facts)
     said = []
+    if blind and any(one.skip == LEFT_ALONE for one in seen):
+        said.append("its accelerators are held by somebody whom nobody here could name")
     if running:
         said.append(f"its accelerators are in use by {', '.join(sorted(running)[:3])}")
     if jobs:

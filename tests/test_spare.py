@@ -19,12 +19,16 @@ from clusterctl.model import (
     SPARED,
     Accelerator,
     Answer,
+    Kind,
     Node,
+    Observation,
     Playbook,
     Question,
     Status,
+    Trouble,
 )
 from clusterctl.observe import observe
+from clusterctl.run import admit, holders
 from clusterctl.transport.local import Local
 
 PYENV = sorted((Path.home() / ".pyenv/versions").glob("3.6.*/bin/python3"))
@@ -132,3 +136,12 @@ def test_what_was_left_alone_is_skipped_with_its_reason_and_never_a_pass():
     assert left["observed"].status is Status.SKIP
     assert left["observed"].why == LEFT_ALONE
     assert isinstance(seen[1].facts[0], Accelerator)
+
+
+def test_a_node_whose_accelerators_are_held_unseen_is_never_loaded():
+    left = Observation("n000", "nvidia_smi", NOON, skip=LEFT_ALONE)
+    broken = Observation("n000", "nvml", NOON, troubles=(Trouble(Kind.EXIT, "no library"),))
+    assert "held by somebody" in holders([left, broken])
+    assert not holders([Observation("n000", "nvml", NOON, (Accelerator("gpu0"),)), left])
+    ready, refused = admit(nodes(1), [left, broken], force=False)
+    assert (ready, list(refused)) == ([], ["n000"])

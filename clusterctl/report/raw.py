@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from clusterctl.model import Answer, UserError
+from clusterctl.model import LEFT_ALONE, SPARED, Answer, UserError
 from clusterctl.spelling import visible
 from clusterctl.store import Stored
 from clusterctl.yaml_files import nearest
@@ -29,7 +29,8 @@ def answers(stored: Stored, node: str) -> Iterator[str]:
 
 
 def spelled(reading: str, answer: Answer) -> Iterator[str]:
-    end = "stopped at its deadline" if answer.exit_code is None else f"exit {answer.exit_code}"
+    known = {None: "stopped at its deadline", SPARED: LEFT_ALONE}
+    end = known.get(answer.exit_code, f"exit {answer.exit_code}")
     cut = ", cut" if answer.truncated else ""
     yield f"== {reading} {answer.name}: {end}, {answer.seconds:.2f} s{cut}\n"
     for name, text in (("", answer.stdout), ("stderr: ", answer.stderr)):
