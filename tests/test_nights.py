@@ -36,6 +36,7 @@ from clusterctl.model import UserError
 from clusterctl.report import html, morning
 from clusterctl.report.accounts import account
 from clusterctl.report.sparks import spark
+from clusterctl.report.standings import looked_at
 
 NODES, NIGHTS = 64, 12
 
@@ -212,6 +213,19 @@ def test_the_page_leads_with_what_changed_and_marks_it_on_the_map(lived):
     changed_nodes = {n for one in changes(page.told) for n in one.life.verdict.node.split(",")}
     assert marked == changed_nodes & {node.name for node in run.nodes}
     assert marked
+
+
+def test_of_many_racks_those_with_nothing_to_say_are_small_and_still_whole(lived):
+    *_, runs = lived
+    path, page = next((p, page) for p, page in pages(runs) if page.before and changed(page.told))
+    run = store.load(store.stored(path))
+    alone = tuple(replace(node, labels={"rack": f"r{node.name}"}) for node in run.nodes)
+    text = drawn(replace(run, nodes=alone), page)
+    standing = {one.node: one.kind for one in looked_at(run, account(run))}
+    moved = {n for one in changes(page.told) for n in one.life.verdict.node.split(",")}
+    calm = re.findall(r'class="rack calm"><h3>r(n\d+)', text)
+    assert set(calm) == {n for n, kind in standing.items() if kind == "pass" and n not in moved}
+    assert len(re.findall(r' title="n\d+: ', text)) == len(run.nodes)
 
 
 def test_the_page_of_a_first_night_says_so(lived):

@@ -241,7 +241,9 @@ def summary(told: Score, seen: Seen) -> None:
     print(f"recall: {heard} of {len(told.waited)} planted things were told")
     print(f"precision: {right} of {told.lines} lines are about something planted")
     print(f"nights to notice a fault: {mean:.2f} on average")
+    silent = len(seen.spent_s) - len({line.night for line in seen.lines})
     print(f"nights without anything planted: {told.quiet}, of them with a line: {len(told.loud)}")
+    print(f"nights on which nothing was printed: {silent} of {len(seen.spent_s)}")
     print(f"CPU a night: {spent_s:.1f} s, at most {max(seen.spent_s):.1f} s")
 
 
@@ -249,10 +251,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--nights", type=int, default=60)
     parser.add_argument("--nodes", type=int, default=1250)
+    parser.add_argument("--calm", action="store_true", help="plant nothing")
     parser.add_argument("--runs", type=Path, help="keep the runs here")
     given = parser.parse_args(words)
     collect_rarely()
-    fleet = Fleet(given.nodes, given.nights)
+    fleet = Fleet(given.nodes, given.nights, story=() if given.calm else None)
     with tempfile.TemporaryDirectory(prefix="clusterctl-nights-") as name:
         report(fleet, live(fleet, given.runs or Path(name)))
 
