@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -467,6 +468,31 @@ def test_py_spy_that_was_sent_leaves_no_file(tmp_path, monkeypatch):
     assert [one.name for one in rank.looks[0].frames] == ["nap", "<module>"]
     left = {entry for place in places for entry in place.iterdir()} - before
     assert not {entry for entry in left if "spy" in entry.name}
+
+
+@needs_spy
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can give up a right"
+)
+def test_a_real_refusal_says_what_to_set(tmp_path, monkeypatch):
+    """As root in a container: all files may be read, no other process may be looked into."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    less = "setpriv --bounding-set -sys_ptrace --inh-caps -sys_ptrace"
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {less} {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    wait_for(lambda: sleeps(sleeper.pid))
+    looking = Looking({"pids": [sleeper.pid]}, 2, 0.1, binaries=spy.binaries())
+    try:
+        stacks = ask_stacks([ME], looking, lambda s: Local(s, pythons=str(python)), at_once=1)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    (line,) = stacks.unseen
+    assert "py-spy was refused: we are root without CAP_SYS_PTRACE" in line
+    assert "--cap-add SYS_PTRACE" in line
+    assert [one.state for one in stacks.ranks[0].looks] == ["S", "S"]
 
 
 def test_a_binary_is_known_by_its_header_not_its_name(tmp_path):
