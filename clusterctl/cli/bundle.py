@@ -104,10 +104,18 @@ def ask(node: Node, book: Playbook, collectors: tuple[Collector, ...], flags: Fl
         try:
             with transport.open(node) as shell:
                 for number, answer in enumerate(shell.ask(questions), 1):
-                    sys.stderr.write(f"{number} of {len(questions)}: {answer.name}\n")
+                    going(f"{number} of {len(questions)}: {answer.name}")
         except TransportError as error:
             sys.stderr.write(f"clusterctl: {node.name}: {error}; the rest is bundled\n")
+    going("")
     return heard
+
+
+def going(line: str) -> None:
+    """How far it is: a line that is written over, and only where somebody looks."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{line}")
+        sys.stderr.flush()
 
 
 def judge(book: Playbook, node: Node, heard: list[Heard]) -> Run:
