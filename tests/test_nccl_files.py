@@ -251,6 +251,14 @@ def test_a_folder_that_is_empty_or_not_there_is_the_operator_s_mistake(tmp_path)
         from_logs([tmp_path / "none"])
 
 
+def test_dumps_of_two_moments_are_not_mixed(tmp_path):
+    for moment in ("first", "second"):
+        (tmp_path / moment).mkdir()
+        (tmp_path / moment / "dump_3").write_text("{}")
+    with pytest.raises(UserError, match="both of rank 3"):
+        from_flight(tmp_path)
+
+
 def test_a_file_that_is_no_dump_is_told_and_the_others_are_read(tmp_path):
     entry = {"process_group": ["0", "x"], "collective_seq_id": 5, "profiling_name": "nccl:barrier"}
     config = {"0": {"name": "0", "desc": "x", "ranks": "[0, 1, 2]"}}

@@ -27,13 +27,20 @@ MOST_FILES = 100_000
 
 
 def from_flight(folder: Path) -> Triage:
-    """A folder with one dump a rank.  Raises UserError where there is none in it."""
+    """A folder with one dump a rank.  Raises UserError where there is none in it, or two of one."""
     flights, unseen = [], []
+    files: dict[int, Path] = {}
     for path in inside(folder, "--flight", "one dump a rank, nccl_trace_rank_17 or _dump_17"):
         rank = rank_of(path.name)
         if rank is None:
             unseen.append(f"{path.name}: its name does not end in a rank")
             continue
+        if rank in files:
+            raise UserError(
+                f"--flight {folder}: {files[rank]} and {path} are both of rank {rank}: give the "
+                "folder of one moment"
+            )
+        files[rank] = path
         try:
             flights.append(flight(rank, read(path, MOST_DUMP_BYTES)))
         except Unreadable as error:
