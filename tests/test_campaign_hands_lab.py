@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -98,13 +99,19 @@ def test_nodes_join_a_campaign_that_goes_on_and_leave_with_their_own_verdicts(
         file.write_text("nodes:\n" + "".join(listed[name] for name in names))
 
     edit("n13")
-    led = leading("led", "", burnt_s=14)
+    led = leading("led", "", burnt_s=20)  # stages are slow on a busy machine, and count, too
     led.words = ["-i", str(file), *led.words[4:]]
     led.start("--watch")
     led.until("n13", "burn")
     file.write_text("nodes: [n13, {")
     assert soon(lambda: "the list of nodes stays as it was" in led.said(), 30), led.said()
+    there = listed["n14"]
+    listed["n14"] = re.sub(r"address: [0-9.]+", "address: 127.0.0.9", there)  # nobody is there
     edit("n13", "n14")
+    assert soon(lambda: "n14 joins" in led.said(), 30), led.said()
+    listed["n14"] = there
+    edit("n13", "n14")
+    assert soon(lambda: "n14 is reached otherwise from now on" in led.said(), 60), led.said()
     led.until("n14", "burn")  # n13 waits: nobody else is there to be its partner
     led.end()
     led.resume()
