@@ -164,6 +164,20 @@ def test_a_swap_is_a_finding_of_the_first_night_that_sees_it(told, night, count)
         )
 
 
+def test_the_night_after_a_swap_the_slot_passes_so_that_the_finding_ends(runs):
+    at = NOON + timedelta(days=NIGHTS)
+    before = findings(NIGHTS - 1)
+    (swap,) = identity.swaps(cache.memory(open_folder(runs)))
+    table = runs / name_of(NIGHTS - 1) / "findings.parquet"
+    store.write_findings(table, [*before, identity.finding(swap)])
+    found = OwnPast(runs, frozenset(), at)(NODES, seen(NIGHTS))
+    assert [(one.check, one.verdict.part, one.verdict.status) for one in found] == [
+        ("swapped", "gpu0", Status.PASS)
+    ]
+    silent = [one for one in seen(NIGHTS) if one.node != "n1"]
+    assert OwnPast(runs, frozenset(), at)(NODES, silent) == []
+
+
 # --------------------------------------------------------------------------- the third yardstick
 
 

@@ -104,6 +104,7 @@ def citations(findings: pd.DataFrame, claims: Sequence[Claim]) -> dict[str, str]
     judged, or UNKNOWN, closes nothing.
     """
     cited: dict[str, str] = {}
+    last = str(findings["run"].iloc[-1]) if len(findings) else ""
     columns = ["node", "check", "part", "run", "status"]
     for _, rows in findings[columns].astype("str").groupby(columns[:3], sort=False):
         node, check, part = (rows[name].iloc[0] for name in columns[:3])
@@ -111,6 +112,8 @@ def citations(findings: pd.DataFrame, claims: Sequence[Claim]) -> dict[str, str]
         claim = next((one.why for one in claims if one.covers(node, check)), "")
         bad = [at for at, one in enumerate(status) if one not in {"pass", "skip"}]
         open_ = bool(bad) and bad[-1] == len(status) - 1
+        if "," in node:  # of what many share: nobody says that it is well, it is not told any more
+            open_ = rows["run"].iloc[-1] == last
         if not bad or not (open_ or claim):
             continue
         began = bad[-1]

@@ -148,14 +148,33 @@ def span(one: Worse) -> str:
 
 
 def swapped(remembered: Memory, now: Tonight) -> Iterator[Finding]:
-    """What sits tonight where something else sat when its node was last seen."""
+    """What sits tonight where something else sat when its node was last seen.
+
+    The night after, what still sits there passes: a swap is told once.
+    """
+    prints = fingerprints(now.tables)
+    found = [identity.finding(one) for one in swaps_tonight(remembered, now, prints)]
+    yield from found
+    told = remembered.frame("bad", ["node", "part"], check=[identity.SWAPPED])
+    told = told[["node", "part"]].astype("str").drop_duplicates()
+    new = {(one.verdict.node, one.verdict.part) for one in found}
+    seen = set(prints["node"])
+    for node, part in told.itertuples(index=False, name=None):
+        if node in seen and (node, part) not in new:
+            same = Verdict(node, part, Status.PASS, actual="as last night", yardstick="past")
+            yield Finding(identity.SWAPPED, same)
+
+
+def swaps_tonight(
+    remembered: Memory, now: Tonight, prints: Mapping[str, Sequence[object]]
+) -> Iterator[identity.Swap]:
     import pandas as pd  # noqa: PLC0415 - half a second that only memory pays
 
-    prints = pd.DataFrame(fingerprints(now.tables))
     before = remembered.frame("identity", ["node", "kind", "print"])
     before = before.sort_values("started").drop_duplicates(["node", "kind"], keep="last")
-    both = before.astype({"node": "str", "kind": "str"}).merge(
-        prints.astype({"node": "str", "kind": "str"}), on=["node", "kind"], suffixes=("", "_now")
+    texts = {"node": "str", "kind": "str"}
+    both = before.astype(texts).merge(
+        pd.DataFrame(prints).astype(texts), on=["node", "kind"], suffixes=("", "_now")
     )
     changed = both[both["print"] != both["print_now"]]
     for kind, word in identity.KINDS.items():
@@ -168,12 +187,12 @@ def swapped(remembered: Memory, now: Tonight) -> Iterator[Finding]:
         new = new.loc[new["node"].isin(set(here["node"])), list(identity.COLUMNS)]
         new = new.assign(started=pd.Timestamp(now.at).tz_convert("UTC"))
         found = identity.swapped(newest_of(rows, new), word)
-        yield from (identity.finding(one) for one in found if one.since == now.at)
+        yield from (one for one in found if one.since == now.at)
 
 
 def newest_of(rows: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """The last look at each node, and the one of tonight."""
-    import pandas as pd  # noqa: PLC0415 - see swapped
+    import pandas as pd  # noqa: PLC0415 - see swaps_tonight
 
     names = ["started", *identity.COLUMNS]
     last = rows["started"] == rows.groupby("node", observed=True)["started"].transform("max")
