@@ -13,7 +13,7 @@ import typer
 
 from clusterctl.cli import world as ambient
 from clusterctl.cli.world import Flags
-from clusterctl.model import Node, Pace, Playbook, Question, UserError
+from clusterctl.model import Kind, Node, Pace, Playbook, Question, Trouble, UserError
 
 if TYPE_CHECKING:
     from clusterctl.cli.triage_collectives import Given
@@ -107,14 +107,21 @@ def seen_of(said: Sequence[Said], wanted: str) -> Job:
 
 
 def seen(said: Said) -> Seen:
+    from clusterctl.observe import last_words
     from clusterctl.triage.ask import GPUS, JOB
     from clusterctl.triage.readings import gpus, read
 
-    told = read(said.node, said.answers[JOB].stdout)
+    answer = said.answers[JOB]
+    told = read(said.node, answer.stdout)
+    if answer.exit_code != 0:
+        why = last_words(answer) or f"no answer in {answer.seconds:.0f} s"
+        told = replace(told, troubles=(Trouble(Kind.EXIT, why),))
     cards = said.answers.get(GPUS)
     if cards is None or cards.exit_code == ABSENT:
         return told
     found, troubles = gpus(cards.stdout)
+    if cards.exit_code != 0:
+        troubles = [Trouble(Kind.EXIT, f"GPUs: {last_words(cards)}")]
     return replace(told, gpus=tuple(found), troubles=(*told.troubles, *troubles))
 
 

@@ -20,7 +20,14 @@ VISIBLE = (
     "MUSA_VISIBLE_DEVICES",
     "MLU_VISIBLE_DEVICES",
 )
-OTHERS = ("MASTER_ADDR", "MASTER_PORT", "SLURM_JOB_ID", "SLURM_PROCID", "NCCL_DEBUG_FILE")
+OTHERS = (
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "SLURM_JOB_ID",
+    "SLURM_PROCID",
+    "PMIX_NAMESPACE",
+    "NCCL_DEBUG_FILE",
+)
 WANTED = frozenset(RANK + WORLD + LOCAL + VISIBLE + OTHERS)
 DEVICE = re.compile(
     r"/dev/((?:nvidia|davinci|cambricon_dev|mthreads|iluvatar)\d+|kfd|dri/render.*)"
@@ -113,10 +120,8 @@ def ranks(wanted):
             number = "pid %d" % pid
         if number is None:
             continue
-        job = environ.get("SLURM_JOB_ID") or "%s:%s" % (
-            environ.get("MASTER_ADDR", ""),
-            environ.get("MASTER_PORT", ""),
-        )
+        store = "%s:%s" % (environ.get("MASTER_ADDR", ""), environ.get("MASTER_PORT", ""))
+        job = environ.get("SLURM_JOB_ID") or environ.get("PMIX_NAMESPACE") or store
         teams.setdefault((job, number), []).append((pid, environ))
     if any(isinstance(number, int) for _, number in teams):
         teams = {key: team for key, team in teams.items() if isinstance(key[1], int)}

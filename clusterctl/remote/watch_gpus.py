@@ -57,7 +57,8 @@ def main(seconds, every):
         meter = nvml_meter.Meter()
     except (OSError, AttributeError) as error:
         print("%s" % error, file=sys.stderr)
-        sys.exit(127)
+        # The loader's error has no number, NVML's has: a driver that is there and does not answer.
+        sys.exit(127 if getattr(error, "errno", 0) is None else 1)
     rows = 0
     for told in meter.gpus():
         rows += 1
