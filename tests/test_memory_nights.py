@@ -402,3 +402,26 @@ def test_what_a_card_does_under_load_is_its_own_wherever_it_sits():
     here, there = (tonight([burnt(node)])["Burn"] for node in ("n0", "n1"))
     assert here["who"].tolist() == there["who"].tolist()
     assert here["mark"].tolist() == [""]
+
+
+def test_a_fleet_in_which_all_is_well_and_nothing_has_a_serial_answers_too(tmp_path):
+    well = Finding("ecc", Verdict("n0", "gpu0", Status.PASS))
+    for night in range(2):
+        at = NOON + timedelta(days=night)
+        run = Run(
+            name_of(night), Playbook("nightly"), NODES[:1], 1, at, at,
+            (Observation("n0", "os", at, (Version("kernel", "5.15"),)),), (well,),
+        )  # fmt: skip
+        recorder = store.Recorder(tmp_path, run.id)
+        recorder.begin(store.describe(run))
+        recorder.finish(run)
+    assert dataset.findings(tmp_path).empty
+    assert identity.swaps(cache.memory(open_folder(tmp_path))) == []
+    assert OwnPast(tmp_path, frozenset({"ecc"}), NOON + timedelta(days=5))(NODES, ()) == []
+    assert "nothing to act on" in said("history", "n0", runs=tmp_path)
+    assert "0 parts had findings" in said("history", "--check", "ecc", runs=tmp_path)
+    assert "0 lemons" in said("history", "--lemons", runs=tmp_path)
+    assert "nothing changed" in said("diff", runs=tmp_path)
+    assert "nothing to prune" in said("prune", "--keep", "0d", runs=tmp_path)
+    done = CliRunner().invoke(app, ["trend", "h2d", "--runs-dir", str(tmp_path)])
+    assert "h2d: nobody told it in 2 runs" in str(done.exception)
