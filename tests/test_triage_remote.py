@@ -1,0 +1,120 @@
+"""What runs on a node to watch a job, on processes of this machine, by old and new Pythons."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clusterctl.triage.job import gathered
+from clusterctl.triage.readings import read
+
+REMOTE = Path(__file__).parent.parent / "clusterctl/remote"
+OLD = Path("/root/.pyenv/versions/3.6.15/bin/python3.6")
+PYTHONS = [sys.executable, *([str(OLD)] if OLD.exists() else [])]
+
+# Rank 0 sends every 0.1 s, rank 1 answers at once; each has a shell above it and a loader below.
+RANK = """
+import os, socket, subprocess, sys, time
+rank = int(os.environ["RANK"])
+loader = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+port = int(os.environ["MASTER_PORT"]) + 1
+if rank == 0:
+    server = socket.create_server(("127.0.0.1", port))
+    print("ready", flush=True)
+    peer, _ = server.accept()
+    while True:
+        time.sleep(0.1)
+        peer.sendall(b"x" * 50000)
+        peer.recv(1)
+peer = socket.create_connection(("127.0.0.1", port))
+while True:
+    got = 0
+    while got < 50000:
+        got += len(peer.recv(50000 - got))
+    peer.sendall(b"y")
+"""
+
+
+@pytest.fixture(scope="module")
+def ranks() -> Iterator[list[int]]:
+    """The shells' numbers."""
+    started = []
+    for rank in (0, 1):
+        words = {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+        words |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29871", "SECRET_TOKEN": "hush"}
+        shell = subprocess.Popen(
+            ["/bin/sh", "-c", f"'{sys.executable}' -c '{RANK}'; :"],
+            env={**words, "PATH": os.environ["PATH"]},
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        started.append(shell)
+        if rank == 0:
+            assert shell.stdout is not None
+            assert shell.stdout.readline() == b"ready\n"
+    yield [one.pid for one in started]
+    for one in started:
+        os.killpg(one.pid, 9)
+        one.wait()
+
+
+def watched(python: str, **wanted: object) -> str:
+    order = {"seconds": 2, "every": 0.1, "share": 1.0, "start": 0, **wanted}
+    done = subprocess.run(
+        [python, "watch_job.py", json.dumps(order)],
+        cwd=REMOTE,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_ranks_among_shells_and_loaders_are_found_and_their_connection_from_both_ends(
+    ranks: list[int], python: str
+) -> None:
+    text = watched(python, pids=ranks)
+    assert "hush" not in text  # of an environment only what was asked for leaves the node
+    seen = read("here", text)
+    assert seen.troubles == ()
+    job = gathered([seen], {})
+    assert [(one.rank, one.world, one.local) for one in job.ranks] == [(0, 2, 0), (1, 2, 1)]
+    assert not {one.pid for one in job.ranks} & set(ranks)  # not the shells
+    assert [one.crew for one in job.ranks] == [2, 2]  # the shell, and the loader
+    (path,) = job.paths
+    sent = (path.near if path.here.rank == 0 else path.far).spent
+    assert sent["acked"] > 50_000
+    assert {look.state for look in job.ranks[0].looks} <= {"sleep", "run", "wire"}
+    assert sum(look.state == "sleep" for look in job.ranks[0].looks) > 5
+    assert sum(look.state == "wire" for look in job.ranks[1].looks) > 5
+    assert all(look.sent_ms is not None for one in job.ranks for look in one.looks)
+    assert job.ranks[0].first_half is not None
+    assert seen.cost_s is not None
+
+
+def test_processes_of_another_slurm_job_are_left_alone(ranks: list[int]) -> None:
+    seen = read("here", watched(PYTHONS[0], slurm="987654321", pids=[]))
+    assert (seen.ranks, seen.troubles) == ((), ())
+
+
+@pytest.mark.skipif(shutil.which("ss") is None, reason="needs ss of iproute2")
+def test_connections_are_as_ss_tells_of_them(ranks: list[int]) -> None:
+    (path,) = gathered([read("here", watched(PYTHONS[0], pids=ranks))], {}).paths
+    told = subprocess.run(["ss", "-tinH"], capture_output=True, text=True, check=True).stdout
+    lines = told.split("\n")
+    near = path.near.near.replace(" ", ":")
+    far = path.near.far.replace(" ", ":")
+    at = next(at for at, line in enumerate(lines) if near in line and far in line)
+    mss = next(word for word in lines[at + 1].split() if word.startswith("mss:"))
+    assert path.near.mss_bytes == float(mss[4:])
