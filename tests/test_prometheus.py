@@ -12,6 +12,7 @@ import time
 import urllib.request
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.resources import files
 from pathlib import Path
@@ -97,6 +98,14 @@ def test_what_nobody_was_to_be_told_has_no_metric_and_a_failure_has():
     told = metrics(run(), Beyond(notify_failed=True, held_back=3))
     assert told["clusterctl_notify_failed",] == 1
     assert told["clusterctl_notify_held_back",] == 3
+
+
+def test_what_is_acked_is_counted_and_no_finding_to_act_on():
+    known, new = finding("n001", Status.FAIL), finding("n000", Status.FAIL)
+    told = metrics(run(known, new), Beyond(acked=1, told=[new]))
+    assert told["clusterctl_findings_acked",] == 1
+    assert [key[2] for key in told if key[0] == "clusterctl_finding"] == ["n000"]
+    assert told["clusterctl_findings", "ecc", "fail"] == 2
 
 
 def test_what_a_node_says_cannot_break_the_file():
@@ -326,7 +335,8 @@ receivers:
             ("clusterctl:nodes_failing:ratio", "0.5"),
             ("node_textfile_scrape_error", "0"),
         ):
-            assert asked(server, query)[0]["value"][1] == value, query
+            found = until(partial(asked, server, query))
+            assert [one["value"][1] for one in found] == [value], query
         # The next run finds all well, and another playbook's file lies beside.
         calm = run(at=now)
         write_whole(texts / "nightly.prom", text(calm, account(calm), Beyond(now.timestamp())))

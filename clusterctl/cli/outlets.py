@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clusterctl.model import Finding
     from clusterctl.report.accounts import Accounts
     from clusterctl.report.morning import Change
+    from clusterctl.report.prometheus import Beyond
 
 TELLING_S = 60.0
 LAST_SUCCESS = re.compile(
@@ -101,19 +102,27 @@ def pour(
         if text is not None:
             told = people_told(run, text, heard)
     if outlets.prometheus is not None:
-        measure(run, accounts, outlets.prometheus, told, whole=whole)
+        success_s = run.finished.timestamp() if whole else last_success(outlets.prometheus)
+        measure(run, accounts, outlets.prometheus, beyond(run, night, told, success_s))
 
 
-def measure(run: Run, accounts: Accounts, path: Path, told: Sent | None, *, whole: bool) -> None:
-    from clusterctl.cli.finish import write_whole
-    from clusterctl.report import prometheus
+def beyond(run: Run, night: Page | None, told: Sent | None, success_s: float) -> Beyond:
+    from clusterctl.report.prometheus import Beyond
 
-    success_s = run.finished.timestamp() if whole else last_success(path)
-    beyond = prometheus.Beyond(
+    _, findings = lately(run, night)
+    return Beyond(
         success_s,
         None if told is None else bool(told.failed),
         0 if told is None else told.held_back,
+        len(night.acked) if night else 0,
+        findings,
     )
+
+
+def measure(run: Run, accounts: Accounts, path: Path, beyond: Beyond) -> None:
+    from clusterctl.cli.finish import write_whole
+    from clusterctl.report import prometheus
+
     try:
         write_whole(path, prometheus.text(run, accounts, beyond))
     except OSError as error:

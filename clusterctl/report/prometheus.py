@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clusterctl.judge import by_node
-from clusterctl.model import Accelerator, Run, Status
+from clusterctl.model import Accelerator, Finding, Run, Status
 from clusterctl.report.accounts import Accounts
 from clusterctl.report.folding import to_act_on
 from clusterctl.sources import believe
@@ -36,11 +36,14 @@ class Beyond:
     `last_success_s`: since 1970, when a run of this playbook last asked everybody to the end and
     was kept; 0: never.  `notify_failed`: the last message that there was did not reach everybody;
     None: nobody was to be told.  `held_back`: kept back by the rate limit since one went out.
+    `acked`: findings that somebody knows of; `told`: the others, None: none is acked.
     """
 
     last_success_s: float = 0.0
     notify_failed: bool | None = None
     held_back: int = 0
+    acked: int = 0
+    told: Sequence[Finding] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class Families:
 def gauges(run: Run, accounts: Accounts, beyond: Beyond) -> Iterator[Gauge]:
     yield from moments(run, beyond)
     yield from counts(run, accounts)
-    yield from named(run, accounts)
+    yield from named(run, accounts, beyond)
     yield from measured(run)
 
 
@@ -134,7 +137,7 @@ def counts(run: Run, accounts: Accounts) -> Iterator[Gauge]:
         )
 
 
-def named(run: Run, accounts: Accounts) -> Iterator[Gauge]:
+def named(run: Run, accounts: Accounts, beyond: Beyond) -> Iterator[Gauge]:
     """Node by node, and what a person must act on."""
     yield Gauge(
         "clusterctl_node_status",
@@ -145,7 +148,8 @@ def named(run: Run, accounts: Accounts) -> Iterator[Gauge]:
             for one in NODE_STATUSES
         ],
     )
-    acute = list(to_act_on(run.findings))
+    acute = list(to_act_on(run.findings if beyond.told is None else beyond.told))
+    yield alone("clusterctl_findings_acked", "Findings that an ack silences.", beyond.acked)
     samples = dict.fromkeys(
         (
             ("node", one.verdict.node),
