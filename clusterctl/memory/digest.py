@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from clusterctl import codec
 from clusterctl.memory.folder import Ended
+from clusterctl.memory.marks import MARKS, carried, marked, of_card, who_is
 from clusterctl.memory.quantities import LANES, counters, quantities
 from clusterctl.model import Observation
 from clusterctl.store import COLUMNS, ROWS
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 
 FINDING = ("check", *COLUMNS, "shared")
 QUIET = ("pass", "skip")
-# What a part is told from its like by, wherever it is plugged; the first that it has.  A serial
-# may be of a board with two chips on it, so it comes last.
-MARKS = ("uuid", "guid", "serial")
-NO_MARK = 4  # characters: "0", "N/A" and "none" name no part
 # Beside the numbers of a reading; `who` is equal on all nights for the same part, see `who_is`.
 PLACE = ("who", "node", "part", "variant", "mark", "serial", "slot", "model")
 # Of facts of which a part may have many: what makes two of them comparable.
@@ -44,8 +41,6 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
 MODEL = {"Port": "driver", "Sensor": "kind"}
 SITTING = frozenset({"Accelerator", "Drive", "Optic", "Psu"})  # what is swapped
 EXACT = 13  # hexadecimal digits that a float holds
-WHO_BITS = 12  # of 64 left out, so that a float holds the rest
-DEVICE = re.compile(r"\b(?:gpu|npu|mlu|gcu|xpu|dcu)\d+")
 SERIES = {
     name: tuple(
         field
@@ -208,16 +203,6 @@ def asked(kind: str) -> list[str]:
     return [name for name in dict.fromkeys(named) if name in own]
 
 
-def carried(cards: pd.DataFrame | None) -> dict[tuple[str, str], tuple[str, str]]:
-    """(node, gpu3) -> the card's mark and model: what it does under load is its own, too."""
-    if cards is None:
-        return {}
-    marks = marked(cards)
-    models = cards["model"].fillna("") if "model" in cards else [""] * len(cards)
-    told = zip(cards["node"], cards["part"], marks, models, strict=True)
-    return {(node, part): (mark, model) for node, part, mark, model in told if mark}
-
-
 def placed(
     kind: str, rows: pd.DataFrame, cards: Mapping[tuple[str, str], tuple[str, str]]
 ) -> pd.DataFrame:
@@ -258,17 +243,6 @@ def placed(
     return whole.drop_duplicates("who").sort_values(order, ignore_index=True)
 
 
-def who_is(found: pd.DataFrame, marks: Sequence[str]) -> pd.Series[float]:
-    """A number that a float holds: of the mark and variant, else of node, part and variant."""
-    import pandas as pd  # noqa: PLC0415 - see digest
-
-    place = "\t" + found["node"] + "\t" + found["part"]
-    mark = pd.Series(marks, dtype="str")
-    named = mark.where(mark != "", place) + "\n" + found["variant"]
-    hashed = pd.util.hash_array(named.to_numpy(dtype=object)) >> WHO_BITS
-    return pd.Series(hashed.astype("float64"), index=found.index)
-
-
 def fingerprints(frames: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
     """A number for what sits where in each node, by kind: who looks for swaps reads no more."""
     found: dict[str, list[Any]] = {"node": [], "kind": [], "print": []}
@@ -281,45 +255,6 @@ def fingerprints(frames: Mapping[str, pd.DataFrame]) -> dict[str, list[Any]]:
             found["kind"].append(kind)
             found["print"].append(float(int(sha256(text.encode()).hexdigest()[:EXACT], 16)))
     return found
-
-
-def marked(rows: pd.DataFrame) -> list[str]:
-    """By what each row's part is known wherever it is; empty: by its place alone.
-
-    A mark that parts of several nodes have tells none of them ("0123456789"); of one that several
-    parts of a node have (a module of two ports), each part is known by it and its name.
-    """
-    columns = [rows[name].fillna("").astype("str") for name in MARKS if name in rows]
-    if not columns:
-        return [""] * len(rows)
-    marks = [
-        next((one for one in cells if len(one) >= NO_MARK), "")
-        for cells in zip(*columns, strict=True)
-    ]
-    places: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-    for mark, node, part in zip(marks, rows["node"], rows["part"], strict=True):
-        places[mark].add((node, part))
-    return [
-        own(mark, str(part), places[mark]) for mark, part in zip(marks, rows["part"], strict=True)
-    ]
-
-
-def own(mark: str, part: str, places: set[tuple[str, str]]) -> str:
-    if not mark or len(places) == 1:
-        return mark
-    return f"{mark} {part}" if len({node for node, _ in places}) == 1 else ""
-
-
-def of_card(
-    node: str, part: str, cards: Mapping[tuple[str, str], tuple[str, str]]
-) -> tuple[str, str]:
-    """host>gpu0 becomes host>GPU-aaaa; empty where it names no card whose mark is known."""
-    names = DEVICE.findall(part)
-    known = [cards.get((node, name)) for name in names]
-    if not names or None in known:
-        return "", ""
-    told = dict(zip(names, filter(None, known), strict=True))
-    return DEVICE.sub(lambda one: told[one[0]][0], part), told[names[0]][1]
 
 
 def unpacked(kind: str, rows: pd.DataFrame) -> dict[str, Any]:
