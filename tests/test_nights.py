@@ -35,6 +35,7 @@ from clusterctl.memory.series import Series
 from clusterctl.model import UserError
 from clusterctl.report import html, morning
 from clusterctl.report.accounts import account
+from clusterctl.report.records import as_json
 from clusterctl.report.sparks import spark
 from clusterctl.report.standings import looked_at
 
@@ -321,6 +322,8 @@ def test_an_acked_failure_is_counted_and_no_reason_for_exit_1(lived, tmp_path):
     assert accounts.exit_code == 0
     assert accounts.line.endswith(f"; {len(page.acked)} acked")
     assert f"{len(page.acked)} acked: " in printed(run, page)
+    told = json.loads(as_json(run, accounts))
+    assert (told["exit_code"], told["acked"]) == (0, len(page.acked))
 
 
 def test_ack_gives_lists_and_removes(tmp_path):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
@@ -18,12 +18,12 @@ from markupsafe import Markup
 from clusterctl.inventory.ranges import fold
 from clusterctl.judge import REACHABLE
 from clusterctl.limits import Sku
-from clusterctl.memory.acks import Ack, Page
+from clusterctl.memory.acks import Ack, Page, not_covered
 from clusterctl.memory.life import Told, changes
 from clusterctl.memory.movers import Mover
 from clusterctl.model import Finding, Run, Status
 from clusterctl.report import method
-from clusterctl.report.accounts import Accounts, account
+from clusterctl.report.accounts import Accounts, account, excusing
 from clusterctl.report.charts import distribution
 from clusterctl.report.folding import Row, reasons, rows, to_act_on
 from clusterctl.report.histories import NO_MOMENTS, NO_SERIES, Moments, Series, histories
@@ -75,7 +75,10 @@ def page(
     `series`, `moments`: of a campaign; a node without any has no plot.  `morning`: of a sweep that
     remembers other nights.
     """
-    accounts = replace(account(run), acked=len(morning.acked) if morning else 0)
+    accounts = account(run)
+    if morning and morning.acked:
+        left = not_covered(run.findings, morning.acked)
+        accounts = excusing(accounts, run, left, len(morning.acked))
     standings = standings or looked_at(run, accounts)
     by_name = {one.node: one for one in standings}
     parts = identities(run)

@@ -24,6 +24,7 @@ def document(run: Run, accounts: Accounts, standings: Sequence[Standing]) -> dic
         "finished": run.finished.isoformat(),
         "complete": run.complete,
         "exit_code": accounts.exit_code,
+        **({"acked": accounts.acked} if accounts.acked else {}),
         "nodes": {
             "selected": len(accounts.nodes),
             "answered": accounts.answered,
