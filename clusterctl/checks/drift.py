@@ -15,6 +15,8 @@ from clusterctl.verdicts import make, passing, skipping, warning
 PART = "versions"
 PEERS = "what most nodes of this kind run"
 NOT_THERE = "not there"
+MOUNT = "mount/"
+EVERYWHERE = 0.9  # of the nodes: automounts come and go with the jobs of some
 LEAST_ALIKE = 3  # nodes that have the same other value: a rollout, a batch, an image
 SERVED = frozenset(
     {
@@ -78,6 +80,12 @@ class Asked:
     def usual(self) -> str | None:
         return majority(self.votes.elements())
 
+    @cached_property
+    def everywhere(self) -> bool:
+        """Nearly all have it, in one way."""
+        most = self.votes[self.usual] if self.usual is not None else 0
+        return self.usual != NOT_THERE and most >= EVERYWHERE * self.votes.total()
+
     def why(self, value: str) -> str:
         if self.usual is None:
             shares = " · ".join(
@@ -100,7 +108,7 @@ def values(facts: Sequence[Fact], node: str) -> dict[str, str]:
     told = [fact for fact in facts if isinstance(fact, Version)]
     found = {version.part: normal(version.value, node) for version in told}
     mounted = [fact for fact in facts if isinstance(fact, Filesystem)]
-    return found | {f"mount/{one.part}": mount(one) for one in mounted if shared_one(one)}
+    return found | {f"{MOUNT}{one.part}": mount(one) for one in mounted if shared_one(one)}
 
 
 def shared_one(one: Filesystem) -> bool:
@@ -131,6 +139,8 @@ def differences(evidence: Evidence, mine: Values, asked: Mapping[str, Asked]) ->
     for part, one in asked.items():
         value = mine.get(part, NOT_THERE)
         if value == one.usual or (value == NOT_THERE and part.startswith(OF_A_DEVICE)):
+            continue
+        if part.startswith(MOUNT) and not one.everywhere:
             continue
         yield warning(
             evidence,
