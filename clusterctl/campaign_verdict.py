@@ -103,7 +103,7 @@ def without_facts(case: Case, playbook: Playbook, at: datetime) -> set[str]:
         stage = stages[step.name]
         seen = result(case, stage, step, at)
         again = is_worth_another(stage, step, seen)
-        if brought_nothing(order, seen) if len(order.group) > 1 else again and not seen.facts:
+        if brought_nothing(order, seen) if len(order.group) > 1 else again:
             found.add(order.identity)
     return found
 
@@ -117,7 +117,7 @@ def is_worth_another(stage: Stage, step: Step, seen: Observation) -> bool:
     """It crashed or hung alone."""
     vain = stressors.in_vain(step, seen)
     alone = stage.trial.partners == 1 and not stage.trial.together
-    return alone and vain is not None and not vain.absent
+    return alone and vain is not None and not (vain.absent or vain.part)
 
 
 def unheard(case: Case, playbook: Playbook, stage: Stage, at: datetime) -> Observation:

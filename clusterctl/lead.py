@@ -513,7 +513,7 @@ class Leader:
             stage = stages[step.name]
             seen = result(case, stage, step, self.clock())
             vain = heed_step(case, stage, step, seen)
-            if vain and not (vain.absent or step.soak or seen.facts):
+            if vain and not (vain.absent or step.soak or vain.part):
                 case.empty.add(step.identity)  # it is tried again
                 continue
             kinds = set(stage.trial.yields)

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 
 from clusterctl.acceptance import steps_in_vain
 from clusterctl.journal import Step
-from clusterctl.model import Finding, Kind, Observation, Severity, Status, Trouble, Verdict
+from clusterctl.model import (
+    Burn,
+    Fact,
+    Finding,
+    Kind,
+    Observation,
+    Power,
+    Severity,
+    Status,
+    Trouble,
+    Verdict,
+)
 from clusterctl.spelling import visible
 from clusterctl.verdicts import number_in
 
@@ -29,7 +40,7 @@ class Vain:
 
 def in_vain(step: Step, seen: Observation) -> Vain | None:
     """None: it brought what it was asked for."""
-    if step.why == "exit" and step.code == 0 and seen.facts:
+    if step.why == "exit" and step.code == 0 and has_result(seen):
         hurt = [one for one in seen.troubles if one.part and one.kind in OF_A_PART]
         return Vain(said(hurt[0]), hurt[0].part) if hurt else None
     if step.why == "timeout":
@@ -38,6 +49,16 @@ def in_vain(step: Step, seen: Observation) -> Vain | None:
         return Vain(f"ended by signal {-step.code}")
     absent = bool(seen.troubles) and all(one.kind is Kind.MISSING for one in seen.troubles)
     return Vain(said(seen.troubles[0]) if seen.troubles else "it gave no result", absent=absent)
+
+
+def has_result(seen: Observation) -> bool:
+    """What the node drew is none, nor is a row of a tool that broke before it could count."""
+    blank = [one for one in seen.facts if isinstance(one, Power) or is_blank(one)]
+    return bool(seen.facts) and (len(blank) < len(seen.facts) or not seen.troubles)
+
+
+def is_blank(fact: Fact) -> bool:
+    return isinstance(fact, Burn) and fact.rate is None and fact.amount is None
 
 
 def said(trouble: Trouble) -> str:

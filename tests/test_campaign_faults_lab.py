@@ -108,8 +108,8 @@ def outcomes(led: Led) -> dict[str, Outcome]:
 def test_each_fault_is_named_with_its_rule_and_no_healthy_node_is_refused(broken):
     assert {node: (str(one.decision), one.rule) for node, one in outcomes(broken).items()} == {
         "n01": ("ACCEPT", "accepted"),
-        "n02": ("INCOMPLETE", "not-seen"),  # its stressor segfaults: nothing was computed
-        "n03": ("INCOMPLETE", "not-seen"),  # ... hangs
+        "n02": ("QUARANTINE", "cannot-hold-its-load"),  # its stressor segfaults
+        "n03": ("QUARANTINE", "cannot-hold-its-load"),  # ... hangs
         "n04": ("QUARANTINE", "wrong-results"),  # ... computes nothing, and says OK
         "n05": ("INCOMPLETE", "not-seen"),  # ... computes more than can be true
         "n06": ("QUARANTINE", "fell-off-the-bus"),

@@ -39,6 +39,12 @@ WELL = {"code": 0, "why": "exit", "out": ROW % (100, 20)}
 CRASH = {"code": -11, "why": "exit", "out": ""}
 HANG = {"code": None, "why": "timeout", "out": ""}
 NOTHING = {"code": 0, "why": "exit", "out": ROW % (0, 0)}
+BLANK = {
+    "code": 0, "why": "exit",
+    "out": "trouble\texit\tstress-ng ended with -11\n" + (ROW % (1, 1)).replace(
+        "amount=1", "amount=n/a").replace("rate=1", "rate=n/a").replace(
+        "errors=0", "errors=n/a").replace("end\t1", "end\t2"),
+}  # fmt: skip
 NO_ENGINE = {"code": 0, "why": "exit", "out": "trouble\tmissing\tno engine\nend\t1\n"}
 ONE_PART = {
     "code": 0, "why": "exit",
@@ -108,6 +114,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
         (CRASH, "QUARANTINE", "cannot-hold-its-load", "ended by signal 11"),
         (HANG, "QUARANTINE", "cannot-hold-its-load", "it hung: no end in 10 s"),
         (NO_ENGINE, "INCOMPLETE", "nothing-to-burn-with", "no engine"),
+        (BLANK, "QUARANTINE", "cannot-hold-its-load", "stress-ng ended with -11"),
         (ONE_PART, "QUARANTINE", "cannot-hold-its-load", "no result in time"),
     ],
 )
