@@ -215,11 +215,9 @@ def test_too_few_steps_are_unknown(worker_job):
     assert not found.suspects
 
 
-def test_a_trace_that_does_not_fit_is_read_in_part_and_that_is_said(
-    worker_job, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(trace_files, "MOST_ROWS", len(worker_job.columns["step"]) * 4 // 5)
-    rows = trace_files.read([written(worker_job.columns, tmp_path / "t.parquet")])
+def test_a_trace_that_does_not_fit_is_read_in_part_and_that_is_said(worker_job, tmp_path):
+    most = len(worker_job.columns["step"]) * 4 // 5
+    rows = trace_files.read([written(worker_job.columns, tmp_path / "t.parquet")], most)
     assert len(np.unique(rows.step)) == 4
     assert "1 of 5 steps" in rows.unseen[0]
 

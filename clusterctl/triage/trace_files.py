@@ -26,9 +26,9 @@ LATEST_S, LONGEST_S = 1e11, 1e7  # of a clock; of an operation
 LARGEST = 1 << 40  # no rank, step or number of an operation is beyond
 
 
-def read(files: Sequence[Path]) -> Rows:
-    """Raises UserError: no parquet, or a needed column is not there."""
-    tables = [table(file, len(files)) for file in files]
+def read(files: Sequence[Path], most: int = MOST_ROWS) -> Rows:
+    """About `most` rows.  Raises UserError: no parquet, or a needed column is missing."""
+    tables = [table(file, most // len(files)) for file in files]
     unseen = [told for _, told in tables if told]
     try:
         whole = pa.concat_tables([one for one, _ in tables], promote_options="permissive")
@@ -43,7 +43,7 @@ def read(files: Sequence[Path]) -> Rows:
     return rows(columns, encoded(whole.column("optype"), files[0]), tuple(unseen))
 
 
-def table(file: Path, files: int) -> tuple[pa.Table, str]:
+def table(file: Path, most: int) -> tuple[pa.Table, str]:
     try:
         opened = pq.ParquetFile(file)
         have = set(opened.schema_arrow.names)
@@ -54,7 +54,6 @@ def table(file: Path, files: int) -> tuple[pa.Table, str]:
                 f"{', '.join((*NEEDED, *ALSO))}"
             )
         wanted = [name for name in (*NEEDED, *ALSO) if name in have]
-        most = MOST_ROWS // files
         if opened.metadata.num_rows <= most:
             return opened.read(columns=wanted), ""
         return some_steps(file, opened, wanted, most)
