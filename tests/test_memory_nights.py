@@ -308,6 +308,10 @@ def test_a_trend_shows_parts_nodes_or_racks_and_all_its_numbers_as_csv(told):
     assert "1 of 4 surely go down" in shown
     rack = said("trend", "h2d", "rack=r1", "--format", "csv", runs=told).splitlines()
     assert {line.split(",")[0].split()[0] for line in rack[1:]} == {"n2", "n3"}
+    whole = json.loads(said("trend", "h2d", "n3", "--format", "json", runs=told))
+    gone = next(one for one in whole["trend"] if "gpu1" in one["what"])["course"]
+    assert len(gone) == len(whole["nights"]) == NIGHTS
+    assert gone[SWAP:] == [None] * (NIGHTS - SWAP)
 
 
 def test_a_trend_is_drawn(told, tmp_path):

@@ -52,7 +52,10 @@ def trend(
         raise UserError(f"--by {by}: part, node or a label: {', '.join(sorted(keys))}")
     found = lines(told, group, labels)
     most = MOST if form is options.Format.TABLE else None
-    remembered.show([trends.sheet(told, found, most)], form, notes=[trends.note(told, found, most)])
+    sheets = [trends.sheet(told, found, most)]
+    if form is options.Format.JSON:
+        sheets.append(trends.nights(told))
+    remembered.show(sheets, form, notes=[trends.note(told, found, most)])
     if png:
         from clusterctl.report.drawn import draw
 

@@ -15,7 +15,7 @@ from clusterctl.memory.trend import BARS
 from clusterctl.report.records import inert
 from clusterctl.report.tables import STYLE, cell, table
 
-Cell = str | int | float | None
+Cell = str | int | float | tuple[float | None, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,14 @@ def styled(name: str, value: Cell) -> Text:
 
 
 def spelt(value: Cell) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    match value:
+        case None:
+            return ""
+        case tuple():
+            return " ".join("" if one is None else f"{one:.6g}" for one in value)
+        case float():
+            return f"{value:.4g}"
+    return str(value)
 
 
 def as_json(sheets: Sequence[Sheet]) -> str:
@@ -62,11 +67,15 @@ def as_json(sheets: Sequence[Sheet]) -> str:
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
+def plain(value: Cell) -> object:
+    return spelt(value) if isinstance(value, tuple) else value
+
+
 def as_csv(sheet: Sheet) -> str:
     """A cell that a spreadsheet would run as a formula is quoted."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(sheet.columns)
     for row in sheet.rows:
-        writer.writerow([inert(one) if isinstance(one, str) else one for one in row])
+        writer.writerow([inert(one) if isinstance(one, str) else plain(one) for one in row])
     return text.getvalue()

@@ -17,17 +17,21 @@ COLUMNS = (
 
 
 def sheet(told: Series, found: Sequence[Line], most: int | None) -> Sheet:
-    """`most`: so many lines, their course as a sparkline; None: all, and every number."""
+    """`most`: so many lines, their course as a sparkline; None: all, a number for each night."""
     rows = [
         (
             *(one.name, one.parts, len(one.told()), *ends(one)),
             *(known(value) for value in (one.slope, one.low, one.high)),
             "worse" if worsens(told.quantity, one) else "",
-            spark(one.numbers) if most else " ".join(f"{value:.6g}" for value in one.told()),
+            spark(one.numbers) if most else tuple(known(float(each)) for each in one.numbers),
         )
         for one in found[:most]
     ]
     return Sheet("trend", title(told.quantity, told), COLUMNS, rows)
+
+
+def nights(told: Series) -> Sheet:
+    return Sheet("nights", "", ("started",), [(at.isoformat(),) for at in told.nights])
 
 
 def known(value: float) -> float | None:
