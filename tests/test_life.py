@@ -18,8 +18,8 @@ from clusterctl.memory.life import (
     changed,
     changes,
     distance,
-    step,
 )
+from clusterctl.memory.one_night import step
 from clusterctl.model import Finding, Severity, Status, Verdict
 
 START = datetime(2026, 10, 1, 2, tzinfo=UTC)

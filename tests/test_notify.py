@@ -31,7 +31,8 @@ from clusterctl.cli.language import Language
 from clusterctl.cli.outlets import Hearers, Outlets, news
 from clusterctl.knowledge import chinese
 from clusterctl.memory.acks import Page, applied
-from clusterctl.memory.life import NOTHING, Stage, step
+from clusterctl.memory.life import NOTHING, Stage
+from clusterctl.memory.one_night import step
 from clusterctl.model import (
     Finding,
     Node,

@@ -20,7 +20,8 @@ from typing import Any
 from clusterctl import store
 from clusterctl.memory import acks
 from clusterctl.memory.acks import Ack, Page, applied
-from clusterctl.memory.life import CLEAR_NIGHTS, NOTHING, Life, Marks, Memory, Stage, Told, step
+from clusterctl.memory.life import CLEAR_NIGHTS, NOTHING, Life, Marks, Memory, Stage, Told
+from clusterctl.memory.one_night import step
 from clusterctl.model import (
     Accelerator,
     Drive,
