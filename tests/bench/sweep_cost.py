@@ -9,7 +9,8 @@ program that asks has another, as it would in a cluster.  Pairs of spans follow 
 a sweep at its start and one without, in an order that chance decides.  Printed is by how much a
 step took longer in a span with a sweep, the median of the pairs and where it lies with 95 % (a
 bootstrap over the pairs), and the job's time that one sweep costs; and the same between spans that
-differ in nothing, which says how much is noise.
+differ in nothing, which says how much is noise.  Before that, what a sweep spends of the node's
+processors, which says the most that it can cost and can be measured on a busy machine as well.
 """
 
 from __future__ import annotations
@@ -92,9 +93,28 @@ def said(name: str, values: list[float], span_s: float) -> None:
     )
 
 
+def spent_s(lab: Any) -> float:
+    """CPU of everything that has run and ended on the node, by whoever waited for it."""
+    ticks = 0
+    for pid in (lab.pid("n01"), *lab.processes("n01")):
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, words[11:15]))  # utime, stime, and those of children that ended
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def cost(lab: Any, begin: Callable[[], subprocess.Popen[bytes]], times: int) -> list[float]:
+    found = []
+    for _ in range(times):
+        before = spent_s(lab)
+        begin().communicate()
+        time.sleep(1.0)  # for its sshd to end
+        found.append(spent_s(lab) - before)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--pairs", type=int, default=40, help="0: only what the node spends")
     parser.add_argument("--span", type=float, default=15.0, help="seconds; a sweep falls in it")
     given = parser.parse_args()
     counter = Value("q", 0, lock=False)
@@ -112,7 +132,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             begin = sweeping(lab, folder)
             begin().communicate()  # what only a first sweep has to do
-            for name, same in (("with a sweep", False), ("without in both", True)):
+            spent = cost(lab, begin, 5)
+            print(f"CPU of the node, a sweep: median {median(spent):.2f} s of {len(spent)}")
+            kinds = (("with a sweep", False), ("without in both", True))
+            for name, same in kinds if given.pairs else ():
                 said(name, paired(counter, begin, given.pairs, given.span, same=same), given.span)
     finally:
         job.kill()
