@@ -126,6 +126,13 @@ def test_flapping_ends_only_when_it_has_rested_as_long_as_it_is_looked_back():
     assert said[26:] == ["", "", "", ""]
 
 
+def test_a_flapping_one_that_returns_as_it_was_is_not_worse():
+    said = stages(spelt("x..x..x..x..x..x"))
+    assert "flapping" in said
+    assert "worse" not in said
+    assert set(said[said.index("flapping") + 1 :]) == {"known", "healthy, not yet cleared"}
+
+
 def test_what_returns_within_a_month_is_back_and_later_is_new():
     assert stages(spelt("x..x"))[3] == "back"
     assert stages([*spelt("x.."), *spelt("." * 40), *spelt("x")])[-1] == "new"

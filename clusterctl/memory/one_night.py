@@ -163,7 +163,7 @@ def named(life: Life, new: Life, more: str) -> tuple[Stage, Life, str]:
 def worsened(life: Life, tonight: Sequence[Verdict], worst: Verdict) -> str:
     """How it got worse since that was last told; empty: it did not."""
     was = life.verdict
-    if letter(worst) > max(life.trace[-CLEAR_NIGHTS:]):
+    if letter(worst) > max(life.trace.replace(HEALTHY, "")[-CLEAR_NIGHTS:], default=HEALTHY):
         rose = worst.status is not was.status
         return (
             f"{worst.status}, was {was.status}" if rose else f"{worst.severity}, was {was.severity}"
