@@ -7,9 +7,9 @@ The rule, once and for all of them:
   a node for which there was no time is no finding of that node.
 - It is cleared after CLEAR_NIGHTS healthy nights in a row, so a value that is on either side of its
   limit from night to night stays one finding; at once where the part was exchanged.
-- It is worse where its status or severity is above that of each of its last CLEAR_NIGHTS bad nights,
-  where another reason to fail joins, or where it is FURTHER times as far from its limit as when
-  that was last told; once for each such step.
+- It is worse where its status or severity is above that of its last CLEAR_NIGHTS bad nights, where
+  another reason to fail joins, or where it is FURTHER times as far from its limit as when that was
+  last told; once for each such step.
 - It flaps from FLAPS changes within the last TRACE nights that asked, and until none is left in
   them; meanwhile it is neither cleared nor back.
 - It is back where it was cleared and returns within BACK_DAYS; later it is new.
