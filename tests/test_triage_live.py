@@ -106,6 +106,8 @@ def test_a_cpu_limit_that_all_reach_names_nobody():
 def test_threads_that_wait_for_a_processor_name_their_node_though_nobody_is_late():
     found = judged(texts(job(ready=0.4, foreign=[["hog", 4, 700]])))
     assert (found.cause, found.suspects[0].what) == (Cause.HOST, "n05")
+    unseen = judged(texts(job(ready=0.4)))  # nobody had them, and nobody waits for it
+    assert unseen.cause is Cause.HEALTHY
 
 
 def test_a_burst_in_one_half_of_the_window_accuses_nobody():

@@ -77,7 +77,7 @@ def candidates(job: Job, told: Arrivals, carried: Sequence[Flow]) -> Iterator[Ca
     yield from of_wires.lossy(job, carried)
     yield from of_wires.marked(job)
     yield from of_hosts.limited(job)
-    yield from of_hosts.starved(job)
+    yield from of_hosts.starved(job, told)
     yield from of_hosts.all_wait_for_input(job)
     yield from of_hosts.slowed(job)
     yield from of_hosts.drawing(job)

@@ -15,6 +15,7 @@ from clusterctl.triage.candidates import (
     slower,
 )
 from clusterctl.triage.job import Job
+from clusterctl.triage.lateness import Arrivals
 from clusterctl.triage.observed import Gpu, Process
 from clusterctl.triage.of_ranks import INPUT, crowd, held, states
 from clusterctl.triage.verdict import Cause, Suspect
@@ -52,10 +53,11 @@ def halves(job: Job) -> list[dict[str, float]]:
     return [first, {place: max(0.0, 2 * whole[place] - first[place]) for place in whole}]
 
 
-def starved(job: Job) -> Iterator[Candidate]:
+def starved(job: Job, told: Arrivals) -> Iterator[Candidate]:
     """The rank whose threads wait for a processor far more than its peers' do, all the time.
 
-    Who waited in one half of the window only met a burst, as all do now and then.
+    Who waited in one half of the window only met a burst, as all do now and then.  And something
+    else must show it: others wait for it, or somebody else had its processors.
     """
     found = [highest(one, error=0.02) for one in halves(job)]
     worst = highest({str(place): one for place, one in waits_for_cpu(job).items()}, error=0.02)
@@ -66,6 +68,10 @@ def starved(job: Job) -> Iterator[Candidate]:
     sure = min(one.confidence for one in (*found, worst) if one is not None)
     rank = job.ranks[int(worst.name)]
     seconds = job.nodes[rank.node].seconds
+    others = sum(spent for _, _, spent in job.nodes[rank.node].foreign)
+    latest = max(told.late, key=lambda place: told.late[place].share, default=None)
+    if told.moments and latest != int(worst.name) and others < LEAST * seconds:
+        return
     why = [
         (
             f"its threads were able to run and not let for {worst.value * seconds:.1f} of "
