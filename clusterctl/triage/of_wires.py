@@ -59,6 +59,8 @@ def slow(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
     ways = [nic for nic in nics(moved) if nic.node == busiest]
     nic = max(ways, key=lambda one: (queued(job, one), one.busy))
     others = [one for one in moved if busiest not in one.ends]
+    if any(one.busy > worst.middle + worst.excess / 2 for one in others):
+        return  # some connections are busy and some are not: no one node's doing
     timed = [one.rate for one in others if one.rate and one.busy * one.seconds > SHORTEST_S]
     usual = f", others {median(timed) * 8 / 1e6:.1f} Mbit/s" if timed else ""
     rate = min((one.rate for one in nic.flows if one.rate), default=0.0)
