@@ -34,6 +34,7 @@ if rank == 0:
         peer.sendall(b"x" * 50000)
         peer.recv(1)
 peer = socket.create_connection(("127.0.0.1", port))
+print("ready", flush=True)
 while True:
     got = 0
     while got < 50000:
@@ -56,9 +57,8 @@ def ranks() -> Iterator[list[int]]:
             start_new_session=True,
         )
         started.append(shell)
-        if rank == 0:
-            assert shell.stdout is not None
-            assert shell.stdout.readline() == b"ready\n"
+        assert shell.stdout is not None
+        assert shell.stdout.readline() == b"ready\n"
     yield [one.pid for one in started]
     for one in started:
         os.killpg(one.pid, 9)

@@ -107,7 +107,8 @@ def ranks(wanted):
     teams, hidden = {}, 0
     for pid in sorted(stats):
         environ = environment(pid)
-        if not environ and not os.access("/proc/%d/environ" % pid, os.R_OK):
+        path = "/proc/%d/environ" % pid
+        if not environ and os.path.exists(path) and not os.access(path, os.R_OK):
             hidden += 1
         if not belongs(pid, environ, wanted, parents):
             continue
