@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterctl.spelling import Unreadable
-from clusterctl.triage import pickled
-from clusterctl.triage.flight import flight, rank_of
-from clusterctl.triage.pickled import unpickled
+from clusterctl.triage.collectives import pickled
+from clusterctl.triage.collectives.flight import flight, rank_of
+from clusterctl.triage.collectives.pickled import unpickled
+from clusterctl.triage.collectives.wavefront import triage_flights
 from clusterctl.triage.verdict import Cause
-from clusterctl.triage.wavefront import triage_flights
 
 WORLD = (0, 1, 2, 3)
 

@@ -13,11 +13,16 @@ from rich.console import Console
 
 from clusterctl.model import Trouble, UserError
 from clusterctl.report.triage import as_json, as_table
-from clusterctl.triage.arrival import triage_timings
-from clusterctl.triage.collective_files import from_flight, from_inspector, from_logs, from_ras
-from clusterctl.triage.inspector import Timing, timings
-from clusterctl.triage.log_verdict import triage_log
-from clusterctl.triage.nccl_log import read_log
+from clusterctl.triage.collectives.arrival import triage_timings
+from clusterctl.triage.collectives.collective_files import (
+    from_flight,
+    from_inspector,
+    from_logs,
+    from_ras,
+)
+from clusterctl.triage.collectives.inspector import Timing, timings
+from clusterctl.triage.collectives.log_verdict import triage_log
+from clusterctl.triage.collectives.nccl_log import read_log
 from clusterctl.triage.verdict import Cause
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterctl.model import Trouble
-from clusterctl.triage.ras import Snapshot, snapshots
-from clusterctl.triage.ras_verdict import triage_ras
+from clusterctl.triage.collectives.ras import Snapshot, snapshots
+from clusterctl.triage.collectives.ras_verdict import triage_ras
 from clusterctl.triage.verdict import Cause
 
 HEAD = """NCCL version 2.27.3+cuda12.9 compiled with CUDA 12.9

@@ -35,7 +35,7 @@ MAY = {
     "paramiko": ("transport/",),
     "typer": ("cli/",),
     "pandas": ("store.py", "report/", "memory/"),
-    "pyarrow": ("store.py", "bandwidth_folder.py", "triage/trace_files.py", "memory/"),
+    "pyarrow": ("store.py", "bandwidth_folder.py", "triage/timeline/trace_files.py", "memory/"),
     "threading": ("fanout.py", "agenda.py", "transport/", "store.py"),
     "time": ("cli/", "transport/", "fanout.py", "agenda.py", "lead.py"),
     "secrets": ("cli/", "transport/wire.py"),

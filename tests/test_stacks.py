@@ -24,12 +24,12 @@ from clusterctl.knowledge import frames
 from clusterctl.model import Node, UserError
 from clusterctl.report.stacks import as_tree
 from clusterctl.transport.local import Local
-from clusterctl.triage import asked_stacks, spy
-from clusterctl.triage.asked_stacks import Looking, ask_ras, ask_stacks, gathered
-from clusterctl.triage.collective_files import from_flight
-from clusterctl.triage.places import stays
-from clusterctl.triage.stack_verdict import triage_stacks
-from clusterctl.triage.stacks import heard
+from clusterctl.triage.collectives.collective_files import from_flight
+from clusterctl.triage.stacks import asked_stacks, spy
+from clusterctl.triage.stacks.asked_stacks import Looking, ask_ras, ask_stacks, gathered
+from clusterctl.triage.stacks.places import stays
+from clusterctl.triage.stacks.stack_verdict import triage_stacks
+from clusterctl.triage.stacks.stacks import heard
 from clusterctl.triage.verdict import Cause
 
 C10D = "torch/distributed/distributed_c10d.py"

@@ -10,13 +10,13 @@ import pytest
 from triage_texts import Rank, printed, texts
 
 from clusterctl.model import UserError
-from clusterctl.triage import placed
-from clusterctl.triage.ask import Wanted
-from clusterctl.triage.candidates import highest
-from clusterctl.triage.job import gathered
-from clusterctl.triage.live import judge
-from clusterctl.triage.observed import Seen
-from clusterctl.triage.readings import gpus, read
+from clusterctl.triage.running import placed
+from clusterctl.triage.running.ask import Wanted
+from clusterctl.triage.running.candidates import highest
+from clusterctl.triage.running.job import gathered
+from clusterctl.triage.running.live import judge
+from clusterctl.triage.running.observed import Seen
+from clusterctl.triage.running.readings import gpus, read
 from clusterctl.triage.verdict import Cause, Triage
 
 

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from clusterctl.model import UserError
-from clusterctl.triage import placed
-from clusterctl.triage.ask import Wanted
+from clusterctl.triage.running import placed
+from clusterctl.triage.running.ask import Wanted
 
 pytest.importorskip("kubernetes", reason="needs the extra kube")
 

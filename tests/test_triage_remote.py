@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from clusterctl.triage.job import gathered
-from clusterctl.triage.readings import read
+from clusterctl.triage.running.job import gathered
+from clusterctl.triage.running.readings import read
 
 REMOTE = Path(__file__).parent.parent / "clusterctl/remote"
 OLD = Path("/root/.pyenv/versions/3.6.15/bin/python3.6")

@@ -18,11 +18,11 @@ from rich.console import Console
 
 from clusterctl.model import UserError
 from clusterctl.report import timeline
-from clusterctl.triage import kineto, step_logs, trace_files, traces
-from clusterctl.triage.classify import classify
-from clusterctl.triage.operations import Rows, dense
-from clusterctl.triage.replay import observed, replay
-from clusterctl.triage.schedule import schedule
+from clusterctl.triage.timeline import kineto, step_logs, trace_files, traces
+from clusterctl.triage.timeline.classify import classify
+from clusterctl.triage.timeline.operations import Rows, dense
+from clusterctl.triage.timeline.replay import observed, replay
+from clusterctl.triage.timeline.schedule import schedule
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, Suspect, Triage
 
 HERE = Path(__file__).parent

@@ -17,7 +17,7 @@ from clusterctl.cli.world import Flags
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
-    from clusterctl.triage.classify import Told
+    from clusterctl.triage.timeline.classify import Told
 
 
 def triage(
@@ -94,7 +94,7 @@ def triage(
 
 
 def read(files: list[Path], meta: Path | None) -> Told:
-    from clusterctl.triage import traces
+    from clusterctl.triage.timeline import traces
 
     if meta is None:
         return traces.triage(files)

@@ -17,9 +17,9 @@ from clusterctl.model import UserError
 if TYPE_CHECKING:
     from clusterctl.cli.world import Flags
     from clusterctl.model import Node
-    from clusterctl.triage.asked_stacks import Reach, Stacks
+    from clusterctl.triage.stacks.asked_stacks import Reach, Stacks
+    from clusterctl.triage.timeline.whatif import Study
     from clusterctl.triage.verdict import Triage
-    from clusterctl.triage.whatif import Study
 
 FlightFolder = Annotated[
     Path | None,
@@ -115,7 +115,7 @@ def answer(
         console.print(triage.as_table(found))
         if stacks is not None and stacks.ranks:
             from clusterctl.report.stacks import as_tree
-            from clusterctl.triage.places import stays
+            from clusterctl.triage.stacks.places import stays
 
             console.print(as_tree(stays(stacks.ranks)))
     raise typer.Exit(triage.exit_code(found))
@@ -140,7 +140,7 @@ def beside(traces: Triage, given: Given, flags: Flags) -> Triage:
 
 def judge_given(given: Given, flags: Flags) -> tuple[list[Triage], Stacks | None]:
     """One answer for each kind of evidence, and the stacks, to be shown.  Raises UserError."""
-    from clusterctl.triage import collective_files as files
+    from clusterctl.triage.collectives import collective_files as files
 
     found: list[Triage] = []
     if given.flight:
@@ -176,7 +176,7 @@ def connected(flags: Flags, closing: ExitStack) -> tuple[tuple[Node, ...], Reach
 
 def ask_node(name: str, nodes: Sequence[Node], reach: Reach) -> Triage:
     """Raises UserError where it is neither a file nor a node."""
-    from clusterctl.triage.asked_stacks import ask_ras
+    from clusterctl.triage.stacks.asked_stacks import ask_ras
 
     for node in nodes:
         if node.name == name:
@@ -185,8 +185,8 @@ def ask_node(name: str, nodes: Sequence[Node], reach: Reach) -> Triage:
 
 
 def look(given: Given, nodes: Sequence[Node], reach: Reach, *, at_once: int) -> Stacks:
-    from clusterctl.triage.asked_stacks import Looking, ask_stacks
-    from clusterctl.triage.spy import binaries
+    from clusterctl.triage.stacks.asked_stacks import Looking, ask_stacks
+    from clusterctl.triage.stacks.spy import binaries
 
     looking = Looking(
         given.wanted, given.looks, given.apart_s, given.native, binaries(given.spy_folder)

@@ -18,11 +18,11 @@ from clusterctl.model import Kind, Node, Pace, Playbook, Question, Trouble, User
 if TYPE_CHECKING:
     from clusterctl.cli.triage_collectives import Given
     from clusterctl.transport import Transport
-    from clusterctl.triage.ask import Said, Wanted
-    from clusterctl.triage.asked_stacks import Reach, Stacks
-    from clusterctl.triage.job import Job
-    from clusterctl.triage.observed import Seen
-    from clusterctl.triage.placed import Placed
+    from clusterctl.triage.running.ask import Said, Wanted
+    from clusterctl.triage.running.job import Job
+    from clusterctl.triage.running.observed import Seen
+    from clusterctl.triage.running.placed import Placed
+    from clusterctl.triage.stacks.asked_stacks import Reach, Stacks
     from clusterctl.triage.verdict import Triage
 
 Slurm = Annotated[str, typer.Option("--slurm", help="The job with this number.")]
@@ -63,7 +63,7 @@ def running(
 ) -> tuple[list[Triage], Stacks | None]:
     """Counters' and stacks' answer in one, and the stacks, to be shown.  Raises UserError."""
     from clusterctl.triage.agreed import with_stacks
-    from clusterctl.triage.live import judge
+    from clusterctl.triage.running.live import judge
 
     if sum(map(bool, (whose.slurm, whose.kube, whose.pids))) > 1:
         raise UserError("triage: give one of --slurm, --kube and --pids")
@@ -90,7 +90,7 @@ def heard(
     at_once: int,
 ) -> list[Said]:
     """All nodes begin together, once everybody had time to connect."""
-    from clusterctl.triage.ask import Wanted, ask, questions
+    from clusterctl.triage.running.ask import Wanted, ask, questions
 
     start = time.time() + min(HEAD_MOST_S, HEAD_S + HEAD_EACH_S * len(nodes))
     asked = [(node, questions(wanted.get(node.name, Wanted()), seconds, start)) for node in nodes]
@@ -99,8 +99,8 @@ def heard(
 
 def seen_of(said: Sequence[Said], wanted: str) -> Job:
     """Raises UserError where several jobs run and none was asked for."""
-    from clusterctl.triage.ask import JOB
-    from clusterctl.triage.job import gathered
+    from clusterctl.triage.running.ask import JOB
+    from clusterctl.triage.running.job import gathered
 
     silent = {one.node: str(one.trouble) for one in said if one.trouble is not None}
     return gathered([seen(one) for one in said if JOB in one.answers], silent, wanted)
@@ -108,8 +108,8 @@ def seen_of(said: Sequence[Said], wanted: str) -> Job:
 
 def seen(said: Said) -> Seen:
     from clusterctl.observe import last_words
-    from clusterctl.triage.ask import GPUS, JOB
-    from clusterctl.triage.readings import gpus, read
+    from clusterctl.triage.running.ask import GPUS, JOB
+    from clusterctl.triage.running.readings import gpus, read
 
     answer = said.answers[JOB]
     told = read(said.node, answer.stdout)
@@ -129,8 +129,8 @@ def stacks_of(
     job: Job, nodes: Sequence[Node], given: Given, reach: Reach, *, at_once: int
 ) -> Stacks:
     """Of the ranks that were found, on the nodes that have some."""
-    from clusterctl.triage.asked_stacks import Looking, ask_stacks
-    from clusterctl.triage.spy import binaries
+    from clusterctl.triage.stacks.asked_stacks import Looking, ask_stacks
+    from clusterctl.triage.stacks.spy import binaries
 
     pids: dict[str, list[int]] = {}
     for rank in job.ranks:
@@ -171,7 +171,7 @@ def located(
 
 
 def where(whose: Whose, flags: Flags, closing: ExitStack) -> Placed:
-    from clusterctl.triage import placed
+    from clusterctl.triage.running import placed
 
     if whose.pids:
         return placed.pids(whose.pids)

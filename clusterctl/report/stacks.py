@@ -8,8 +8,16 @@ from rich.text import Text
 from rich.tree import Tree
 
 from clusterctl.report.triage import cell
-from clusterctl.triage.places import Stay
-from clusterctl.triage.stack_tree import Branch, below, chain, ends, minority_first, tree, who
+from clusterctl.triage.stacks.places import Stay
+from clusterctl.triage.stacks.stack_tree import (
+    Branch,
+    below,
+    chain,
+    ends,
+    minority_first,
+    tree,
+    who,
+)
 
 SHOWN = 12  # branches of one frame: more are told by their number
 FRAMES = 4  # of a chain that all share: its ends tell where it is

@@ -13,8 +13,8 @@ from rich.text import Text
 from clusterctl.report import heatmap, triage
 from clusterctl.report.html import POLICY
 from clusterctl.spelling import visible
+from clusterctl.triage.timeline.whatif import Study
 from clusterctl.triage.verdict import Cause, Triage
-from clusterctl.triage.whatif import Study
 
 MOST_COLUMNS = 128  # of the page's map; more are folded
 MOST_ROWS = 64

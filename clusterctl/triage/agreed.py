@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from clusterctl.triage.asked_stacks import Stacks
 from clusterctl.triage.combined import combined, together
-from clusterctl.triage.places import Stay, stays
-from clusterctl.triage.stack_verdict import NEXT, where
+from clusterctl.triage.stacks.asked_stacks import Stacks
+from clusterctl.triage.stacks.places import Stay, stays
+from clusterctl.triage.stacks.stack_verdict import NEXT, where
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, Suspect, Triage
 
 # What the code does, and counters can only guess: a rank that computes may be collecting garbage.

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from clusterctl.triage.spy import ours
+from clusterctl.triage.stacks.spy import ours
 
 MODES = {"as sent": ["--nonblocking"], "pausing": [], "--native": ["--native"]}
 COUNTS = """

@@ -10,9 +10,9 @@ from __future__ import annotations
 import random
 import sys
 
-from clusterctl.triage.places import stays
-from clusterctl.triage.stack_verdict import triage_stacks
-from clusterctl.triage.stacks import Frame, Look, Stacked
+from clusterctl.triage.stacks.places import stays
+from clusterctl.triage.stacks.stack_verdict import triage_stacks
+from clusterctl.triage.stacks.stacks import Frame, Look, Stacked
 
 REDUCES = (
     Frame("all_reduce", "torch/distributed/distributed_c10d.py", 3252),

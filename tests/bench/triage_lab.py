@@ -27,10 +27,10 @@ from triage_bed import PLANTS, Bed, Plant, bed
 from clusterctl.model import Node, Pace
 from clusterctl.transport.ssh import Ssh
 from clusterctl.transport.ssh_config import Surroundings
-from clusterctl.triage.ask import JOB, Said, Wanted, ask, questions
-from clusterctl.triage.job import gathered
-from clusterctl.triage.live import judge
-from clusterctl.triage.readings import read
+from clusterctl.triage.running.ask import JOB, Said, Wanted, ask, questions
+from clusterctl.triage.running.job import gathered
+from clusterctl.triage.running.live import judge
+from clusterctl.triage.running.readings import read
 from clusterctl.triage.verdict import Triage
 
 HEAD_S = 1.5

@@ -17,9 +17,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from jobs import CAUSES, LEAST_COST, Job, drawn, made
 
-from clusterctl.triage.classify import classify
-from clusterctl.triage.operations import dense
-from clusterctl.triage.trace_files import rows
+from clusterctl.triage.timeline.classify import classify
+from clusterctl.triage.timeline.operations import dense
+from clusterctl.triage.timeline.trace_files import rows
 from clusterctl.triage.verdict import Triage
 
 

@@ -1,0 +1,167 @@
+"""Who comes last to collectives: whoever is late waits least, so it is inside them the shortest.
+
+Durations are each rank's own, so no clock need agree.  The factor is Aegis' (NSDI 2025): a
+rank whose time in the collective is below 0.8 of its peers' mean is the one they wait for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import nan
+from statistics import median
+
+from clusterctl.triage.collectives.inspector import Timing
+from clusterctl.triage.ranks import folded, ranks_word
+from clusterctl.triage.verdict import Cause, RuledOut, Suspect, Triage
+
+LATE = 0.8
+MOST_OF_THE_TIME = 0.5  # of the operations: more often late than not
+FEWEST = 5  # operations of a communicator, of which one may say "often"
+SLOW_GROUP = 0.8  # of the median bus bandwidth of like groups, doing like operations
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """`late`: in how many of `operations` this rank was the last; `waited`: its own time inside
+    over its peers', in the median; `cost_s`: what its peers waited in all, a median peer's sum.
+    """
+
+    communicator: str
+    rank: int
+    host: str
+    late: int
+    operations: int
+    waited: float
+    cost_s: float
+
+
+def triage_timings(found: Sequence[Timing], *, unseen: Sequence[str] = ()) -> Triage:
+    late = [one for one in arrivals(found) if one.late > MOST_OF_THE_TIME * one.operations]
+    known = len({(one.communicator, one.operation, one.seq) for one in found})
+    slow = list(slow_groups(found))
+    if late:
+        worst = sorted(late, key=lambda one: -one.cost_s)
+        return Triage(
+            Cause.WORKER,
+            slowdown=nan,  # of the job: what it does between collectives is not in these files
+            suspects=tuple(suspect(one) for one in leading(worst)),
+            confidence=min(0.95, max(one.late / one.operations for one in worst)),
+            ruled_out=(RuledOut(Cause.NETWORK, "transfers are short once the last rank came"),),
+            unseen=tuple(unseen),
+        )
+    if slow:
+        return Triage(
+            Cause.NETWORK,
+            slowdown=nan,
+            suspects=tuple(slow),
+            confidence=max(one.confidence for one in slow),
+            ruled_out=(RuledOut(Cause.WORKER, "no rank comes last more often than not"),),
+            unseen=tuple(unseen),
+        )
+    return Triage(
+        Cause.UNKNOWN,
+        evidence=(
+            (
+                f"{known} collectives: no rank comes last more often than not, and no group is "
+                "slower than its like"
+            ),
+        ),
+        next_step="not the collectives: look at timelines (`clusterctl triage --trace`)"
+        if known >= FEWEST
+        else "give it more operations, of every rank: NCCL_INSPECTOR_ENABLE=1 with a dump interval",
+        unseen=tuple(unseen),
+    )
+
+
+def arrivals(found: Sequence[Timing]) -> Iterator[Arrival]:
+    """Of each member of each communicator that had enough operations seen by several."""
+    by_operation: defaultdict[tuple[str, str, int], list[Timing]] = defaultdict(list)
+    for one in found:
+        by_operation[one.communicator, one.operation, one.seq].append(one)
+    last: defaultdict[tuple[str, int], int] = defaultdict(int)
+    ratios: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
+    costs: defaultdict[tuple[str, int], float] = defaultdict(float)
+    hosts = {(one.communicator, one.rank): one.host for one in found}
+    for (communicator, _, _), each in by_operation.items():
+        if len({one.rank for one in each}) < 2:
+            continue
+        for one in each:
+            peers = [other.exec_us for other in each if other is not one]
+            usual = sum(peers) / len(peers)
+            ratios[communicator, one.rank].append(one.exec_us / usual if usual > 0 else 1.0)
+        first = min(each, key=lambda one: one.exec_us)
+        peers = [other.exec_us for other in each if other is not first]
+        if first.exec_us < LATE * sum(peers) / len(peers):
+            last[communicator, first.rank] += 1
+            costs[communicator, first.rank] += (median(peers) - first.exec_us) / 1e6
+    for (communicator, rank), seen in ratios.items():
+        if len(seen) >= FEWEST:
+            key = (communicator, rank)
+            yield Arrival(*key, hosts[key], last[key], len(seen), median(seen), costs[key])
+
+
+def leading(worst: Sequence[Arrival]) -> Iterator[Arrival]:
+    """One a rank and host: it may be late in several of its communicators."""
+    said: set[tuple[str, int]] = set()
+    for one in worst:
+        if (key := (one.host, one.rank)) not in said:
+            said.add(key)
+            yield one
+
+
+def suspect(one: Arrival) -> Suspect:
+    return Suspect(
+        f"rank {one.rank} of communicator {one.communicator}",
+        (one.rank,),
+        one.host,
+        slowdown=nan,
+        confidence=min(0.95, one.late / one.operations),
+        why=(
+            (
+                f"last to come in {one.late} of {one.operations} collectives: it is inside for "
+                f"{one.waited:.0%} of the time that its peers are"
+            ),
+            f"its peers waited {one.cost_s:.3g} s for it in all",
+        ),
+    )
+
+
+def slow_groups(found: Sequence[Timing]) -> Iterator[Suspect]:
+    """Communicators whose bus bandwidth is below their like: same operation, size and members."""
+    rates: defaultdict[tuple[str, int, int], defaultdict[str, list[Timing]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for one in found:
+        if one.busbw_gbyte_s:
+            rates[one.operation, one.bytes, one.size][one.communicator].append(one)
+    for (operation, size, members), groups in rates.items():
+        typical = {
+            name: median(one.busbw_gbyte_s or 0 for one in each) for name, each in groups.items()
+        }
+        usual = median(typical.values())
+        for name, rate in sorted(typical.items(), key=lambda item: item[1]):
+            each = groups[name]
+            if (
+                len(groups) < 3
+                or len({one.seq for one in each}) < FEWEST
+                or rate >= SLOW_GROUP * usual
+            ):
+                continue
+            ranks = sorted({one.rank for one in each})
+            hosts = sorted({one.host for one in each} - {""})
+            yield Suspect(
+                f"communicator {name}",
+                tuple(ranks),
+                ",".join(hosts[:8]),
+                slowdown=usual / rate if rate > 0 else nan,
+                confidence=min(0.9, 1 - rate / usual + 0.4),
+                why=(
+                    (
+                        f"{operation} of {size} bytes among {members}: {rate:.4g} GB/s, "
+                        f"{len(groups)} groups like it {usual:.4g} GB/s"
+                    ),
+                    f"its {ranks_word(ranks)} come together: nobody is late ({folded(ranks)})",
+                ),
+            )

@@ -1,0 +1,1 @@
+"""What a running job tells from outside: two readings of every node, ranks held against others."""

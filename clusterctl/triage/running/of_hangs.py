@@ -1,0 +1,166 @@
+"""The candidate where nothing moves: who went silent first, or is not there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from clusterctl.inventory.ranges import fold
+from clusterctl.triage.running.candidates import Candidate
+from clusterctl.triage.running.job import Job
+from clusterctl.triage.running.lateness import TICK_MS
+from clusterctl.triage.running.observed import Link, Process
+from clusterctl.triage.running.of_ranks import DOING, INPUT, STACKS, number, states
+from clusterctl.triage.verdict import Cause, Suspect
+
+STORAGE = "look at the file system that they read, from one of the nodes: does `ls` return?"
+PULSE_BYTES = 4096.0
+AHEAD_S = 2 * TICK_MS / 1e3
+
+
+def stuck(job: Job) -> Iterator[Candidate]:
+    """No rank got a byte to another between the readings: which of the causes it is."""
+    if len(job.ranks) < 2 or not all(still(job, rank) for rank in job.ranks):
+        return
+    seconds = min(job.nodes[rank.node].seconds for rank in job.ranks)
+    common = f"no rank got a byte to another for {seconds:.0f} s"
+    dead = unanswered(job)
+    reads = [rank for rank in job.ranks if share_of(rank, INPUT) > 0.9]
+    if job.missing:
+        ranks = fold([str(one) for one in job.missing])
+        where = [f"{one} answers nothing" for one in dead]
+        why = (common, f"rank {ranks} of {job.world} is nowhere: it ended, or was not seen", *where)
+        suspect = Suspect(f"rank {ranks}", job.missing, "", None, 0.9, why)
+        yield Candidate(Cause.WORKER, 1.0, 0.9, why, (suspect,), stuck=True)
+    elif dead:
+        yield cut_off(dead, common)
+    elif reads := [rank for rank in job.ranks if share_of(rank, INPUT) > 0.9][
+        len(job.ranks) // 2 :
+    ]:
+        why = (common, f"main threads wait for a disk or a file, {reads[-1].called}'s among them")
+        yield Candidate(Cause.DATA, 1.0, 0.9, why, stuck=True, next_step=STORAGE)
+    else:
+        yield went_first(job, common)
+
+
+def share_of(rank: Process, names: frozenset[str]) -> float:
+    seen = states(rank)
+    return sum(seen.get(one, 0.0) for one in names)
+
+
+def went_first(job: Job, common: str) -> Candidate:
+    """The one that was silent before the others were, or is not where they are."""
+    odd = minority(job.ranks)
+    silent = since_sent(job.ranks)
+    place = max(range(len(silent)), key=lambda at: silent[at])
+    first = job.ranks[place]
+    ahead_s = (silent[place] - max(silent[:place] + silent[place + 1 :])) / 1e3
+    if ahead_s <= AHEAD_S and odd is not None:
+        first = odd  # nobody went first, and nobody else is where it is
+    sure = 0.5 + 0.4 * (ahead_s > AHEAD_S) + 0.05 * (odd is first)
+    if odd is not None and odd is not first:
+        sure -= 0.2  # two of them are unlike the others
+    told = (
+        common,
+        f"{first.called} went silent {ahead_s:.2f} s before anyone else: the others sent on, "
+        "and then waited for it"
+        if ahead_s > AHEAD_S
+        else "all went silent at once",
+        f"its main thread {DOING.get(mostly(first), mostly(first))}"
+        + (", and no other rank's does" if odd is first else ""),
+    )
+    suspect = Suspect(
+        f"{first.called} on {first.node}", number(first), first.node, None, sure, told
+    )
+    return Candidate(Cause.WORKER, 1.0, sure, told, (suspect,), stuck=True, next_step=STACKS)
+
+
+def cut_off(dead: Mapping[str, int], common: str) -> Candidate:
+    """Kernels acknowledge even for a process that hangs: who does not is not reached."""
+    most = max(dead.values())
+    suspects = tuple(
+        Suspect(
+            name,
+            (),
+            name,
+            None,
+            0.9 if count == most else 0.5,
+            (
+                common,
+                f"{count} connections to it send the same data again and again: no answer",
+            ),
+        )
+        for name, count in sorted(dead.items(), key=lambda one: -one[1])
+    )
+    return Candidate(Cause.NETWORK, 1.0, 0.9, suspects[0].why, suspects, stuck=True)
+
+
+def unanswered(job: Job) -> dict[str, int]:
+    """node, or address -> connections to it on which data is sent again and never acknowledged."""
+    names = {
+        link.near.partition(" ")[0]: link.node for seen in job.nodes.values() for link in seen.links
+    }
+    found: Counter[str] = Counter()
+    for link in links(job):
+        sent_again = link.spent.get("retransmitted", 0.0)
+        if sent_again > 0 and not link.spent.get("acked", 0.0) and link.unsent > 0.9:
+            address = link.far.partition(" ")[0]
+            found[names.get(address, address)] += 1
+    return dict(found)
+
+
+def links(job: Job, rank: Process | None = None) -> list[Link]:
+    """Of the job's ranks, or of one."""
+    owners = {(one.node, one.pid) for one in (job.ranks if rank is None else (rank,))}
+    return [
+        link
+        for seen in job.nodes.values()
+        for link in seen.links
+        if (link.node, link.pid) in owners
+    ]
+
+
+def moved(job: Job, rank: Process | None = None) -> float:
+    """Bytes that surely arrived, either way."""
+    return sum(
+        one.spent.get("acked", 0.0) + one.spent.get("received", 0.0) for one in links(job, rank)
+    )
+
+
+def still(job: Job, rank: Process) -> bool:
+    """It got nothing through and nothing came, but for the pulse of the store where ranks meet.
+
+    Sending again what nobody acknowledges is not progress.
+    """
+    sent = last_sent(rank)
+    if sent is None:
+        return False
+    return sent >= 900 * job.nodes[rank.node].seconds or moved(job, rank) < PULSE_BYTES
+
+
+def last_sent(rank: Process) -> float | None:
+    """Milliseconds before its last look that it last sent anything."""
+    told = [look.sent_ms - look.behind_ms for look in rank.looks[-1:] if look.sent_ms is not None]
+    return told[0] if told else None
+
+
+def mostly(rank: Process) -> str:
+    return max(states(rank).items(), key=lambda one: one[1], default=("other", 0.0))[0]
+
+
+def since_sent(ranks: Sequence[Process]) -> list[float]:
+    """Of each rank, ms since it last sent anything, at the last moment at which all were seen."""
+    seen = [{look.moment: look for look in rank.looks} for rank in ranks]
+    shared = set.intersection(*(set(one) for one in seen))
+    if not shared:
+        return [last_sent(rank) or 0.0 for rank in ranks]
+    looks = [one[max(shared)] for one in seen]
+    return [(look.sent_ms or 0.0) - look.behind_ms for look in looks]
+
+
+def minority(ranks: Sequence[Process]) -> Process | None:
+    """The only rank whose main thread is elsewhere than the others'."""
+    most = [mostly(rank) for rank in ranks]
+    counted = Counter(most)
+    alone = [rank for rank, state in zip(ranks, most, strict=True) if counted[state] == 1]
+    return alone[0] if len(alone) == 1 else None

@@ -1,0 +1,259 @@
+"""Candidates among the nodes: processors that others use, limits of groups, slowed GPUs, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+
+from clusterctl.triage.running.candidates import (
+    LEAST,
+    MOST_SURE,
+    Candidate,
+    highest,
+    listed,
+    percent,
+    slower,
+)
+from clusterctl.triage.running.job import Job
+from clusterctl.triage.running.lateness import Arrivals
+from clusterctl.triage.running.observed import Gpu, Process
+from clusterctl.triage.running.of_ranks import INPUT, crowd, held, states
+from clusterctl.triage.verdict import Cause, Suspect
+
+# Thermal and electrical causes that the hardware itself reports; a power cap is every GPU's life.
+BAD_REASONS = frozenset({"hw_slowdown", "hw_thermal", "hw_power_brake", "sw_thermal"})
+
+
+def ready(rank: Process, seconds: float) -> float:
+    """Of the window, how long its threads together could have run and were not let."""
+    return (rank.spent or {}).get("ready_ns", 0.0) / 1e9 / seconds if seconds else 0.0
+
+
+def waits_for_cpu(job: Job) -> dict[int, float]:
+    return {
+        place: ready(rank, job.nodes[rank.node].seconds) for place, rank in enumerate(job.ranks)
+    }
+
+
+def held_share(job: Job, rank: Process) -> float:
+    seconds = job.nodes[rank.node].seconds
+    return min(1.0, rank.limit.held_s / seconds) if rank.limit and seconds else 0.0
+
+
+def halves(job: Job) -> list[dict[str, float]]:
+    """The same of each half of the window, by place; one whole where no middle was read."""
+    whole = {str(place): one for place, one in waits_for_cpu(job).items()}
+    first = {}
+    for place, rank in enumerate(job.ranks):
+        if rank.first_half and "ready_ns" in rank.first_half:
+            seconds = job.nodes[rank.node].seconds / 2
+            first[str(place)] = rank.first_half["ready_ns"] / 1e9 / seconds if seconds else 0.0
+    if len(first) < len(whole):
+        return [whole]
+    return [first, {place: max(0.0, 2 * whole[place] - first[place]) for place in whole}]
+
+
+def starved(job: Job, told: Arrivals) -> Iterator[Candidate]:
+    """The rank whose threads wait for a processor far more than its peers' do, all the time.
+
+    Who waited in one half of the window only met a burst, as all do now and then.  And something
+    else must show it: others wait for it, or somebody else had its processors.
+    """
+    found = [highest(one, error=0.02) for one in halves(job)]
+    worst = highest({str(place): one for place, one in waits_for_cpu(job).items()}, error=0.02)
+    if worst is None or any(one is None or one.name != worst.name for one in found):
+        return
+    if any(one is not None and one.excess < LEAST for one in found):
+        return
+    sure = min(one.confidence for one in (*found, worst) if one is not None)
+    rank = job.ranks[int(worst.name)]
+    seconds = job.nodes[rank.node].seconds
+    others = sum(spent for _, _, spent in job.nodes[rank.node].foreign)
+    latest = max(told.late, key=lambda place: told.late[place].share, default=None)
+    if told.moments and latest != int(worst.name) and others < LEAST * seconds:
+        return
+    why = [
+        (
+            f"its threads were able to run and not let for {worst.value * seconds:.1f} of "
+            f"{seconds:.0f} s, those of its peers for {worst.middle * seconds:.1f} s"
+        ),
+        *crowd(job, rank),
+    ]
+    if rank.limit and held_share(job, rank) > LEAST:
+        why.insert(0, held(rank, seconds))
+    share = min(worst.excess, 0.9)
+    ranks = () if rank.rank is None else (rank.rank,)
+    suspect = Suspect(rank.node, ranks, rank.node, slower(share), sure, tuple(why))
+    yield Candidate(Cause.HOST, share, sure, tuple(why), (suspect,))
+
+
+def limited(job: Job) -> Iterator[Candidate]:
+    """Ranks whose group may use no more CPU: one of them, or all alike."""
+    shares = {place: held_share(job, rank) for place, rank in enumerate(job.ranks)}
+    if not shares:
+        return
+    place = max(shares, key=lambda one: shares[one])
+    others = median([one for at, one in shares.items() if at != place] or [0.0])
+    if shares[place] < LEAST:
+        return
+    rank = job.ranks[place]
+    why = (held(rank, job.nodes[rank.node].seconds),)
+    if shares[place] - others > LEAST:
+        ranks = () if rank.rank is None else (rank.rank,)
+        share = shares[place] - others
+        told = (*why, f"its peers were held {percent(others)} of the time")
+        suspect = Suspect(rank.node, ranks, rank.node, slower(share), MOST_SURE, told)
+        yield Candidate(Cause.HOST, share, MOST_SURE, told, (suspect,))
+    elif others > LEAST:
+        all_of_them = (f"every rank's group reaches its CPU limit alike: {why[0]}",)
+        yield Candidate(Cause.HOST, others, MOST_SURE, all_of_them, next_step="raise the CPU limit")
+
+
+def all_wait_for_input(job: Job) -> Iterator[Candidate]:
+    """Main threads that wait for files lose that time, whoever else does."""
+    told = [sum(states(rank).get(one, 0.0) for one in INPUT) for rank in job.ranks if rank.looks]
+    if len(told) < 2 or median(told) < 2 * LEAST:
+        return
+    why = (
+        (
+            f"every rank's main thread waits for its input {percent(median(told))} of the time, "
+            f"from {percent(min(told))} to {percent(max(told))}"
+        ),
+        *disks(job),
+    )
+    yield Candidate(Cause.DATA, median(told), MOST_SURE, why)
+
+
+def disks(job: Job) -> list[str]:
+    """The slowest disk or mount between the readings."""
+    found: list[tuple[float, str]] = []
+    for node, seen in job.nodes.items():
+        for name, grown in seen.spent.items():
+            if name.startswith("nfs.") and name.endswith(".operations") and grown > 0:
+                took = seen.spent.get(name[:-10] + "rtt_ms", 0.0) / grown
+                found.append((took, f"{node} {name[4:-11]}: {took:.1f} ms an operation"))
+            if name.startswith("disk.") and name.endswith(".reads") and grown > 0:
+                took = seen.spent.get(name[:-5] + "read_ms", 0.0) / grown
+                found.append((took, f"{node} {name[5:-6]}: {took:.1f} ms a read"))
+    return [f"slowest: {max(found)[1]}"] if found else []
+
+
+# ----------------------------------------------------------------------------- accelerators
+
+
+def slowed(job: Job) -> Iterator[Candidate]:
+    """A GPU that its own hardware slows, or that runs at a lower clock than its peers."""
+    gpus = {(node, gpu.index): gpu for node, seen in job.nodes.items() for gpu in seen.gpus}
+    bad = {key: BAD_REASONS & set(gpu.reasons) for key, gpu in gpus.items()}
+    struck = [key for key, reasons in bad.items() if reasons]
+    clocks = {f"{node} gpu{index}": gpu.clock_mhz for (node, index), gpu in gpus.items()}
+    behind = {name: -clock for name, clock in clocks.items() if clock is not None}
+    for key in struck:
+        if 2 * len(struck) > len(gpus):
+            break
+        usual = median(gpu.clock_mhz for gpu in gpus.values() if gpu.clock_mhz) if behind else 0.0
+        own = gpus[key].clock_mhz
+        share = max(0.0, 1 - own / usual) if own and usual else 0.0
+        reasons = ", ".join(sorted(bad[key]))
+        why = (f"its hardware slows it: {reasons}", figures(gpus[key]))
+        yield of_gpu(job, key, share, MOST_SURE, why)
+    worst = highest(behind, error=1.0)
+    if not struck and worst and -worst.middle > 0 and worst.excess / -worst.middle > LEAST:
+        node, _, name = worst.name.partition(" gpu")
+        gpu = gpus[node, int(name)]
+        if (gpu.use_percent or 0.0) > 50:  # one that waits and sleeps may clock down
+            share = worst.excess / -worst.middle
+            clock = f"its clock is {-worst.value:.0f} MHz, its peers' {-worst.middle:.0f} MHz"
+            told = (clock, figures(gpu))
+            yield of_gpu(job, (node, int(name)), share, worst.confidence, told)
+
+
+def of_gpu(
+    job: Job, key: tuple[str, int], share: float, sure: float, why: tuple[str, ...]
+) -> Candidate:
+    node, index = key
+    ranks = tuple(one.rank for one in job.ranks if holds(one, node, index) and one.rank is not None)
+    suspect = Suspect(f"gpu{index} of {node}", ranks, node, slower(share), sure, why)
+    return Candidate(Cause.WORKER, share, sure, why, (suspect,))
+
+
+def holds(rank: Process, node: str, index: int) -> bool:
+    if rank.node != node:
+        return False
+    listed_gpus = [word for word in rank.visible.split(",") if word.strip().isdigit()]
+    local = rank.local or 0
+    if len(listed_gpus) > local:
+        return int(listed_gpus[local]) == index
+    if len(listed_gpus) == 1:
+        return int(listed_gpus[0]) == index
+    return local == index
+
+
+def figures(gpu: Gpu) -> str:
+    told = [
+        f"{gpu.power_w:.0f} W" if gpu.power_w is not None else "",
+        f"{gpu.clock_mhz:.0f} MHz" if gpu.clock_mhz is not None else "",
+        f"{gpu.temp_c:.0f} °C" if gpu.temp_c is not None else "",
+        f"{gpu.use_percent:.0f} % busy" if gpu.use_percent is not None else "",
+    ]
+    return ", ".join(filter(None, told))
+
+
+def busy_gpus(job: Job) -> dict[tuple[str, int], Gpu]:
+    return {
+        (node, gpu.index): gpu
+        for node, seen in job.nodes.items()
+        for gpu in seen.gpus
+        if (gpu.use_percent or 0) > 50
+    }
+
+
+def drawing(job: Job) -> Iterator[Candidate]:
+    """Who waits and who works, by power: who waits in a collective looks busy and draws little.
+
+    One that computes all the time draws what computing draws.  Its peers draw that for the time
+    they compute, and something when they wait: so they wait for the missing share at least.
+    """
+    powers = {key: gpu.power_w for key, gpu in busy_gpus(job).items() if gpu.power_w is not None}
+    keys = {f"{node} gpu{index}": (node, index) for node, index in powers}
+    worst = highest({name: powers[key] for name, key in keys.items()}, error=1.0)
+    if worst is None or worst.excess < LEAST * worst.value:
+        return
+    told = (
+        (
+            f"it draws {worst.value:.0f} W, its peers, just as busy by their drivers' word, "
+            f"{worst.middle:.0f} W: they wait, and it computes"
+        ),
+    )
+    share = worst.excess / worst.value
+    yield of_gpu(job, keys[worst.name], share, worst.confidence, told)
+
+
+# ----------------------------------------------------------------------------- ruled out
+
+
+def fair(job: Job) -> str:
+    """What rules hosts out, in figures."""
+    waits = waits_for_cpu(job)
+    if not waits:
+        return "no rank was seen"
+    place = max(waits, key=lambda one: waits[one])
+    told = [
+        (
+            f"threads wait for a processor {percent(median(waits.values()))} of the time, at most "
+            f"{percent(waits[place])} ({job.ranks[place].called})"
+        )
+    ]
+    limits = [rank for rank in job.ranks if held_share(job, rank) > 0]
+    told.append(
+        f"{len(limits)} ranks reached a CPU limit" if limits else "no rank reached a CPU limit"
+    )
+    odd = [
+        f"{node} {name}"
+        for node, seen in job.nodes.items()
+        for name in ("memory.pswpin", "memory.oom_kill", "cpu.throttled")
+        if seen.spent.get(name, 0) > 0
+    ]
+    if odd:
+        told.append(f"but {listed(odd)} rose")
+    return "; ".join(told)

@@ -1,0 +1,226 @@
+"""Candidates among the ranks: one that comes late, one that is elsewhere, pauses that move."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from statistics import median
+
+from clusterctl.triage.running.candidates import (
+    LEAST,
+    Candidate,
+    beyond_chance,
+    highest,
+    listed,
+    percent,
+    slower,
+)
+from clusterctl.triage.running.job import Job
+from clusterctl.triage.running.lateness import Arrivals, Late
+from clusterctl.triage.running.observed import Process
+from clusterctl.triage.verdict import Cause, Suspect
+
+DOING = {
+    "run": "is able to run",
+    "sleep": "sleeps by itself (nanosleep)",
+    "disk": "waits for a disk",
+    "file": "waits for a file",
+    "pipe": "waits for another process of its own",
+    "lock": "waits in a lock",
+    "wire": "waits for a connection",
+    "device": "is in a call of a device's driver",
+    "child": "waits for a child",
+    "stopped": "is stopped by a signal or a debugger",
+    "other": "waits in the kernel",
+}
+INPUT = frozenset({"disk", "file", "pipe"})
+STACKS = "look at its stacks: clusterctl triage says which line, where py-spy may look"
+
+
+def main_share(rank: Process, name: str, seconds: float) -> float:
+    """Of the window, by the kernel's own count of the main thread: main_run_ns, main_ready_ns."""
+    return (rank.spent or {}).get(name, 0.0) / 1e9 / seconds if seconds else 0.0
+
+
+def states(rank: Process) -> dict[str, float]:
+    seen = Counter(look.state for look in rank.looks)
+    return {state: count / seen.total() for state, count in seen.items()}
+
+
+def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
+    """The rank, or the node, for which all others wait, and what it does meanwhile."""
+    if not told.late or not told.moments:
+        return
+    found = sorted(told.late.items(), key=lambda one: -one[1].share)
+    place, worst = found[0]
+    rank = job.ranks[place]
+    together = [
+        (job.ranks[other], one) for other, one in found if job.ranks[other].node == rank.node
+    ]
+    whole = len(together) > 1 and together[1][1].share > worst.share / 2
+    rest = [
+        one.share for other, one in found[1:] if not whole or job.ranks[other].node != rank.node
+    ]
+    if worst.share < LEAST or worst.share < 2 * max(rest, default=0.0):
+        return
+    # Each stretch of waiting is one draw; that of the longest ones counts by its length.
+    spells = sum(one.spells for one in told.late.values())
+    hits = int(spells * worst.share / sum(one.share for one in told.late.values()))
+    sure = beyond_chance(hits, spells, 1 / len(job.ranks), len(job.ranks))
+    cause, doing, hints = cause_of(job, rank, worst)
+    if whole and cause is Cause.WORKER:
+        cause = Cause.HOST
+    name = rank.node if whole or cause is Cause.HOST else f"{rank.called} on {rank.node}"
+    ranks = (
+        tuple(one.rank for one, _ in together if one.rank is not None) if whole else number(rank)
+    )
+    why = (
+        (
+            f"all others wait for it at {percent(worst.share)} of {told.moments} moments, "
+            f"{worst.spells} times in all; for the next one at {percent(max(rest, default=0.0))}"
+        ),
+        f"meanwhile its main thread {doing}",
+        *hints,
+    )
+    suspect = Suspect(name, ranks, rank.node, slower(worst.share), sure, why)
+    step = STACKS if cause is Cause.WORKER else ""
+    yield Candidate(cause, worst.share, sure, why, (suspect,), next_step=step)
+
+
+def number(rank: Process) -> tuple[int, ...]:
+    return () if rank.rank is None else (rank.rank,)
+
+
+def cause_of(job: Job, rank: Process, worst: Late) -> tuple[Cause, str, list[str]]:
+    """By what its main thread does while the others wait."""
+    total = sum(worst.states.values())
+    state, count = max(worst.states.items(), key=lambda one: one[1])
+    doing = f"{DOING.get(state, state)} ({count} of {total} looks)"
+    seconds = job.nodes[rank.node].seconds
+    hints: list[str] = []
+    inputs = sum(worst.states.get(one, 0) for one in INPUT)
+    busy_crew = sum(rank.crew_looks.get(one, 0.0) for one in ("disk", "file"))
+    if inputs > total / 2 or (
+        state in {"lock", "wire"} and busy_crew > sum(rank.crew_looks.values()) / 2
+    ):
+        return Cause.DATA, doing, reading(rank, busy_crew, seconds)
+    if worst.states.get("run", 0) > total / 2:
+        return running(job, rank, doing, seconds)
+    return Cause.WORKER, doing, hints
+
+
+def reading(rank: Process, busy_crew: float, seconds: float) -> list[str]:
+    read = (rank.spent or {}).get("read_bytes", 0.0) + rank.crew_spent.get("read_bytes", 0.0)
+    told = [f"it read {read / seconds / 1e6:.2f} MB/s from disks"] if seconds else []
+    if busy_crew:
+        told.append(f"so do {rank.crew} loaders of its own")
+    return told
+
+
+def running(job: Job, rank: Process, doing: str, seconds: float) -> tuple[Cause, str, list[str]]:
+    """Able to run: it computes, or it is not let."""
+    run = main_share(rank, "main_run_ns", seconds)
+    ready = main_share(rank, "main_ready_ns", seconds)
+    if rank.limit and rank.limit.held_s > LEAST * seconds:
+        return Cause.HOST, doing, [held(rank, seconds)]
+    hint = f"it ran {percent(run)} of the time and was able to, and not let, {percent(ready)}"
+    if ready > run:
+        return Cause.HOST, doing, [hint, *crowd(job, rank)]
+    return Cause.WORKER, doing, [hint]
+
+
+def held(rank: Process, seconds: float) -> str:
+    limit = rank.limit
+    if limit is None:
+        return ""
+    allowed = f" of {limit.allowed:g} processors" if limit.allowed is not None else ""
+    return (
+        f"its group reached its CPU limit{allowed} {limit.times} times in {seconds:.0f} s "
+        f"and was held {limit.held_s:.1f} s ({limit.group})"
+    )
+
+
+def crowd(job: Job, rank: Process) -> list[str]:
+    """Who else used the node's processors."""
+    seen = job.nodes[rank.node]
+    most = [f"{count} {name} {spent:.1f} s" for name, count, spent in seen.foreign if spent > 0.1]
+    if not most:
+        return ["no other process of the node used its processors"]
+    return [f"others used the node's {seen.cpus} processors meanwhile: {listed(most)}"]
+
+
+# ----------------------------------------------------------------------------- without arrivals
+
+OWN = ("sleep", "disk", "file", "pipe", "stopped", "child")
+
+
+def apart(job: Job) -> Iterator[Candidate]:
+    """Where nobody knows who arrives last: the rank whose main thread is elsewhere than others'.
+
+    Waiting for other ranks is none of these states, so who is in one works on something of its own.
+    """
+    for state in OWN:
+        by_place = {
+            str(place): states(rank).get(state, 0.0)
+            for place, rank in enumerate(job.ranks)
+            if rank.looks
+        }
+        looks = min((len(rank.looks) for rank in job.ranks if rank.looks), default=0)
+        worst = highest(by_place, error=0.5 / max(1, looks) ** 0.5)
+        if worst is None or worst.excess < LEAST:
+            continue
+        rank = job.ranks[int(worst.name)]
+        cause = Cause.DATA if state in INPUT else Cause.WORKER
+        own, usual = percent(worst.value), percent(worst.middle)
+        why = (f"its main thread {DOING[state]} {own} of the time, that of its peers {usual}",)
+        share = min(worst.excess, 0.99)
+        named = f"{rank.called} on {rank.node}"
+        suspect = Suspect(named, number(rank), rank.node, slower(share), worst.confidence, why)
+        yield Candidate(cause, share, worst.confidence, why, (suspect,), next_step=STACKS)
+
+
+# ----------------------------------------------------------------------------- moving pauses
+
+
+def moving(job: Job, told: Arrivals) -> Iterator[Candidate]:
+    """Now one rank computes while all wait, now another: pauses that no part is to blame for."""
+    if len(told.late) < 3:
+        return
+    share = told.share
+    most = max(one.share for one in told.late.values())
+    running = sum(one.states.get("run", 0) for one in told.late.values())
+    looks = sum(sum(one.states.values()) for one in told.late.values())
+    if share < LEAST or most > sum(one.share for one in told.late.values()) / 2:
+        return
+    if running < looks / 2:
+        return
+    spent = [
+        (
+            main_share(rank, "main_run_ns", job.nodes[rank.node].seconds),
+            main_share(rank, "main_ready_ns", job.nodes[rank.node].seconds),
+        )
+        for rank in (job.ranks[place] for place in told.late)
+    ]
+    run, ready = (median(column) for column in zip(*spent, strict=True))
+    if run < LEAST or ready > 2 * run:
+        return  # nobody computes much: processors were busy, now here, now there
+    spells = sum(one.spells for one in told.late.values())
+    length = share * sum(job.nodes[rank.node].seconds for rank in job.ranks) / len(job.ranks)
+    why = (
+        (
+            f"at {percent(share)} of {told.moments} moments one rank computes and all others wait, "
+            f"and it is {len(told.late)} ranks in turn, none of them at more than {percent(most)}"
+        ),
+        (
+            f"{spells} pauses, {length / max(1, spells):.2f} s each; meanwhile the rank's main "
+            "thread runs, and waits neither for data nor for a lock"
+        ),
+        f"main threads run {percent(run)} of the time and wait for a processor {percent(ready)}",
+    )
+    sure = min(0.8, beyond_chance(spells, told.moments, 0.01, 1))
+    yield Candidate(Cause.GC, share, sure, why)
+
+
+def shares_of(job: Job, name: str) -> Mapping[str, float]:
+    """Of each rank, by name, the share of its looks in one state."""
+    return {rank.called: states(rank).get(name, 0.0) for rank in job.ranks if rank.looks}

@@ -1,0 +1,215 @@
+"""Candidates among the NICs: one that carries slowly, one that loses, a fabric that is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import mean, median
+
+from clusterctl.triage.running.candidates import (
+    LEAST,
+    MOST_SURE,
+    Candidate,
+    highest,
+    listed,
+    percent,
+    slower,
+)
+from clusterctl.triage.running.job import Job
+from clusterctl.triage.running.wires import RECEIVES, SENDS, Flow, Nic, data, nics
+from clusterctl.triage.verdict import Cause, Suspect
+
+# Loss that a healthy path in a data centre does not have: 1 in 1000 already holds TCP over 10
+# Gbit/s and 1 ms below a tenth of it (Mathis et al., CCR 1997: rate <= MSS / RTT / sqrt(loss)).
+LOSS = 1e-3
+# Ends are looked at some milliseconds apart: so many segments may be on their way in between.
+UNDER_WAY = 20
+SHORTEST_S = 0.05  # below it, the kernel's clock is too coarse to speak of a rate
+FEWEST_LOST = 4  # of one partner
+CONGESTED = (
+    "rx_prio",
+    "np_cnp_sent",
+    "rp_cnp_handled",
+    "np_ecn_marked_roce_packets",
+    "port_xmit_wait",
+    "packet_seq_err",
+    "out_of_sequence",
+    "rnr_nak_retry_err",
+    "local_ack_timeout_err",
+)
+
+
+def slow(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
+    """The node whose connections are busy while everybody else's wait for them."""
+    moved = data(told)
+    by_node = {
+        node: mean(one.busy for one in moved if node in one.ends)
+        for node in {node for one in moved for node in one.ends}
+    }
+    busiest = max(by_node, key=lambda node: by_node[node], default="")
+    busy: dict[str, float] = {}
+    for one in moved:
+        path = f"{one.source.node}>{one.target.node}"
+        busy[path] = max(one.busy, busy.get(path, 0.0))
+    worst = highest(busy, error=0.02)
+    if worst is None:
+        yield from one_way(job, moved)
+        return
+    if worst.excess < LEAST:
+        return
+    ways = [nic for nic in nics(moved) if nic.node == busiest]
+    nic = max(ways, key=lambda one: (queued(job, one), one.busy))
+    others = [one for one in moved if busiest not in one.ends]
+    if any(one.busy > worst.middle + worst.excess / 2 for one in others):
+        return  # some connections are busy and some are not: no one node's doing
+    timed = [one.rate for one in others if one.rate and one.busy * one.seconds > SHORTEST_S]
+    usual = f", others {median(timed) * 8 / 1e6:.1f} Mbit/s" if timed else ""
+    rate = min((one.rate for one in nic.flows if one.rate), default=0.0)
+    share = max(one.busy for one in moved if busiest in one.ends) - worst.middle
+    sure = min(worst.confidence, highest_sure(by_node))
+    why = [
+        (
+            f"its connections are busy {percent(nic.busy)} of the time, those of others "
+            f"{percent(median(one.busy for one in others) if others else worst.middle)}"
+        ),
+        f"while busy it {nic.way} {rate * 8 / 1e6:.1f} Mbit/s{usual}",
+        f"round trip {nic.flows[0].rtt_us / 1e3:.1f} ms",
+        *queue(job, nic),
+    ]
+    name = f"{nic.node} {nic.way}"
+    suspect = Suspect(name, ranks(job, nic.node), nic.node, slower(share), sure, tuple(why))
+    yield Candidate(Cause.NETWORK, share, sure, tuple(why), (suspect,))
+
+
+def one_way(job: Job, moved: Sequence[Flow]) -> Iterator[Candidate]:
+    """Two nodes have no peers but the other way; nothing here tells which of the two it is."""
+    if len(moved) != 2:
+        return
+    busier, other = sorted(moved, key=lambda one: -one.busy)
+    if not (busier.rate and other.rate) or busier.rate * 2 > other.rate:
+        return
+    share = busier.busy - other.busy
+    slower, faster = (f"{one.rate * 8 / 1e6:.1f} Mbit/s" for one in (busier, other) if one.rate)
+    shown = f"one way is busy {percent(busier.busy)} of the time at {slower}"
+    why = (f"{shown}, the other {percent(other.busy)} at {faster}",)
+    ends = ((busier.source.node, SENDS), (busier.target.node, RECEIVES))
+    suspects = tuple(
+        Suspect(f"{node} {way}", ranks(job, node), node, other.rate / busier.rate, 0.5, why)
+        for node, way in ends
+    )
+    yield Candidate(Cause.NETWORK, share, 0.5, why, suspects)
+
+
+def highest_sure(by_node: dict[str, float]) -> float:
+    """With a ring, two nodes share each slow connection: the next one tells how sure we are."""
+    ordered = sorted(by_node.values(), reverse=True)
+    if len(ordered) < 3:
+        return 0.5  # both ends of the only path
+    first, second, rest = ordered[0], ordered[1], median(ordered[2:])
+    return MOST_SURE if first - second > LEAST + (second - rest) / 4 else 0.6
+
+
+def queued(job: Job, nic: Nic) -> bool:
+    """Whether this node's own queue says that it holds back what is sent."""
+    return nic.way == SENDS and bool(queue(job, nic))
+
+
+def queue(job: Job, nic: Nic) -> list[str]:
+    seen = job.nodes[nic.node]
+    told = []
+    for name, grown in seen.spent.items():
+        kind, _, rest = name.partition(".")
+        if kind == "queue" and rest.endswith(".drops") and nic.way == SENDS and grown > 0:
+            told.append(f"the queue of {rest[:-6]} dropped {grown:.0f} packets of its own")
+        if kind == "nic" and grown > 0 and ("_dropped" in rest or "_errors" in rest):
+            told.append(f"{rest} {grown:.0f}")
+    waiting = {name[8:]: one for name, one in seen.now.items() if name.startswith("backlog.")}
+    told += [f"{one:.0f} bytes wait in the queue of {name}" for name, one in waiting.items() if one]
+    return told
+
+
+def ranks(job: Job, node: str) -> tuple[int, ...]:
+    return tuple(one.rank for one in job.ranks if one.node == node and one.rank is not None)
+
+
+def lossy(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
+    """The NIC that loses segments one way, of whichever partner, acknowledgements too.
+
+    A queue that TCP itself fills drops data of the one connection that fills it, hardly anything
+    else; twice the window either way is allowed for.
+    """
+    every = nics(told)
+    usual = [one.own_loss for one in data(told)]
+    limit = max(LOSS, 4 * median(usual)) if usual else LOSS
+    found = [nic for nic in every if nic.lost > UNDER_WAY and loss(nic) > limit]
+    if not found:
+        return
+    if len(found) > 2 and len(found) * 2 > len(every):
+        shown = listed([f"{nic.called} {percent(nic.lost / nic.out)}" for nic in found])
+        full = (f"{len(found)} of {len(every)} NICs lose segments at once: {shown}",)
+        yield Candidate(Cause.CONGESTION, extra(told, found[0]), MOST_SURE, full)
+        return
+    worst = max(found, key=loss)
+    sure = MOST_SURE if len(worst.pairs) > 1 else 0.5
+    shown = "; ".join(f"{lost:.0f} of {out:.0f}" for out, lost in worst.pairs[:3])
+    why: tuple[str, ...] = (
+        (
+            f"{worst.lost:.0f} of {worst.out:.0f} segments never came "
+            f"({percent(worst.lost / worst.out)}, {worst.way}); by partner: {shown}"
+        ),
+        "by both ends' own count; elsewhere "
+        + most_lost([nic for nic in every if nic.node != worst.node and nic not in found]),
+        *queue(job, worst),
+    )
+    share = extra(told, worst)
+    suspect = Suspect(worst.called, ranks(job, worst.node), worst.node, slower(share), sure, why)
+    yield Candidate(Cause.NETWORK, share, sure, why, (suspect,))
+
+
+def loss(nic: Nic) -> float:
+    """Of the partner that loses second most: what one connection does to itself is no fault."""
+    pairs = nic.pairs
+    if not pairs:
+        return 0.0
+    out, lost = pairs[min(1, len(pairs) - 1)]
+    return lost / out if lost > FEWEST_LOST else 0.0
+
+
+def extra(told: Sequence[Flow], nic: Nic) -> float:
+    """Of the window, by which its connections are busier than others; never below nothing."""
+    others = [one.busy for one in data(told) if nic.node not in one.ends]
+    return max(0.0, nic.busy - median(others)) if others else 0.0
+
+
+def most_lost(rest: Sequence[Nic]) -> str:
+    worst = max(rest, key=lambda nic: nic.lost / nic.out if nic.out else 0.0, default=None)
+    if worst is None or not worst.out:
+        return "nothing was counted"
+    return f"at most {worst.lost:.0f} of {worst.out:.0f} ({worst.called})"
+
+
+def marked(job: Job) -> Iterator[Candidate]:
+    """What RDMA NICs and switches say of a full fabric: CNPs, ECN marks, pauses, on most nodes."""
+    names: dict[str, list[str]] = {}
+    for node, seen in job.nodes.items():
+        for name, grown in seen.spent.items():
+            word = name.rsplit(".", 1)[-1]
+            if name.startswith(("rdma.", "nic.")) and grown > 0 and word.startswith(CONGESTED):
+                names.setdefault(word, []).append(node)
+    most = {word: nodes for word, nodes in names.items() if 2 * len(set(nodes)) > len(job.nodes)}
+    if most and len(job.nodes) > 2:
+        shown = listed([f"{word} on {len(set(nodes))} nodes" for word, nodes in most.items()])
+        why = (f"counters of a full fabric rise on most nodes at once: {shown}",)
+        yield Candidate(Cause.CONGESTION, 0.0, 0.5, why)
+
+
+def quiet(told: Sequence[Flow]) -> str:
+    """What rules the network out, in figures."""
+    moved = data(told)
+    if not moved:
+        return "no TCP connection between two of its nodes carried anything"
+    busy = [one.busy for one in moved]
+    lost, out = sum(one.lost or 0 for one in told), sum(one.out for one in told)
+    return (
+        f"connections are busy {percent(median(busy))} of the time, none more than "
+        f"{percent(max(busy))}; {lost:.0f} of {out:.0f} segments lost"
+    )
