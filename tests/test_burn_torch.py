@@ -165,7 +165,9 @@ def test_the_result_is_exact_in_single_precision_whatever_the_order(planted):
 
 @TORCH
 def test_a_bit_that_flips_once_fails_and_its_tile_is_named(planted):
-    seen = burn(planted("calls == 5 and flip(out, 40, 100)"))
+    seen = burn(
+        planted("calls == 5 and flip(out, 40, 100)"), seconds=1.0
+    )  # five, also on a busy core
     fact = sound(seen)
     assert fact.errors == 1
     # Row 40 of 128 is in the second row of tiles, column 100 in the last column.
