@@ -14,13 +14,15 @@ from near_nic import interface_of
 from trial import crew
 
 GREETING_S = 5.0  # for the partner to answer: anybody may listen at a port
-BLOCK = 1 << 18
+BLOCK = 1 << 17
 WARM_UP = 0.2
 SAMPLES = 20
+BLOCKS_A_SLICE = 16
 # Behind the last block: bytes sent before it, and segments sent again.  A stream that ends without
 # was cut, whatever it carried until then.
 TRAILER = struct.Struct("<QI")
 SO_BINDTODEVICE = 25  # asm-generic/socket.h
+NOTSENT_LOWAT = 25  # linux/tcp.h, TCP_NOTSENT_LOWAT
 RETRANSMITS_AT = 100  # tcpi_total_retrans in struct tcp_info, linux/tcp.h
 
 
@@ -195,9 +197,9 @@ def receive(peer, seconds):
     counts = [0] * SAMPLES
     warm = seconds * WARM_UP
     slice_s = (seconds - warm) / SAMPLES
-    total, tail, began = 0, b"", None
+    total, tail, began, flags = 0, b"", None, 0
     while True:
-        got = peer.recv_into(buffer)
+        got = peer.recv_into(buffer, BLOCK, flags)
         now = time.monotonic()
         if not got:
             break
@@ -206,10 +208,27 @@ def receive(peer, seconds):
         if 0 <= index < SAMPLES:
             counts[index] += got
         total += got
+        # Whole blocks where many fit into a slice: a core that is woken for every few segments
+        # is the limit of a fast link.
+        many = total * slice_s > BLOCKS_A_SLICE * BLOCK * max(now - began, slice_s)
+        flags = socket.MSG_WAITALL if many else 0
         tail = (tail + bytes(view[max(0, got - TRAILER.size) : got]))[-TRAILER.size :]
     if len(tail) < TRAILER.size or TRAILER.unpack(tail)[0] != total - TRAILER.size:
         raise OSError("the partner broke off after %d bytes" % total)
     return [TRAILER.unpack(tail)[1], *counts]
+
+
+def stalls_after(peer, stall_s):
+    """The kernel's own time limit: Python's costs a poll() for every block."""
+    peer.settimeout(None)
+    limit = struct.pack("@ll", int(stall_s), int(stall_s % 1 * 1e6))
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    try:
+        # What waits long in a buffer has left the core's cache by the time it is sent.
+        peer.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, BLOCK)
+    except OSError:
+        pass  # only faster
 
 
 FORWARD, BACKWARD = "forward", "backward"  # the caller sends; the listener does
@@ -224,7 +243,7 @@ def stream(peers, number, role, turns, seconds, stall_s, ready, go):
     for other in peers[:number] + peers[number + 1 :]:
         other.close()  # when its own process is gone, the partner must see it
     peer = peers[number]
-    peer.settimeout(stall_s)
+    stalls_after(peer, stall_s)
     row = []
     for place, turn in enumerate(turns):
         if not sends(role, turn):

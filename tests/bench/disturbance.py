@@ -27,6 +27,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from math import log, sqrt
 from multiprocessing import Pipe, Process
@@ -101,14 +102,19 @@ def paired(
         took = {}
         for sampled in rng.sample((True, False), 2):
             for pid in () if sampled or same else pids:
-                os.kill(pid, signal.SIGSTOP)
+                told(pid, signal.SIGSTOP)
             job.send(count)
             took[sampled] = job.recv()
             for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+                told(pid, signal.SIGCONT)
         wall.append(log(took[True][0] / took[False][0]))
         spent.append(log(took[True][1] / took[False][1]))
     return wall, spent
+
+
+def told(pid: int, word: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # what reads modules lives for a moment only
+        os.kill(pid, word)
 
 
 def estimate(values: list[float]) -> tuple[float, float, float]:
