@@ -54,6 +54,14 @@ CELLS = {
     "no fault K=4": (BASE, HARSH, "pinned", 4, 0, None),
     "no fault stress K=4": (BASE, STRESS, "pinned", 4, 0, None),
     "hashed K=8": (BASE, HARSH, "hashed", 8, 5, None),
+    "hashed apart K=12": (
+        Shape(uplink_capacity=64.0, per_flow=True),
+        HARSH,
+        "hashed",
+        12,
+        5,
+        None,
+    ),
     "sprayed K=4": (BASE, HARSH, "sprayed", 4, 5, None),
     "1,280 nodes K=6": (Shape(1280), HARSH, "pinned", 6, 20, None),
 }

@@ -29,6 +29,7 @@ class Shape:
     uplinks: int = 32
     uplink_capacity: float = 1.0  # in NICs
     missing_leaf_ports: int = 0  # nodes absent from the last leaf: unequal leaves
+    per_flow: bool = False  # a slow link bounds each flow for itself, however many cross it
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ class World:
             paths[cross, 3] = base_down + (leaf_to[cross] * rails + rail[cross]) * U + via[cross]
         return fair(paths, capacity, cap), dead
 
-    def apply(self, fault, nics, links, flows):
+    def apply(self, fault, nics, links, flows):  # noqa: PLR0911 - one a kind
         """Plants one fault in the capacities, or says which flows it bounds one by one."""
         src, dst, rail, leaf_from, leaf_to, cross, via = flows
         (tx, rx), (up, down) = nics, links
@@ -190,6 +191,10 @@ class World:
             case "nic-rx":
                 rx[fault.at] *= fault.rate
                 return (dst == fault.at[0]) & (rail == fault.at[1]) if fault.dead else None
+            case "uplink" | "downlink" if self.shape.per_flow:
+                leaf, its, spine = fault.at
+                end = leaf_from if fault.kind == "uplink" else leaf_to
+                return cross & (rail == its) & (end == leaf) & (via == spine)
             case "uplink":
                 up[fault.at] *= fault.rate
             case "downlink":
