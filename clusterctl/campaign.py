@@ -18,6 +18,7 @@ Decisions are lines of `decisions.jsonl`; each has `do`, `at`, and `node` unless
     join     as: a node that came later, whole; unlist, relist: it left the inventory, it is back
     move     ways: how it is reached from now on, by the inventory
     outage   why: it was silent under load, and its BMC says this
+    board    part, verdict: what its BMC said of a supply or fan under load
     verdict  decision rule: of a node that left a campaign that goes on
 
 What was decided is on our disk before a node hears of it, so whoever resumes says the same again,
@@ -81,6 +82,7 @@ class Case:
     trouble: str = ""
     silent_s: float | None = None  # since when, by our monotonic clock
     outages: list[str] = field(default_factory=list)  # what its BMC said when it was silent
+    boards: dict[str, Mapping[str, str]] = field(default_factory=dict)  # by part, see boards.py
     times: dict[str, str] = field(default_factory=dict)  # decision -> when
 
 
@@ -95,8 +97,8 @@ def apply(case: Case, decision: Decision) -> None:
             case.listed = decision["do"] == "relist"
         case "bar":
             case.bar = decision
-        case "outage":
-            case.outages.append(decision["why"])
+        case "outage" | "board":
+            by_bmc(case, decision)
         case "verdict":
             case.verdict = f"{decision['decision']}: {decision['rule']}"
         case "lonely":
@@ -107,6 +109,13 @@ def apply(case: Case, decision: Decision) -> None:
                 case.course.last = None  # another journal follows
         case _:
             move(case, decision)
+
+
+def by_bmc(case: Case, decision: Decision) -> None:
+    if decision["do"] == "outage":
+        case.outages.append(decision["why"])
+    else:
+        case.boards[decision["part"]] = decision["verdict"]
 
 
 def move(case: Case, decision: Decision) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from clusterctl import campaign_folder, sampled, stressors
+from clusterctl import boards, campaign_folder, sampled, stressors
 from clusterctl.acceptance import samples_share
 from clusterctl.campaign import Case, Order, wanted_s
 from clusterctl.journal import Step
@@ -265,6 +265,7 @@ def own_findings(case: Case, playbook: Playbook) -> Iterator[Finding]:
         )
     if case.outages:
         yield Finding(SILENT, silent(name, case.outages))
+    yield from boards.findings(case.boards)
     if course.watched.jumps_s:
         yield Finding(CLOCK, stepped(name, course.watched.jumps_s))
     if course.corrupt:

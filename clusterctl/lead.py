@@ -14,6 +14,7 @@ from typing import Any
 from clusterctl import campaign, campaign_folder, rolling, sampled, stressors, supervision
 from clusterctl.acceptance import decide, shipped_rules
 from clusterctl.agenda import Agenda
+from clusterctl.boards import Boards
 from clusterctl.campaign import Case, Decision
 from clusterctl.campaign_told import every_node, silence
 from clusterctl.campaign_verdict import (
@@ -71,6 +72,7 @@ class Said:
     heard: tuple[Heard, ...] = ()
     trouble: Trouble | None = None
     outage: str = ""  # why it is silent, as its BMC says
+    ill: Sequence[Mapping[str, str]] = ()  # see boards.py
 
 
 class Leader:
@@ -103,6 +105,7 @@ class Leader:
         self.words = campaign_folder.leader(path, clock())
         self.take_over, self.lists, self.demands = take_over, lists, demands
         self.silences = Silences(bmc, clock, time.monotonic)
+        self.boards = Boards(bmc, clock, time.monotonic)
         self.look_at_s = 0.0  # when the inventory is read again
         self.lonely_since: dict[str, float] = {}
         self.ready_since: dict[tuple[str, int], float] = {}
@@ -288,7 +291,7 @@ class Leader:
         except TransportError as error:
             trouble = explain(error, "")
             return Said(name, answers, trouble=trouble, outage=self.silences.why(case.node))
-        return Said(name, answers)
+        return Said(name, answers, ill=self.boards.ill(case.node) if case.phase == "burn" else ())
 
     def look(self, case: Case) -> Said:
         heard: list[Heard] = []
@@ -358,6 +361,9 @@ class Leader:
             case.silent_s = time.monotonic()
         if said.outage and said.outage not in case.outages:
             self.note(case, {"do": "outage", "why": said.outage})
+        for one in said.ill:
+            if one["part"] not in case.boards:
+                self.note(case, {"do": "board", "part": one["part"], "verdict": one})
         for name, told in replies.items():
             if isinstance(told, Reply):
                 self.hear(case, name.split()[0], told)

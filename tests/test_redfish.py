@@ -21,14 +21,16 @@ from scripted import NOON, Scripted, answers, probe, said
 from sshd import free_port
 
 from clusterctl.acceptance import decide, shipped_rules
+from clusterctl.boards import CHECK, Boards
 from clusterctl.campaign_folder import prepare
 from clusterctl.campaign_told import every_node
 from clusterctl.campaign_verdict import SILENT, verdict
 from clusterctl.catalog import all_checks, named_probes
 from clusterctl.cli.bmc import access_to, mute
 from clusterctl.cli.passwords import from_file
-from clusterctl.lead import Leader
+from clusterctl.lead import Leader, Said
 from clusterctl.model import (
+    Answer,
     Chassis,
     Fan,
     Kind,
@@ -393,6 +395,35 @@ def test_only_gets_of_this_machine_are_sent(newer):
     assert all(path.startswith("/redfish/") for _, path in Machine.asked)
     assert "127.0.0.9" not in " ".join(json.loads(newer)["resources"])
     assert not any("Dump" in path and "Entries" in path for _, path in Machine.asked)
+
+
+def test_a_supply_that_loses_its_feed_in_a_soak_is_a_finding_though_it_came_back(newer, tmp_path):
+    now, asked = [0.0], []
+
+    def bmc(node):
+        asked.append(now[0])
+        return Answer("redfish", 0, newer, "", 0.1)
+
+    boards = Boards(bmc, lambda: NOON, lambda: now[0])
+    told = [boards.ill(Node("n1")) for now[0] in (0.0, 599.0, 600.0, 700.0, 1200.0)]
+    assert asked == [600.0, 1200.0]
+    assert [[one["part"] for one in few] for few in told] == [[], [], ["psu3"], [], ["psu3"]]
+
+    prepare(tmp_path)
+    book = build("t", {"name": "t", "probes": ["redfish"], "checks": ["psu"],
+                       "soak": {"hours": 1, "load": ["cpu_burn"]}})  # fmt: skip
+    opening = Run("r", book, (Node("n1"),), 1, NOON, NOON, (), (), verb="burnin")
+    leader = Leader(tmp_path, opening, reach=lambda _s: Scripted({}), clock=lambda: NOON, skus=())
+    for decision in ({"do": "gate"}, {"do": "start", "base": 0}):
+        leader.note(leader.cases["n1"], decision)
+    for _ in range(2):
+        leader.absorb(Said("n1", ill=told[2]))
+    assert len(leader.cases["n1"].boards) == 1
+    run = verdict(opening, every_node(tmp_path, book, opening.nodes, NOON), (), NOON)
+    (found,) = [one.verdict for one in run.findings if one.check == CHECK]
+    assert (found.part, found.status, found.why) == (
+        "psu3", Status.FAIL, "the supply has no feed"
+    )  # fmt: skip
 
 
 def test_its_faults_are_named_on_a_silent_node(newer):
