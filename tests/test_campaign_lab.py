@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -136,3 +137,24 @@ def test_ctrl_c_collects_says_incomplete_and_may_be_gone_on_with(lab, tmp_path):
     led.resume()
     led.wait(90)
     assert led.verdicts() == {"n14": "ACCEPT", "n15": "ACCEPT"}
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_what_it_left_ends_by_itself(lab, tmp_path):
+    led = Led(lab, tmp_path / "now", "n14,n15", burnt_s=600, lease_s=6)
+    led.start()
+    led.until("n14", "soaking")
+    os.kill(led.pid, signal.SIGINT)
+    assert soon(lambda: "once more leaves at once" in led.said(), 20), led.said()
+    assert led.end(signal.SIGINT, 5) == 130
+    assert "left at once" in led.said()
+    assert f"clusterctl stop {led.path}" in " ".join(led.said().split())
+    both = ("n14", "n15")
+    assert soon(
+        lambda: not any("cpu_burn" in one for node in both for one in load_on(lab, node)), 30
+    )
+
+    (led.path / "stop").write_text("\n")
+    led.resume()
+    led.wait(60)
+    assert set(led.verdicts().values()) == {"INCOMPLETE"}
+    assert traces(lab, both) == []

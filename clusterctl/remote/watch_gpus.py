@@ -11,6 +11,7 @@ import sys
 import time
 
 import nvml_meter
+from sample_nvml import Field
 
 TX, RX = 138, 139  # NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX and _RX, nvml.h: KiB
 ALL_LINKS = 0xFFFFFFFF
@@ -20,20 +21,6 @@ class Use(ctypes.Structure):
     """nvmlUtilization_t."""
 
     _fields_ = (("gpu", ctypes.c_uint), ("memory", ctypes.c_uint))
-
-
-class Field(ctypes.Structure):
-    """nvmlFieldValue_t."""
-
-    _fields_ = (
-        ("id", ctypes.c_uint),
-        ("scope", ctypes.c_uint),
-        ("timestamp", ctypes.c_longlong),
-        ("latency", ctypes.c_longlong),
-        ("kind", ctypes.c_uint),
-        ("error", ctypes.c_int),
-        ("value", ctypes.c_ulonglong),
-    )
 
 
 def use(meter, handle):

@@ -62,7 +62,7 @@ def questions(wanted: Wanted, seconds: float, start: float) -> tuple[Question, .
             (str(seconds), str(GPU_EVERY_S)),
             timeout_s=seconds + SLACK_S,
             script="watch_gpus",
-            modules=("nvml_meter",),
+            modules=("nvml_meter", "sample_nvml"),
             cap_bytes=CAP_BYTES,
         ),
     )
