@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from clusterctl.knowledge import frames
-from clusterctl.model import Node, UserError
+from clusterctl.model import Answer, Kind, Node, UserError
 from clusterctl.report.stacks import as_tree
+from clusterctl.transport import TransportError
 from clusterctl.transport.local import Local
 from clusterctl.triage.collectives.collective_files import from_flight
 from clusterctl.triage.stacks import asked_stacks, spy
@@ -552,6 +554,50 @@ def ras_answer(count):
 
     one = {"hash": "0x1", "size": 4, "ranks": [rank(n) for n in range(4)], "missing_ranks": []}
     return json.dumps({"communicators": [one], "ras": {"timeouts_count": 0}})
+
+
+class Answering:
+    """A transport whose conversations go as told, one list a conversation, and then end."""
+
+    def __init__(self, *said):
+        self.said = list(said)
+
+    def __call__(self, _node_s):
+        return self
+
+    def knock(self, nodes):
+        return ((node, None) for node in nodes)
+
+    @contextmanager
+    def open(self, _node):
+        yield self
+
+    def ask(self, _questions):
+        said = self.said.pop(0)
+        if isinstance(said, TransportError):
+            raise said
+        return iter([said])
+
+
+LACKS = Answer("stacks", 0, told(waiting(1, looks=0), {**NODE, "spy": False}), "", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("second", "word"),
+    [
+        (TransportError(Kind.UNREACHABLE, "no route to host"), "no route to host"),
+        (Answer("stacks", None, "", "", 40.0), "no answer in 40 s"),
+        (Answer("stacks", 1, "", "MemoryError\n", 0.1), "MemoryError"),
+    ],
+    ids=["lost", "late", "broken"],
+)
+def test_a_node_that_fails_when_py_spy_is_sent_is_said(tmp_path, second, word):
+    """What it told without py-spy stays: who is there."""
+    (tmp_path / "py-spy").touch()
+    looking = Looking({}, binaries={"x86_64": tmp_path / "py-spy"})
+    stacks = ask_stacks([ME], looking, Answering(LACKS, second), at_once=1)
+    assert [one.rank for one in stacks.ranks] == [0]
+    assert any(one.startswith("here: ") and word in one for one in stacks.unseen)
 
 
 def test_a_node_without_ras_says_so():

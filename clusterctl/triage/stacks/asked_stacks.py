@@ -67,8 +67,9 @@ def ask_stacks(nodes: Sequence[Node], looking: Looking, reach: Reach, *, at_once
     }
     again = [node for node in nodes if node.name in lacking]
     if again:
-        later, _ = sorted_out(put(lacking, again, reach, at_once=at_once))
-        known |= later
+        later, lost = sorted_out(put(lacking, again, reach, at_once=at_once))
+        known |= later  # of who is lost now, what it said first stands
+        silent |= lost
     return gathered([known[node.name] for node in nodes if node.name in known], silent)
 
 
