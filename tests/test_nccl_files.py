@@ -13,6 +13,7 @@ from rich.console import Console
 
 from clusterctl.model import Trouble, UserError
 from clusterctl.report.triage import as_json, as_table
+from clusterctl.triage.collectives import collective_files
 from clusterctl.triage.collectives.arrival import triage_timings
 from clusterctl.triage.collectives.collective_files import (
     from_flight,
@@ -83,6 +84,14 @@ def test_two_messages_on_one_line_are_two():
     log = read_log([timeout(0) + timeout(1), "\x1b[31m" + timeout(2) + "\x1b[0m"])
     assert [one.rank for one in log.timeouts] == [0, 1, 2]
     assert read_log([progress(4, 9141)]).enqueued == {("3", 4): (9141, 9140)}
+
+
+def test_the_message_at_the_end_of_a_long_line_is_read(tmp_path):
+    """A progress bar may stand before it, up to what is kept of a line."""
+    bars = "#" * 14_000
+    assert [one.rank for one in read_log([bars + timeout(0) + timeout(1)]).timeouts] == [0, 1]
+    (tmp_path / "log").write_text("".join(bars + timeout(rank) + "\n" for rank in (0, 2)))
+    assert "ranks 0,2" in from_logs([tmp_path / "log"]).evidence[0]
 
 
 def warn(host, said):
@@ -254,6 +263,24 @@ def test_a_folder_that_is_empty_or_not_there_is_the_operator_s_mistake(tmp_path)
             from_inspector(place)
     with pytest.raises(UserError, match="No such file"):
         from_logs([tmp_path / "none"])
+
+
+def test_more_than_is_read_is_refused_and_not_cut(tmp_path, monkeypatch):
+    """The timeout is at a log's end: its first part alone would be a healthy job's."""
+    monkeypatch.setattr(collective_files, "MOST_LINES", 3)
+    monkeypatch.setattr(collective_files, "MOST_FILES", 2)
+    log = tmp_path / "a.log"
+    log.write_text("\n".join([began(0), began(1), began(2)]))
+    from_logs([log])
+    log.write_text("\n".join([began(0), began(1), began(2), timeout(0)]))
+    with pytest.raises(UserError, match=r"a\.log has more than 3 lines.*tail -n 3"):
+        from_logs([log])
+    (tmp_path / "b.log").write_text(inspected(0, 1, 5))
+    with pytest.raises(UserError, match=r"a\.log has more than 3 lines"):
+        from_inspector(tmp_path)
+    (tmp_path / "c.log").write_text(inspected(1, 1, 5))
+    with pytest.raises(UserError, match=r"--inspector .* holds more than 2 files"):
+        from_inspector(tmp_path)
 
 
 def test_dumps_of_two_moments_are_not_mixed(tmp_path):

@@ -13,7 +13,7 @@ from clusterctl.triage.collectives.arrival import triage_timings
 from clusterctl.triage.collectives.flight import flight, rank_of
 from clusterctl.triage.collectives.inspector import Timing, timings
 from clusterctl.triage.collectives.log_verdict import triage_log
-from clusterctl.triage.collectives.nccl_log import Log, read_log
+from clusterctl.triage.collectives.nccl_log import KEPT_OF_A_LINE, Log, read_log
 from clusterctl.triage.collectives.ras import Snapshot, snapshots
 from clusterctl.triage.collectives.ras_verdict import triage_ras
 from clusterctl.triage.collectives.wavefront import triage_flights
@@ -79,13 +79,21 @@ def from_logs(files: Sequence[Path]) -> Triage:
 
 
 def inside(folder: Path, flag: str, wanted: str) -> list[Path]:
-    """The files of a folder, in order, hidden ones left out; a file stands for itself."""
+    """The files of a folder, in order, hidden ones left out; a file stands for itself.
+
+    Raises UserError; of a folder beyond the limit too: it is not what this is for.
+    """
     if folder.is_file():
         return [folder]
     try:
-        found = sorted(path for path in islice(folder.rglob("*"), MOST_FILES) if path.is_file())
+        every = list(islice(folder.rglob("*"), MOST_FILES + 1))
+        found = sorted(path for path in every if path.is_file())
     except OSError as error:
         raise UserError(f"{flag} {folder}: {error.strerror}") from None
+    if len(every) > MOST_FILES:
+        raise UserError(
+            f"{flag} {folder} holds more than {MOST_FILES} files: give the folder with {wanted}"
+        )
     found = [path for path in found if not path.name.startswith(".")]
     if not found:
         missing = "is empty" if folder.is_dir() else "is not there"
@@ -106,15 +114,15 @@ def read(path: Path, most: int) -> bytes:
 
 
 def lines(path: Path) -> Iterator[str]:
-    """Raises UserError."""
+    """The end of each line.  Raises UserError; of a file beyond the limit too, as the end tells."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             for line in islice(file, MOST_LINES):
-                yield visible_line(line)
+                yield line[-KEPT_OF_A_LINE:]
+            if next(file, None) is not None:
+                raise UserError(
+                    f"{path} has more than {MOST_LINES} lines: give a part of it, as "
+                    f"`tail -n {MOST_LINES}` cuts it"
+                )
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-
-
-def visible_line(line: str) -> str:
-    """A line of a log may be a progress bar's whole life: its last 16 kB tell enough."""
-    return line[-16384:]

@@ -42,6 +42,7 @@ CLOSED = re.compile(r"[Cc]onnection closed by remote peer (?P<peer>[^\s<]{1,255}
 COMPLETION = re.compile(
     r"[Gg]ot completion from peer (?P<peer>[^\s<]{1,255})<\d{1,5}> with status=(?P<status>\d{1,3})"
 )
+KEPT_OF_A_LINE = 16384  # its end: before a message may stand a progress bar's whole life
 SIZE = re.compile(r"Numel\w{0,8}=(\d{1,15})")
 
 
@@ -81,12 +82,6 @@ class Log:
     size: int = 0
     lines: int = 0
 
-    @property
-    def seen(self) -> bool:
-        return bool(
-            self.timeouts or self.accusations or self.places or self.warnings or self.enqueued
-        )
-
 
 def read_log(lines: Iterable[str]) -> Log:
     """Lines that say nothing of collectives are passed over, as most of a log is the program's."""
@@ -101,7 +96,7 @@ def read_log(lines: Iterable[str]) -> Log:
 
 def pieces(line: str) -> Iterator[str]:
     """Several ranks write at once, and then one line holds two messages."""
-    yield from re.split(r"(?=\[rank\d{1,9}\]:\[)", line[:8000])
+    yield from re.split(r"(?=\[rank\d{1,9}\]:\[)", line[-KEPT_OF_A_LINE:])
 
 
 def take(log: Log, line: str) -> None:
