@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -153,8 +155,8 @@ def test_a_second_ctrl_c_leaves_at_once_and_what_it_left_ends_by_itself(lab, tmp
         lambda: not any("cpu_burn" in one for node in both for one in load_on(lab, node)), 30
     )
 
-    (led.path / "stop").write_text("\n")
-    led.resume()
-    led.wait(60)
+    stop = [sys.executable, "-m", "clusterctl", "stop", str(led.path), "-F", str(lab.ssh_config)]
+    stopped = subprocess.run(stop, capture_output=True, text=True, timeout=90, check=False)
+    assert "INCOMPLETE: n[14-15]" in stopped.stdout + stopped.stderr
     assert set(led.verdicts().values()) == {"INCOMPLETE"}
     assert traces(lab, both) == []

@@ -396,6 +396,7 @@ def test_one_controller_at_a_time_is_obeyed_while_its_lease_holds(begin):
     assert rival.fetch().ok
     assert campaign.fetch().words["leader"]["host"] == "h2"
     assert soon(lambda: campaign.fetch().ok)  # the other's lease lapses: it may lead again
+    campaign.until("leader", 2)  # the state answers before the record is on the disk
     changes = [(cells["before"]["id"], cells["now"]["id"]) for cells in campaign.of("leader")]
     assert changes == [("a", "b"), ("b", "a")]
 
