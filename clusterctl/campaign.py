@@ -35,7 +35,7 @@ from typing import Any
 from clusterctl.course import Course
 from clusterctl.model import Group, Node, Playbook, Question, Soak, Stage
 from clusterctl.run import SLACK_S, planned
-from clusterctl.stressors import Vain
+from clusterctl.stressors import Rows
 
 Decision = dict[str, Any]
 ATTEMPTS = 3  # at a step that reboots, lost leases or absent partners cut short
@@ -65,7 +65,7 @@ class Case:
     lonely: dict[int, str] = field(default_factory=dict)
     empty: set[str] = field(default_factory=set)  # orders whose answer held no fact
     judged: set[str] = field(default_factory=set)  # steps that were found not to fail
-    vain: dict[str, list[Vain]] = field(default_factory=dict)  # by trial, see stressors.py
+    vain: Rows = field(default_factory=dict)  # see stressors.py
     why: str = ""  # it was refused, ended, given up
     failed: bool = False
     stopped: bool = False

@@ -83,12 +83,12 @@ def results(case: Case, playbook: Playbook, at: datetime) -> Iterator[Observatio
             yield unheard(case, playbook, stage, at)
 
 
-def heed_step(case: Case, stage: Stage, step: Step, seen: Observation) -> Vain | None:
-    """Of one that needs nobody else: what it brought nothing for, if it did."""
+def heed_step(case: Case, stage: Stage, step: Step, seen: Observation) -> tuple[Vain, ...]:
+    """Of one that needs nobody else: what it brought nothing for."""
     if stage.trial.partners > 1 or stage.trial.together:
-        return None
+        return ()
     vain = stressors.in_vain(step, seen)
-    stressors.heed(case.vain.setdefault(step.name, []), vain)
+    stressors.heed(case.vain, step.name, vain)
     return vain
 
 
@@ -115,9 +115,8 @@ def brought_nothing(order: Order, seen: Observation) -> bool:
 
 def is_worth_another(stage: Stage, step: Step, seen: Observation) -> bool:
     """It crashed or hung alone."""
-    vain = stressors.in_vain(step, seen)
     alone = stage.trial.partners == 1 and not stage.trial.together
-    return alone and vain is not None and not (vain.absent or vain.part)
+    return alone and stressors.crashed(stressors.in_vain(step, seen))
 
 
 def unheard(case: Case, playbook: Playbook, stage: Stage, at: datetime) -> Observation:
@@ -270,7 +269,7 @@ def own_findings(case: Case, playbook: Playbook) -> Iterator[Finding]:
         yield Finding(CLOCK, stepped(name, course.watched.jumps_s))
     if course.corrupt:
         yield Finding("journal", unsure(name, "journal", f"{course.corrupt} records are damaged"))
-    yield from stressors.findings(name, case.vain.items())
+    yield from stressors.findings(name, case.vain)
     if course.lives and not course.soaked and case.why == "burnt":
         yield Finding(STEPS, unsure(name, "soak", "no step of the soak came to its end"))
     if case.left:

@@ -489,7 +489,7 @@ class Leader:
 
     def vain_of(self, case: Case) -> Finding | None:
         """A load that brings nothing, as often as is enough."""
-        return next(stressors.findings(case.node.name, case.vain.items()), None)
+        return next(stressors.findings(case.node.name, case.vain), None)
 
     def samples_fail(self, case: Case) -> str:
         """What the samples prove already; looked at when there is news in them."""
@@ -519,7 +519,7 @@ class Leader:
             stage = stages[step.name]
             seen = result(case, stage, step, self.clock())
             vain = heed_step(case, stage, step, seen)
-            if vain and not (vain.absent or step.soak or vain.part):
+            if stressors.crashed(vain) and not step.soak:
                 case.empty.add(step.identity)  # it is tried again
                 continue
             kinds = set(stage.trial.yields)

@@ -38,17 +38,26 @@ class Vain:
     absent: bool = False
 
 
-def in_vain(step: Step, seen: Observation) -> Vain | None:
-    """None: it brought what it was asked for."""
+Rows = dict[tuple[str, str], list[Vain]]  # by trial and part: in vain one after the other, till now
+
+
+def in_vain(step: Step, seen: Observation) -> tuple[Vain, ...]:
+    """One of the whole step, or one of each part that it did nothing for."""
     if step.why == "exit" and step.code == 0 and has_result(seen):
-        hurt = [one for one in seen.troubles if one.part and one.kind in OF_A_PART]
-        return Vain(said(hurt[0]), hurt[0].part) if hurt else None
+        hurt = {one.part: one for one in seen.troubles if one.part and one.kind in OF_A_PART}
+        return tuple(Vain(said(one), part) for part, one in hurt.items())
     if step.why == "timeout":
-        return Vain(f"it hung: no end in {step.seconds:.0f} s")
+        return (Vain(f"it hung: no end in {step.seconds:.0f} s"),)
     if step.code is not None and step.code < 0:
-        return Vain(f"ended by signal {-step.code}")
+        return (Vain(f"ended by signal {-step.code}"),)
     absent = bool(seen.troubles) and all(one.kind is Kind.MISSING for one in seen.troubles)
-    return Vain(said(seen.troubles[0]) if seen.troubles else "it gave no result", absent=absent)
+    why = said(seen.troubles[0]) if seen.troubles else "it gave no result"
+    return (Vain(why, absent=absent),)
+
+
+def crashed(few: Iterable[Vain]) -> bool:
+    """The whole step, where there was something to run."""
+    return any(not (one.absent or one.part) for one in few)
 
 
 def has_result(seen: Observation) -> bool:
@@ -65,26 +74,29 @@ def said(trouble: Trouble) -> str:
     return visible(trouble.detail or str(trouble.kind), 200)
 
 
-def heed(row: list[Vain], one: Vain | None) -> None:
-    """`row`: what of a trial brought nothing, one after the other, until now.
+def heed(rows: Rows, trial: str, few: Iterable[Vain]) -> None:
+    """What a step of a trial brought nothing for; the rows of all else begin anew.
 
-    One that is long enough stays: whoever looked later would else call the node sound.
+    A row that is long enough stays: whoever looked later would else call the node sound.  One that
+    crashed as a whole tells nothing of a part, so the part's row waits.
     """
-    if has_had_enough(row):
-        return
-    if one is None or (row and row[-1].part != one.part):
-        row.clear()
-    if one is not None:
-        row.append(one)
+    hurt = {one.part: one for one in few}
+    for (name, part), row in rows.items():
+        if name == trial and part not in hurt and not ("" in hurt or has_had_enough(row)):
+            row.clear()
+    for part, one in hurt.items():
+        row = rows.setdefault((trial, part), [])
+        if not has_had_enough(row):
+            row.append(one)
 
 
 def has_had_enough(row: list[Vain]) -> bool:
     return len(row) >= number_in(steps_in_vain())
 
 
-def findings(node: str, rows: Iterable[tuple[str, list[Vain]]]) -> Iterator[Finding]:
-    """Of each trial's row that is long enough."""
-    for trial, row in rows:
+def findings(node: str, rows: Rows) -> Iterator[Finding]:
+    """Of each row that is long enough."""
+    for (trial, _), row in rows.items():
         if has_had_enough(row):
             yield Finding(STRESSOR, verdict(node, trial, row))
 

@@ -46,10 +46,16 @@ BLANK = {
         "errors=0", "errors=n/a").replace("end\t1", "end\t2"),
 }  # fmt: skip
 NO_ENGINE = {"code": 0, "why": "exit", "out": "trouble\tmissing\tno engine\nend\t1\n"}
-ONE_PART = {
-    "code": 0, "why": "exit",
-    "out": (ROW % (100, 20)).replace("end\t1", "trouble\texit\tno result in time\tcpu7\nend\t2"),
-}  # fmt: skip
+
+
+def without(*parts: str) -> dict[str, object]:
+    """It did its work, but for these."""
+    lost = "".join(f"trouble\texit\tno result in time\t{part}\n" for part in parts)
+    out = (ROW % (100, 20)).replace("end\t1", f"{lost}end\t{1 + len(parts)}")
+    return {"code": 0, "why": "exit", "out": out}
+
+
+ONE_PART = without("cpu7")
 
 
 class Nodes:
@@ -147,6 +153,20 @@ def test_zero_gflop_s_ends_it_at_once(nodes):
 def test_a_step_that_works_in_between_begins_the_count_anew(nodes):
     nodes.steps("n1", WELL, CRASH, CRASH, WELL, CRASH, CRASH, WELL)
     assert nodes.case("n1").phase == "burn"
+
+
+def test_a_part_that_never_works_is_found_beside_one_that_fails_now_and_then(nodes):
+    nodes.steps("n1", WELL, ONE_PART, without("cpu3", "cpu7"))
+    nodes.steps("n2", WELL, ONE_PART, without("cpu3"), CRASH, ONE_PART, WELL, ONE_PART)
+    assert nodes.case("n1").phase == "burn"
+    nodes.steps("n1", ONE_PART)
+    assert nodes.case("n1").why.startswith(f"{STRESSOR}: cpu_burn:cpu7: 3 steps in a row")
+    assert (nodes.case("n2").phase, nodes.case("n2").why) == ("burn", "")
+
+
+def test_a_crash_of_the_whole_step_clears_no_part(nodes):
+    nodes.steps("n1", WELL, ONE_PART, ONE_PART, CRASH, ONE_PART)
+    assert nodes.case("n1").why.startswith(f"{STRESSOR}: cpu_burn:cpu7: 3 steps in a row")
 
 
 def test_a_stage_that_crashes_is_tried_again_and_then_left(nodes):
