@@ -75,6 +75,17 @@ def hints(rails: Rails, before: Sequence[Observation], now: Sequence[Observation
     return found
 
 
+def merged(earlier: Iterable[Hint], found: Sequence[Hint]) -> list[Hint]:
+    """Of a run that was stopped: what rose before then points no less; a newer word replaces."""
+    again = {(one.component, counter(one)) for one in found}
+    kept = [one for one in earlier if (one.component, counter(one)) not in again]
+    return [*kept, *found]
+
+
+def counter(hint: Hint) -> str:
+    return hint.why.partition(" ")[0]
+
+
 def priors(found: Iterable[Hint]) -> dict[str, float]:
     """As localisation takes them: the strongest hint counts, a fault shows in many counters."""
     best: dict[str, float] = {}

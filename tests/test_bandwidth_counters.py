@@ -121,6 +121,16 @@ def test_a_suspect_says_what_its_port_counted(tmp_path):
     assert folder.located(tmp_path) == made
 
 
+def test_what_rose_before_a_run_was_stopped_still_points_after_it_is_resumed():
+    earlier = counters.hints(RAILS, reading(symbol_error=3), reading(symbol_error=15))
+    quiet = counters.hints(RAILS, reading(symbol_error=15), reading(symbol_error=15))
+    assert counters.merged(earlier, quiet) == earlier
+    more = counters.hints(RAILS, reading(symbol_error=15), reading(symbol_error=16))
+    assert counters.merged(earlier, more) == more
+    other = counters.hints(RAILS, reading(link_downed=0), reading(link_downed=1))
+    assert counters.merged(earlier, other) == [*earlier, *other]
+
+
 def test_hints_are_read_back_and_older_runs_have_none(tmp_path):
     assert folder.hints(tmp_path) == []
     folder.write_hints(tmp_path, LOUD)

@@ -263,6 +263,7 @@ def measure(
     """What was measured, what it says, and on which leaves: guessed where nobody said."""
     topology, path = going.rails.topology, going.recorder.path
     rows, done = list(going.rows), list(going.done)
+    earlier = folder.hints(path)
     confirmed = 0
     while True:
         ended = {row.round for row in done}
@@ -273,7 +274,7 @@ def measure(
         if guessed is not topology:
             topology = guessed
             folder.write_topology(path, topology, pinned=going.rails.pinned)
-        counted = counted_since(going, world, before, f"counters-{confirmed}")
+        counted = counted_since(going, world, before, f"counters-{confirmed}", earlier)
         located = judged_by(topology, done, going.settings, counted)
         if not located.confirm or confirmed >= going.settings.confirm:
             return done, located, topology
@@ -284,15 +285,19 @@ def measure(
 
 
 def counted_since(
-    going: UnderWay, world: World, before: Sequence[Observation], reading: str
-) -> list[Hint]:
-    """What the ports of nodes that answered counted since, on disk before it is used."""
+    going: UnderWay, world: World, before: Sequence[Observation], reading: str,
+    earlier: Sequence[Hint],
+) -> list[Hint]:  # fmt: skip
+    """What the ports of nodes that answered counted since, on disk before it is used.
+
+    `earlier`: what they had counted when the run was stopped; `before` is newer than that.
+    """
     from clusterctl.run import look
 
     book, silent = going.opening.playbook, unheard(before)
     asked = [(one, bandwidth.counting()) for one in going.opening.nodes if one.name not in silent]
     now = look(reading, asked, book, book.pace.node_s, world)
-    found = counters.hints(going.rails, before, now)
+    found = counters.merged(earlier, counters.hints(going.rails, before, now))
     folder.write_hints(going.recorder.path, found)
     return found
 
