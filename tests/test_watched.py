@@ -127,6 +127,7 @@ NAMES = {
     "psu": ("hwmon4.in_w", "hwmon4.in_v"),
     "optic": ("eth0.rx1_nw", "eth0.temp_c"),
     "": ("slow",),
+    "meter": ("hwmon2.node_w",),
 }
 
 
@@ -149,6 +150,8 @@ NAMES = {
         ([[10, 90]], True),
         ([[11, 70]], True),
         ([[12, "late"]], True),
+        ([[13, 6100]], False),
+        ([[13, "!"]], True),
     ],
 )
 def test_a_sample_says_whether_somebody_has_to_look(changes, is_news):

@@ -62,7 +62,7 @@ RECORDS_AT_MOST = 2000
 # What moves on a healthy node.  Whatever else changes is news, and its sample says so.
 QUIET = re.compile(
     r".*(?:temp_c|temp_memory_c|power_w|clock_[a-z]+_mhz|throttle_mask|sw_power_cap_ns|power_limit_w"
-    r"|/port_[a-z]+_data|/temp|/(?:fan|temp|power)\d+_(?:input|average)|psu\..*|optic\..*)"
+    r"|/port_[a-z]+_data|/temp|/(?:fan|temp|power)\d+_(?:input|average)|(?:meter|psu|optic)\..*)"
 )
 HOT = re.compile(r"(?:gpu\d+|optic\..*)\.temp_(?:memory_)?c")
 OUT = {"psu": re.compile(r"psu\..*\.in_v"), "optic": re.compile(r"optic\..*\.rx\d+_nw")}
