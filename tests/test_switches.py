@@ -32,6 +32,7 @@ from clusterctl.model import (
     Trouble,
 )
 from clusterctl.probes.switch import COMMANDS
+from clusterctl.probes.switch_texts import far_port
 
 netmiko = pytest.importorskip("netmiko")
 
@@ -41,12 +42,13 @@ from clusterctl.transport.switch import Switches  # noqa: E402 - after the skip
 SWITCH = named_probes()["switch"]
 HERE = Path(__file__).parent / "switches"
 TABLE = {platform: tuple(commands) for platform, commands in COMMANDS.items()}
-READ_ONLY = ("display ", "show ", "ip -s -s -j link show", "lldpctl ")
-HARMLESS = ("screen-length", "stty ", "quit", "exit", "")
+READ_ONLY = ("display ", "show ", "ip -s -s -j link show", "lldpctl ", "nv show ")
+SESSION = ("screen-length", "stty ", "terminal ", "no cli session paging ")
+HARMLESS = ("quit", "exit", "enable", "")
 
 
 class Fakes:
-    """Two switches that are really there: leaf-1 speaks VRP, leaf-2 SONiC."""
+    """Switches that are really there: leaf-1 speaks VRP, leaf-2 SONiC, leaf-3 Onyx."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
@@ -56,6 +58,7 @@ class Fakes:
         for name, platform, program in (
             ("leaf-1", "huawei_vrp", "vrp.py"),
             ("leaf-2", "sonic", "sonic.py"),
+            ("leaf-3", "mellanox_mlnxos", "onyx.py"),
         ):
             force = f"{sys.executable} -u {HERE / program} {name} {folder / name}.log"
             server = stack.enter_context(
@@ -156,10 +159,33 @@ def test_sonic_tells_the_light_of_each_lane_and_a_dark_one_is_dark(told):
 
 
 @needs_sshd
+def test_onyx_tells_ports_light_and_neighbours_once_it_may_show_them(told):
+    text = told["leaf-3"]
+    assert not troubles(text)
+    up = port(text, "Eth1/1")
+    assert (up.state, up.rate_gbit_s, up.enabled) == ("active", 200.0, True)
+    assert up.counters == {
+        "port_rcv_errors": 12, "rx_discards_phy": 3, "rx_crc_errors_phy": 9,
+        "rx_symbol_err_phy": 2, "rx_pause": 7, "tx_pause": 6, "port_xmit_discards": 4,
+    }  # fmt: skip
+    assert (port(text, "Eth1/2").state, port(text, "Eth1/2").enabled) == ("down", False)
+    (optic,) = [one for one in facts(text) if isinstance(one, Optic)]
+    assert (optic.part, optic.model, optic.serial) == ("Eth1/1", "A200-SR4", "M7")
+    assert (optic.rx_mw, optic.tx_mw, optic.bias_ma) == ((0.8, 0.0), (0.92, 0.95), (6.6, 6.7))
+    assert (optic.temp_c, optic.volt_v) == (41.0, 3.2579)
+    assert optic.alarms == ("ch2 rx power alarm: Low",)
+    neighbours = [one for one in facts(text) if isinstance(one, Neighbour)]
+    assert [(one.part, one.system, one.system_port) for one in neighbours] == [
+        ("Eth1/1", "n003.dc", "eth3"),
+        ("Eth1/2", "02:00:00:00:00:0b", "Eth1/9"),
+    ]
+
+
+@needs_sshd
 def test_a_switch_is_sent_nothing_but_what_shows(fakes, told):
     sent = fakes.asked()
     assert {"display interface", "show pfc counters"} <= set(sent)
-    assert all(line.startswith((*READ_ONLY, *HARMLESS[:2])) or line in HARMLESS for line in sent)
+    assert all(line.startswith((*READ_ONLY, *SESSION)) or line in HARMLESS for line in sent)
 
 
 def test_every_command_of_the_table_only_shows():
@@ -239,7 +265,8 @@ def test_the_verb_prints_the_lane_that_receives_too_little(fakes, tmp_path):
     assert done.returncode in {0, 1, 4}, done.stderr
     assert "400GE1/0/1" in text
     assert "lane 3 receives far less light" in text
-    assert "2 nodes" in text
+    assert "3 nodes" in text
+    assert "dark: lane 2 of 2" in text
     # A node to no other verb:
     listed = subprocess.run(
         [*command, "sweep", "-i", "net.yml", "--nodes", "leaf-[1-2]", "--runs-dir", "runs"],
@@ -285,10 +312,65 @@ EOS_LLDP = json.dumps(
 EOS_LIGHT = json.dumps({"interfaces": {"Ethernet1/1": {"rxPower": -30.0, "txPower": 0.0}}})
 CUMULUS = json.dumps(
     [
-        {"ifname": "swp1", "operstate": "UP", "stats64": {"rx": {"crc_errors": 9, "dropped": 1}}},
+        {"ifname": "swp1", "operstate": "UP", "flags": ["UP", "LOWER_UP"],
+         "stats64": {"rx": {"crc_errors": 9, "dropped": 1}}},
+        {"ifname": "swp2", "operstate": "DOWN", "flags": ["BROADCAST"]},
         {"ifname": "lo", "operstate": "UNKNOWN"},
     ]
-)
+)  # fmt: skip
+NVUE = """\
+Interface  Admin Status  Oper Status  Speed  MTU    Type      Remote Host  Summary
+---------  ------------  -----------  -----  -----  --------  -----------  ---------------
+eth0       up            up           1G     1500   eth                    IP Address:
+                                                                           192.0.2.9/24
+lo         up            unknown             65536  loopback
+swp1       up            up           400G   9216   swp       n001
+swp2       down          down                9216   swp
+"""
+NVUE_LIGHT = """\
+swp1:
+  cable-type             : Optical module
+  diagnostics-status     : Diagnostic Data Available
+  vendor-name            : ACME
+  vendor-pn              : A400-DR4
+  vendor-sn              : C4
+  temperature:
+    temperature           : 42.50 C
+    high-alarm-threshold  : 80.00 C
+    alarm                 : Off
+  voltage:
+    voltage               : 3.2862 V
+    alarm                 : Off
+  channel:
+    channel-1:
+      rx-power:
+          power                 : 0.8000 mW / -0.97 dBm
+          low-alarm-threshold   : -13.31 dBm
+          alarm                 : Off
+      tx-power:
+          power                 : 0.9000 mW / -0.46 dBm
+          alarm                 : Off
+      tx-bias-current:
+          current               : 6.750 mA
+          alarm                 : Off
+    channel-2:
+      rx-power:
+          power                 : 0.0000 mW / -inf dBm
+          alarm                 : Low Alarm
+      tx-power:
+          power                 : 0.9500 mW / -0.22 dBm
+swp2:
+  cable-type             : Copper cable
+  diagnostics-status     : No Diagnostic Data Available. Module is not DDMI capable
+  vendor-name            : ACME
+swp3:
+  vendor-name            : ACME
+  temperature            : 40.25 degrees C / 104.45 degrees F
+  voltage                : 3.3000 V
+  ch-1-rx-power          : 1.2500 mW / 0.97 dBm
+  ch-1-tx-power          : N/A
+  ch-1-tx-bias-current   : 7.000 mA
+"""
 ONYX = """\
 Eth1/1:
   Admin state                      : Enabled
@@ -311,8 +393,20 @@ GIVEN = {
         "show lldp neighbors | json": EOS_LLDP,
         "show interfaces transceiver | json": EOS_LIGHT,
     },
-    "cumulus_linux": {"ip -s -s -j link show": CUMULUS, "lldpctl -f json": '{"lldp": {}}'},
-    "mellanox_mlnxos": {"show interfaces ethernet": ONYX},
+    "cumulus_linux": {
+        "ip -s -s -j link show": CUMULUS,
+        "nv show interface": NVUE,
+        "lldpctl -f json": '{"lldp": {}}',
+        "nv show platform transceiver detail": NVUE_LIGHT,
+    },
+    "mellanox_mlnxos": {
+        "show interfaces ethernet": ONYX,
+        "show interfaces ethernet transceiver": "Port 1/1 state\n\tidentifier : N/A\n",
+        "show interfaces ethernet transceiver diagnostics": (
+            "Port 1/1 transceiver diagnostic data:\n    No Diagnostic Data Available.\n"
+        ),
+        "show lldp interfaces ethernet remote": "No lldp remote information.\n",
+    },
 }
 
 
@@ -329,7 +423,7 @@ def answer(platform: str, **more: object) -> str:
             "port_xmit_discards": 1,
         }),
         ("arista_eos", "Ethernet1/1", 400.0, {"rx_crc_errors_phy": 6, "port_xmit_discards": 2}),
-        ("cumulus_linux", "swp1", None, {"rx_crc_errors_phy": 9, "rx_discards_phy": 1}),
+        ("cumulus_linux", "swp1", 400.0, {"rx_crc_errors_phy": 9, "rx_discards_phy": 1}),
         ("mellanox_mlnxos", "Eth1/1", 200.0, {
             "rx_crc_errors_phy": 12, "rx_discards_phy": 3, "port_xmit_discards": 4,
         }),
@@ -345,6 +439,43 @@ def test_a_port_in_a_state_nobody_knows_is_neither_up_nor_down():
     assert port(answer("arista_eos"), "Ethernet3/1").state in {"unknown", "down"}
     assert port(answer("arista_eos"), "Ethernet2/1").state == "down"
     assert port(answer("hp_comware"), "FourHundredGigE1/0/2").enabled is False
+
+
+def test_cumulus_tells_the_light_of_each_lane_in_both_layouts_of_nvue():
+    text = answer("cumulus_linux")
+    tree, flat = [one for one in facts(text) if isinstance(one, Optic)]
+    assert (tree.part, tree.vendor, tree.model, tree.serial) == ("swp1", "ACME", "A400-DR4", "C4")
+    assert (tree.rx_mw, tree.tx_mw, tree.bias_ma) == ((0.8, 0.0), (0.9, 0.95), (6.75,))
+    assert (tree.temp_c, tree.volt_v) == (42.5, 3.2862)
+    assert tree.alarms == ("channel/channel-2/rx-power: Low Alarm",)
+    assert (flat.part, flat.rx_mw, flat.tx_mw, flat.bias_ma) == ("swp3", (1.25,), None, (7.0,))
+    assert (flat.temp_c, flat.volt_v) == (40.25, 3.3)
+    assert port(text, "swp2").enabled is False
+
+
+def test_light_that_is_no_number_costs_its_lane_and_says_so():
+    given = {**GIVEN["cumulus_linux"]}
+    given["nv show platform transceiver detail"] = NVUE_LIGHT.replace("0.8000 mW", "0.8x mW")
+    text = answer("cumulus_linux", outputs=given)
+    (why,) = troubles(text)
+    assert (why.kind, why.part) == (Kind.UNREADABLE, "swp1")
+    tree = next(one for one in facts(text) if isinstance(one, Optic))
+    assert tree.rx_mw is None
+    assert tree.tx_mw == (0.9, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("own", "described", "port_name"),
+    [
+        ("02:00:00:00:00:0a", "eth3", "eth3"),
+        ("0200-0000-000a", "eth3", "eth3"),
+        ("02:00:00:00:00:0a", "", "02:00:00:00:00:0a"),
+        ("eth3", "to leaf 3", "eth3"),
+        ("", "eth3", "eth3"),
+    ],
+)
+def test_a_far_port_that_gives_its_address_goes_by_its_description(own, described, port_name):
+    assert far_port(own, described) == port_name
 
 
 def test_a_command_that_failed_is_a_trouble_and_the_others_stand():

@@ -13,6 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from clusterctl.model import Fact, Kind, Neighbour, Optic, Port, Probe, Question, Trouble
+from clusterctl.probes import switch_cumulus as cumulus
+from clusterctl.probes import switch_onyx as onyx
 from clusterctl.probes import switch_optics
 from clusterctl.probes import switch_texts as texts
 from clusterctl.probes.lldp import parse as lldpd
@@ -45,11 +47,16 @@ COMMANDS: dict[str, dict[str, Read]] = {
         switch_optics.COMMAND: switch_optics.sonic_optics,
     },
     "cumulus_linux": {
-        "ip -s -s -j link show": texts.linux_links,
+        cumulus.LINKS: cumulus.links,
+        cumulus.SPEEDS: cumulus.speeds,
         "lldpctl -f json": lambda text, _rows: lldpd(text),
+        cumulus.MODULES: cumulus.optics,
     },
     "mellanox_mlnxos": {
-        "show interfaces ethernet": texts.onyx_interfaces,
+        onyx.INTERFACES: onyx.interfaces,
+        onyx.MODULES: onyx.modules,
+        onyx.LIGHT: onyx.optics,
+        onyx.NEIGHBOURS: onyx.neighbours,
     },
 }
 COMMANDS["huawei_vrpv8"] = COMMANDS["huawei_vrp"]
@@ -106,15 +113,32 @@ def understood(
 
 
 def together(found: list[Fact | Trouble]) -> Iterator[Fact | Trouble]:
-    """What several commands say of one port is one Port."""
+    """What several commands say of one port is one Port; of one module, one Optic.
+
+    A module that only says whose it is measures nothing, and is not told of.
+    """
     ports: dict[str, Port] = {}
+    optics: dict[str, Optic] = {}
     for one in found:
         if isinstance(one, Port):
             known = ports.get(one.part)
             ports[one.part] = one if known is None else joined(known, one)
+        elif isinstance(one, Optic):
+            named = optics.get(one.part)
+            optics[one.part] = one if named is None else signed(one, named)
         else:
             yield one
     yield from ports.values()
+    yield from (one for one in optics.values() if one.temp_c is not None or one.rx_mw or one.tx_mw)
+
+
+def signed(measured: Optic, named: Optic) -> Optic:
+    return replace(
+        measured,
+        vendor=measured.vendor or named.vendor,
+        model=measured.model or named.model,
+        serial=measured.serial or named.serial,
+    )
 
 
 def joined(one: Port, other: Port) -> Port:

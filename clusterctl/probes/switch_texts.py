@@ -1,4 +1,4 @@
-"""What switches print, each in its way: Huawei VRP, H3C Comware, Arista EOS, SONiC, Cumulus, Onyx.
+"""What switches print, each in its way: Huawei VRP, H3C Comware, Arista EOS, SONiC.
 
 Error counters get the names that the NICs' have, so that one table of limits judges both.
 """
@@ -18,13 +18,15 @@ NEVER_EMPTY = frozenset(
     {
         "display interface", "show interfaces | json", "show interfaces status",
         "show interfaces counters", "ip -s -s -j link show", "show interfaces ethernet",
+        "nv show interface",
     }
 )  # fmt: skip
 # What a switch says that has no neighbour, or no module.
 EMPTY = re.compile(
     r"has 0 neighbor|Total entries displayed: *0|System Name +Local Interface|\{|"
     r"transceiver (?:is )?(?:absent|not present)|no transceiver|not support|"
-    r"EEPROM (?:not )?detected",
+    r"EEPROM (?:not )?detected|No lldp remote information|No Diagnostic Data|"
+    r"diagnostics-status|Port [\d/]+ state",
     re.IGNORECASE,
 )
 # Ports that cables are plugged into; Vlanif, NULL0, LoopBack, Eth-Trunk and their like are none.
@@ -115,12 +117,22 @@ def vrp_neighbours(text: str, rows: Rows) -> Iterator[Fact | Trouble]:
             yield Neighbour(
                 local,
                 word(row, "neighbor_name"),
-                word(row, "neighbor_port_id", "neighbor_interface"),
+                far_port(word(row, "neighbor_port_id"), word(row, "neighbor_interface")),
                 chassis=word(row, "chassis_id"),
                 text=word(row, "neighbor_interface"),
             )
     if not rows and "neighbor" in text.lower() and "has 0 neighbor" not in text:
         yield Trouble(Kind.UNREADABLE, "no neighbour could be read", "display lldp neighbor")
+
+
+MAC = re.compile(
+    r"[0-9a-fA-F]{2}(?:[:-]?[0-9a-fA-F]{2}){5}|[0-9a-fA-F]{4}(?:[.-][0-9a-fA-F]{4}){2}"
+)
+
+
+def far_port(own: str, described: str) -> str:
+    """A port that gives its MAC address for an id is found on its node by its description."""
+    return described or own if MAC.fullmatch(own) else own or described
 
 
 def word(row: Mapping[str, Any], *names: str) -> str:
@@ -378,11 +390,12 @@ def sonic_status(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
 def sonic_neighbours(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
     for row in table(text):
         if row.get("localport") and row.get("remotedevice"):
+            described = visible(row.get("remoteportdescr", ""), 120)
             yield Neighbour(
                 visible(row["localport"], 60),
                 visible(row["remotedevice"], 120),
-                visible(row.get("remoteportid", ""), 120),
-                text=visible(row.get("remoteportdescr", ""), 120),
+                far_port(visible(row.get("remoteportid", ""), 120), described),
+                text=described,
             )
 
 
@@ -395,47 +408,3 @@ def sonic_pauses(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
                 counts = [whole(cell) for key, cell in row.items() if key.startswith("pfc")]
                 total = sum(count for count in counts if count is not None)
                 yield port_of(name, "", None, {f"{way}_pause": total})
-
-
-LINUX_COUNTS = (
-    (("rx", "crc_errors"), "rx_crc_errors_phy"),
-    (("rx", "dropped"), "rx_discards_phy"),
-    (("tx", "dropped"), "port_xmit_discards"),
-)
-
-
-def linux_links(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
-    """`ip -s -s -j link show`: a list, one mapping a link."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        yield Trouble(Kind.UNREADABLE, f"not JSON: {visible(str(error), 80)}", "ip link")
-        return
-    for one in found if isinstance(found, list) else ():
-        name = one.get("ifname") if isinstance(one, Mapping) else None
-        if isinstance(name, str) and physical(name):
-            counts = {}
-            for path, ours in LINUX_COUNTS:
-                value = amount(one, "stats64", *path)
-                if value is not None and value >= 0:
-                    counts[ours] = int(value)
-            yield port_of(name, str(one.get("operstate", "")), None, counts)
-
-
-def onyx_interfaces(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
-    """`Eth1/1:` with `Operational state : Up`, `Actual speed : 100G`, `Rx: … fcs errors`."""
-    for name, _, lines in blocks(text, re.compile(r"(Eth\d+/\d+(?:/\d+)?):")):
-        said = fields(lines)
-        speed = re.match(r"(\d{1,4}) ?G", said.get("actual speed", ""))
-        counts: dict[str, int] = {}
-        way = ""
-        for line in lines:
-            if found := re.match(r"\s*(Rx|Tx):?\s*$", line):
-                way = found[1].lower()
-            if way == "rx" and (found := re.match(r"\s*(\d{1,20})\s+fcs errors", line)):
-                counts["rx_crc_errors_phy"] = int(found[1])
-            if found := re.match(r"\s*(\d{1,20})\s+discard packets", line):
-                counts["rx_discards_phy" if way == "rx" else "port_xmit_discards"] = int(found[1])
-        state = said.get("operational state", "")
-        up = state.lower() == "up"
-        yield port_of(name, state, float(speed[1]) if speed and up else None, counts)

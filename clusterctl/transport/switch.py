@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ NTC = {
     ("huawei_vrp", "display lldp neighbor"),
     ("hp_comware", "display lldp neighbor-information list"),
 }
+# Onyx shows what a module measures to a session that said `enable`, which changes nothing.
+ENABLED = frozenset({"mellanox_mlnxos"})
 TEMPLATES = {"huawei_vrpv8": "huawei_vrp", "h3c_comware": "hp_comware"}
 REFUSED = re.compile(
     r"^\s*(?:% ?(?:Invalid|Unrecognized|Incomplete|Ambiguous|Wrong)|Error: ?(?:Unrecognized|Wrong|"
@@ -63,6 +65,10 @@ class Switches:
             known = ", ".join(sorted(self.commands))
             raise TransportError(Kind.MISSING, f"platform {platform!r} is none of {known}")
         connection = self.connect(node, platform)
+        if platform in ENABLED:
+            # Refused, the commands that need it say so themselves.
+            with suppress(netmiko.ReadTimeout, netmiko.NetMikoTimeoutException, ValueError):
+                connection.enable()
         try:
             yield Session(connection, platform, self.commands[platform])
         finally:
