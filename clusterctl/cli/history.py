@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterctl.cli import options, remembered
+from clusterctl.cli.language import Lang
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clusterctl.memory.cache import Memory, Night
-    from clusterctl.memory.identity import Swap
     from clusterctl.memory.lemon import Repair, Score
     from clusterctl.report.sheets import Sheet
 
@@ -31,6 +31,7 @@ def history(
     until: remembered.Until = "",
     form: options.OutputFormat = options.Format.TABLE,
     runs_dir: remembered.RunsAt = None,
+    _lang: Lang = None,
 ) -> None:
     """What happened to a node night after night; to a check on all nodes; who is a lemon."""
     if not (node or check or lemons):
@@ -38,6 +39,7 @@ def history(
     known = remembered.remember(runs_dir, since, until)
     if lemons:
         from clusterctl.memory.identity import swaps
+        from clusterctl.memory.story import scores
 
         every = scores(known, swaps(known))
         scored = [one for one in every if one.score or form is not options.Format.TABLE]
@@ -66,7 +68,7 @@ def of_nodes(known: Memory, given: str, runs_dir: str | None) -> tuple[list[Shee
         raise UserError(f"{given}: in none of {len(known.nights)} runs in {known.folder.name}")
     frame = found(known, nodes=wanted)
     swaps = identity.swaps(known)
-    every = scores(known, swaps)
+    every = story.scores(known, swaps)
     done = repairs(known, wanted) + drains(runs_dir, wanted)
     made = [sheets.nights_sheet(one, story.stretches(frame, one, looked[one])) for one in wanted]
     made += [
@@ -113,15 +115,6 @@ def lemon_sheets(
     more = f"; {len(scored) - len(shown)} more with --format csv" if len(scored) > MOST else ""
     note = f"{lemons} lemons ({LEMON} signals or more) in {len(known.nights)} nights{more}"
     return [lemons_sheet(shown)], [note]
-
-
-def scores(known: Memory, swaps: Sequence[Swap]) -> list[Score]:
-    """Of all nodes: who is unusual shows beside the others only."""
-    from clusterctl.memory import lemon, story
-
-    again = [(node, night.started) for night in known.nights for node in night.again]
-    fleet = known.frame("nodes", ["node"])["node"].nunique()
-    return lemon.scores(story.faults(known), lemon.repairs(swaps, again), fleet=fleet)
 
 
 def repairs(known: Memory, wanted: list[str]) -> list[Repair]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from clusterctl.fanout import endless
 from clusterctl.memory.digest import digest, sizes
 from clusterctl.memory.folder import VERBS, Ended, Folder, ended
 from clusterctl.model import UserError
@@ -189,16 +190,20 @@ def memory(
     since: datetime | None = None,
     until: datetime | None = None,
     tell: Tell = lambda _done, _all: None,
+    left_s: Callable[[], float] = endless,
 ) -> Memory:
     """The nights of a folder, those digested that were not yet; `tell` hears how many of how many.
 
-    Runs that cannot be read are left out, a line in the log for each.  Raises UserError where the
-    folder is not there or a digest cannot be kept.
+    Runs that cannot be read are left out, a line in the log for each.  The newest are digested
+    first, and none is begun when no second is left: it is not among the nights.  Raises UserError
+    where the folder is not there or a digest cannot be kept.
     """
     runs = {run.id: run for run in ended(folder, since=since, until=until)}
     known = {night.id: night for night in told(folder, list(runs.values()))}
-    new = [run for run in runs.values() if run.id not in known]
+    new = [run for run in reversed(runs.values()) if run.id not in known]
     for done, run in enumerate(new):
+        if left_s() <= 0:
+            break
         tell(done, len(new))
         remember(run)
     known |= {night.id: night for night in told(folder, new)}

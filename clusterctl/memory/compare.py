@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -122,19 +122,24 @@ def statuses(one: Memory) -> pd.DataFrame:
 # --------------------------------------------------------------------------- versions
 
 
-def versions(known: Memory, first: Night, second: Night) -> Iterator[Single]:
+def versions(
+    known: Memory, first: Night, second: Night, nodes: Collection[str] | None = None
+) -> Iterator[Single]:
+    """What runs in another version; with `nodes`, on these.  Raises UserError."""
     runs = {run.id: run for run in ended(known.folder) if run.id in {first.id, second.id}}
-    was, now = (stated(runs[night.id]) for night in (first, second))
+    was, now = (stated(runs[night.id], nodes) for night in (first, second))
     for (node, part), value in sorted(now.items()):
         if (node, part) in was and was[node, part] != value:
             yield "changed", node, part, "", was[node, part], value
 
 
-def stated(run: Ended) -> dict[tuple[str, str], str]:
-    """Everything that should be the same on peers, of every node.  Raises UserError."""
+def stated(run: Ended, nodes: Collection[str] | None = None) -> dict[tuple[str, str], str]:
+    """Everything that should be the same on peers, of these nodes.  Raises UserError."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - see statuses
 
-    only = [("type", "==", "Version"), ("reading", "==", "now")]
+    only: list[tuple[str, str, object]] = [("type", "==", "Version"), ("reading", "==", "now")]
+    if nodes is not None:
+        only.append(("node", "in", list(nodes)))
     try:
         table = pq.read_table(
             run.table("observations"), filesystem=run.folder.files,

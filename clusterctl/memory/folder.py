@@ -103,10 +103,17 @@ def ended(
 
 def outside(run: str, since: datetime | None, until: datetime | None) -> bool:
     """Known from its name, 20260101T120000-nightly-ab12, to be of another time."""
-    try:
-        at = datetime.strptime(run[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    except ValueError:
+    at = begun(run)
+    if at is None:
         return False
     return (since is not None and at < since.replace(microsecond=0)) or (
         until is not None and at > until
     )
+
+
+def begun(run: str) -> datetime | None:
+    """When, by its name to the second; None: its name does not say."""
+    try:
+        return datetime.strptime(run[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from clusterctl.judge import REACHABLE
 from clusterctl.memory.cache import Memory, Night
-from clusterctl.memory.lemon import Fault
+from clusterctl.memory.identity import Swap
+from clusterctl.memory.lemon import Fault, Score, repairs
+from clusterctl.memory.lemon import scores as of_faults
 from clusterctl.model import Severity
 
 if TYPE_CHECKING:
@@ -126,3 +128,10 @@ def faults(remembered: Memory, nodes: Iterable[str] | None = None) -> Iterator[F
     rows = own.groupby(["node", "check", "started"], observed=True)["out"].any().reset_index()
     for node, check, started, out in rows.itertuples(index=False):
         yield Fault(node, check, started.to_pydatetime(), bool(out))
+
+
+def scores(remembered: Memory, swaps: Sequence[Swap]) -> list[Score]:
+    """Of all nodes, the worst first: who is unusual shows beside the others only."""
+    again = [(node, night.started) for night in remembered.nights for node in night.again]
+    fleet = remembered.frame("nodes", ["node"])["node"].nunique()
+    return of_faults(faults(remembered), repairs(swaps, again), fleet=fleet)
