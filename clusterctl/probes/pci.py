@@ -17,8 +17,8 @@ from clusterctl.sysfs import contents, files
 BUS = "/sys/bus/pci/devices"
 END = "/proc/sys/kernel/ostype"  # asked for last, there on every kernel: without it we were cut off
 
-# Vendor ids of accelerators, as /usr/share/misc/pci.ids has them (Debian's pci.ids 2023.04.10,
-# https://pci-ids.ucw.cz) unless a line says otherwise.
+# Vendor ids of accelerators, as pci.ids 2026.08.22 has them (https://pci-ids.ucw.cz) unless a line
+# says otherwise.
 VENDORS = {
     "10de": "nvidia",
     "1002": "amd",
@@ -28,6 +28,14 @@ VENDORS = {
     "1ed5": "moorethreads",
     "1e36": "enflame",  # efsmi -q of an S60 says "Vendor ID : 1e36"
     "1d22": "kunlunxin",  # Baidu; device 3684 is "Kunlun AI Accelerator"
+    "cabc": "cambricon",
+    "1e3e": "iluvatar",
+    "9999": "metax",
+    "1ded": "thead",  # Alibaba
+    # Not in pci.ids: github.com/BirenTechnology/k8s-device-plugin: BirenVendorID
+    "1ee0": "biren",
+    # Tecorigin: neither pci.ids nor any public source of Tecorigin's says its id, so its cards have
+    # no vendor here; teco_smi shows whose they are.
     "1da3": "habana",
     "1e9f": "lynxi",
     "1d95": "graphcore",
@@ -35,18 +43,25 @@ VENDORS = {
     "1e60": "hailo",
     "1ed2": "furiosa",
     "0731": "jingjia",
-    # These: github.com/gpustack/runtime, gpustack_runtime/detector/<vendor>.py, which
-    # points at https://pcisig.com/membership/member-companies
-    "cabc": "cambricon",
-    "1e3e": "iluvatar",
-    "9999": "metax",
-    "1ded": "thead",  # and pci.ids: Alibaba
-    # github.com/BirenTechnology/k8s-device-plugin: BirenVendorID
-    "1ee0": "biren",
-    # Tecorigin: no source found, so its cards have no vendor here; teco_smi shows whose they are.
+    "1ec6": "vastai",
+    "1ecc": "sunrise",
+    "1e30": "sophgo",
+    "1f1c": "sophgo",
+    "1e52": "tenstorrent",
+    "1e67": "untether",
+    "1eff": "rebellions",
+    "1f82": "dmatrix",
+    "4c54": "lisuan",
+    "6766": "glenfly",
+    "8510": "sietium",
 }
 # Known by name, and no probe asks their cards.
-UNASKED = frozenset({"8086", "1da3", "1e9f", "1d95", "1de0", "1e60", "1ed2", "0731"})
+UNASKED = frozenset(
+    {
+        *("8086", "1da3", "1e9f", "1d95", "1de0", "1e60", "1ed2", "0731", "1ec6", "1ecc"),
+        *("1e30", "1f1c", "1e52", "1e67", "1eff", "1f82", "4c54", "6766", "8510"),
+    }
+)
 
 # https://pci-ids.ucw.cz/read/PD: 3D controller, co-processor, processing accelerator
 ACCELERATORS = frozenset({"0302", "0b40", "1200"})
