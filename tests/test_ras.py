@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -203,6 +204,30 @@ def test_a_dead_process_is_surer_than_a_silent_one(text):
     assert "dead" in found.suspects[0].why[0]
 
 
+def test_a_missing_rank_without_its_comma_is_read_as_nccl_2_28_writes_it():
+    """jsonWriteMissingRank of src/ras/client_support.cc, 2.28.7 and 2.28.9."""
+    whole = as_json([9] * 8, missing=(6,), dead=True)
+    wrong = re.sub(r',(\s+"status": \{\s+"unresponsive")', r"\1", whole)
+    assert wrong != whole
+    with pytest.raises(ValueError, match="delimiter"):
+        json.loads(wrong)
+    assert named(told(wrong)) == {6}
+    assert told(wrong) == told(whole)
+    assert told(wrong + wrong) == told(whole + whole)
+
+
+def test_a_missing_rank_of_an_unknown_process_is_named():
+    text = as_json([9] * 8, missing=(6,)).replace('"10.0.0.9"', '"unknown"')
+    found = told(text.replace('"pid": 9,', '"pid": -1,'))
+    assert named(found) == {6}
+
+
+def test_an_answer_without_its_own_timeouts_says_so():
+    cut = json.loads(as_json([9] * 8))
+    del cut["ras"]
+    assert any("timeouts" in line for line in told(json.dumps(cut)).unseen)
+
+
 @pytest.mark.parametrize("text", [ERRORS, as_json([9] * 8, error=1)], ids=["text", "json"])
 def test_the_rank_with_an_error_of_its_own_is_named_and_its_victims_are_not(text):
     found = told(text)
@@ -237,6 +262,55 @@ def test_any_cut_and_any_change_is_read(text, at, other):
     cut = text[: min(at, len(text) - 1)]
     told(cut)
     told(cut + other + text[len(cut) + len(other) :])
+
+
+HOSTILE = [
+    {"communicators": [{"missing_ranks": [{"status": {"considered_dead": True}}]}]},
+    {"communicators": [{"missing_ranks": [{"rank": 1, "status": "x"}]}]},
+    {"communicators": [{"missing_ranks": 3}]},
+    {"communicators": [{"ranks": [], "size": 1, "hash": "0x1", "missing_ranks": "gone"}]},
+    {"communicators": [{"ranks": [], "size": float("inf"), "hash": "", "missing_ranks": []}]},
+]
+
+
+@pytest.mark.parametrize("text", [json.dumps(one) for one in HOSTILE])
+def test_a_communicator_that_is_none_costs_that_one(text):
+    good = json.loads(as_json([9] * 8, missing=(6,), dead=True))
+    good["communicators"] += json.loads(text)["communicators"]
+    found = told(json.dumps(good))
+    assert named(found) == {6}
+    assert found.confidence >= 0.95
+    assert any("1 communicators of RAS cannot be read" in line for line in found.unseen)
+
+
+def places(told):
+    """Every (container, key) of a JSON value."""
+    for key in list(told) if isinstance(told, dict) else range(len(told)):
+        yield told, key
+        if isinstance(told[key], (dict, list)):
+            yield from places(told[key])
+
+
+SPOILT = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from(["[]", "[[]]", "{}", '{"rank": "x"}']).map(json.loads)  # each its own
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(min_value=0), SPOILT), min_size=1, max_size=3))
+def test_any_value_anywhere_in_the_json_is_read(changes):
+    one = json.loads(as_json([9, 9, 8], missing=(1,), error=1, dead=True))
+    for at, value in changes:
+        every = list(places(one))
+        if every:
+            inside, key = every[at % len(every)]
+            inside[key] = value
+    told(json.dumps(one))
 
 
 @pytest.mark.parametrize("text", [BEHIND % 6650, as_json([9] * 8)], ids=["text", "json"])

@@ -15,6 +15,7 @@ from typing import Any
 
 from clusterctl.model import Kind, Trouble
 from clusterctl.spelling import visible
+from clusterctl.triage.counts import whole
 
 COMM = re.compile(r"#\d{1,9}-\d{1,9} \(([0-9a-f]{1,16})\) (INCOMPLETE|ERROR|MISMATCH)")
 PLACE = (
@@ -50,8 +51,12 @@ ERRORS = {
     4: "Invalid argument",
     5: "Invalid usage",
     6: "Remote process error",
+    8: "Timeout",
 }
 FINE = frozenset({0, 7})
+# 2.28.7 and 2.28.9 leave out the comma before the status of a rank that is missing:
+# `"nvml_dev": 1\n          "status": {`
+NO_COMMA = re.compile(r'("nvml_dev": -?\d{1,9})(\s{1,40}"status")')
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,8 @@ def snapshots(text: str) -> Iterator[Snapshot | Trouble]:
 # ----------------------------------------------------------------------------- JSON
 
 
-def from_json(text: str) -> Iterator[Snapshot | Trouble]:
+def from_json(said: str) -> Iterator[Snapshot | Trouble]:
+    text = NO_COMMA.sub(r"\1,\2", said)
     decode, at = json.JSONDecoder(), 0
     while at < len(text):
         if text[at].isspace():
@@ -135,37 +141,38 @@ def from_json(text: str) -> Iterator[Snapshot | Trouble]:
 
 
 def told_snapshot(told: Mapping[str, Any]) -> Iterator[Snapshot | Trouble]:
-    found, bad = [], 0
+    found: list[Communicator] = []
+    dead: list[Place] = []
+    bad = 0
     for one in told["communicators"]:
         try:
-            found.append(told_communicator(one))
+            communicator, lost_for_good = told_communicator(one), told_dead(one)
         except (KeyError, TypeError, ValueError, AttributeError):
             bad += 1
-    dead = tuple(
-        place_of(each)
-        for one in told["communicators"]
-        if isinstance(one, dict)
-        for each in one.get("missing_ranks") or ()
-        if isinstance(each, dict) and (each.get("status") or {}).get("considered_dead") is True
-    )
-    ras = told.get("ras")
-    timeouts = ras.get("timeouts_count") if isinstance(ras, dict) else 0
-    yield Snapshot(tuple(found), (), dead, timeouts if isinstance(timeouts, int) else 0)
+        else:
+            found.append(communicator)
+            dead += lost_for_good
+    try:
+        timeouts = whole(told["ras"]["timeouts_count"])
+    except (KeyError, TypeError, ValueError):
+        timeouts = 0
+        yield Trouble(Kind.UNREADABLE, "RAS does not tell its own timeouts")
+    yield Snapshot(tuple(found), (), tuple(dead), timeouts)
     if bad:
         yield Trouble(Kind.UNREADABLE, f"{bad} communicators of RAS cannot be read")
 
 
 def told_communicator(told: Mapping[str, Any]) -> Communicator:
-    """Raises KeyError, TypeError, ValueError."""
+    """Raises KeyError, TypeError, ValueError, AttributeError."""
     counts: defaultdict[str, defaultdict[int, list[Place]]] = defaultdict(lambda: defaultdict(list))
     errors = []
     for one in told["ranks"]:
         place = place_of(one)
         for name, value in one["collective_counts"].items():
-            counts[str(name)][int(value)].append(place)
+            counts[short(name)][whole(value)].append(place)
         status = one["status"]
         for key in ("init_state", "async_error"):
-            code = int(status[key])
+            code = whole(status[key])
             if code not in FINE:
                 errors.append((place, ERRORS.get(code, f"NCCL result {code}")))
     levels = {
@@ -173,17 +180,32 @@ def told_communicator(told: Mapping[str, Any]) -> Communicator:
         for name, by in counts.items()
     }
     missing = tuple(place_of(one) for one in told["missing_ranks"])
-    name = str(told["hash"]).removeprefix("0x")
-    return Communicator(name, int(told["size"]), levels, missing, tuple(errors))
+    name = short(told["hash"]).removeprefix("0x")
+    return Communicator(name, whole(told["size"]), levels, missing, tuple(errors))
+
+
+def told_dead(told: Mapping[str, Any]) -> list[Place]:
+    """Of those that are missing, who never will answer.  Raises as `told_communicator`."""
+    return [
+        place_of(one)
+        for one in told["missing_ranks"]
+        if (one.get("status") or {}).get("considered_dead") is True
+    ]
 
 
 def place_of(told: Mapping[str, Any]) -> Place:
+    """Of whom RAS knows no process it says host "unknown" and pid -1."""
+    pid = told.get("pid", 0)
     return Place(
-        int(told["rank"]),
-        str(told.get("host", "")),
-        int(told.get("pid", 0)),
-        str(told.get("cuda_dev", "")),
+        whole(told["rank"]),
+        short(told.get("host", "")),
+        0 if pid == -1 else whole(pid),
+        short(told.get("cuda_dev", "")),
     )
+
+
+def short(told: object) -> str:
+    return str(told)[:255] if isinstance(told, str | int) else ""
 
 
 # ----------------------------------------------------------------------------- text
