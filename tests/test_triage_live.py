@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from triage_texts import Rank, printed, texts
+from triage_texts import Rank, cards, texts, without_tcp
 
 from clusterctl.model import UserError
 from clusterctl.triage.running import placed
@@ -100,7 +100,7 @@ def test_a_cpu_limit_that_one_rank_reaches_is_its_hosts():
 def test_a_cpu_limit_that_all_reach_names_nobody():
     found = judged(texts([Rank(number, held=0.4) for number in range(8)]))
     assert (found.cause, found.suspects) == (Cause.HOST, ())
-    assert "every rank's group reaches its CPU limit alike" in found.evidence[0]
+    assert "8 of 8 ranks' groups reach their CPU limits alike" in found.evidence[0]
 
 
 def test_threads_that_wait_for_a_processor_name_their_node_though_nobody_is_late():
@@ -278,13 +278,6 @@ def test_a_spread_of_nothing_makes_any_difference_certain_and_equality_none():
 # ----------------------------------------------------------------------------- accelerators
 
 
-def cards(clock: int, mask: int = 0, power: float = 400.0, use: int = 100) -> str:
-    rows = [{"k": "gpu", "index": 0, "uuid": "GPU-1", "mig": False, "limit_w": 700.0}]
-    rows += [{"k": "sample", "v": [0, power, clock, 60, mask, use, 1 << 30, 0, 0]}] * 3
-    lines = [json.dumps(row) for row in rows]
-    return "\n".join([*lines, json.dumps({"k": "end", "rows": len(lines)})]) + "\n"
-
-
 @pytest.mark.parametrize(
     ("clock", "mask", "says"),
     [(900, 0x40, "its hardware slows it: hw_thermal"), (900, 0, "its clock is 900 MHz")],
@@ -296,18 +289,6 @@ def test_a_gpu_that_is_slowed_is_named_with_its_rank(clock, mask, says):
     assert (told.cause, told.suspects[0].what) == (Cause.WORKER, "gpu0 of n05")
     assert told.suspects[0].ranks == (5,)
     assert says in told.suspects[0].why[0]
-
-
-def without_tcp(ranks: list[Rank]) -> dict[str, str]:
-    """As a job whose ranks talk over RDMA."""
-    told = {}
-    for node, text in texts(ranks).items():
-        rows = [json.loads(line) for line in text.splitlines()[:-1]]
-        for row in rows:
-            for look in row.get("looks", []) if row["k"] == "rank" else []:
-                look[2] = look[3] = None
-        told[node] = printed([row for row in rows if row["k"] != "link"])
-    return told
 
 
 def seen_with(told: dict[str, str], own: dict[str, str], usual: str) -> list[Seen]:

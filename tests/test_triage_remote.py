@@ -103,6 +103,34 @@ def test_the_ranks_among_shells_and_loaders_are_found_and_their_connection_from_
     assert seen.cost_s is not None
 
 
+def test_of_a_command_line_only_how_the_job_divides_itself_leaves_the_node() -> None:
+    """As Megatron, NeMo and torchtitan write it; a name whose value is no number says nothing."""
+    words = "--pipeline-model-parallel-size 4 --tensor_model_parallel_size=2 --token hush"
+    more = "model.context_parallel_size=2 --use-tp-pp-dp-mapping --expert-model-parallel-size x"
+    sleeper = "import time; time.sleep(60)"
+    told = (
+        "import json, sys, job_processes;"
+        "print(json.dumps(job_processes.parallel(int(sys.argv[1]))))"
+    )
+    with subprocess.Popen([sys.executable, "-c", sleeper, *words.split(), *more.split()]) as one:
+        try:
+            answers = [
+                subprocess.run(
+                    [python, "-c", told, str(one.pid)],
+                    cwd=REMOTE,
+                    env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(REMOTE)},
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+                for python in PYTHONS
+            ]
+        finally:
+            one.kill()
+    expected = {"pipeline": 4, "tensor": 2, "context": 2, "stages_inside": 1}
+    assert [json.loads(text) for text in answers] == [expected] * len(PYTHONS)
+
+
 def test_processes_of_another_slurm_job_are_left_alone(ranks: list[int]) -> None:
     seen = read("here", watched(PYTHONS[0], slurm="987654321", pids=[]))
     assert (seen.ranks, seen.troubles) == ((), ())

@@ -19,6 +19,8 @@ class Rank:
     does: str = "sleep"  # its main thread, while all work
     waits: str = "lock"  # while it waits for others
     late_as: str = ""  # what it does while all others wait for it; empty: it is never late
+    late_looks: int = 5  # of ten
+    parallel: dict[str, int] = field(default_factory=dict)  # by its command line
     run: float = 0.02
     ready: float = 0.01
     ready_at_first: float = 0.5  # of that, in the first half of the window
@@ -75,7 +77,7 @@ def rank_row(one: Rank, late: list[int], world: int) -> dict[str, object]:
     for at in range(LOOKS - one.misses):
         waiting = bool(late) and at % 10 >= 5
         state, sent_ms = (one.does, 30 + at % 10) if not waiting else (one.waits, 40 * (at % 5))
-        if waiting and one.number in late:
+        if waiting and one.number in late and at % 5 < one.late_looks:
             state, sent_ms = one.late_as, 400 + 40 * (at % 5)
         if one.silent_ms is not None:
             state, sent_ms = one.waits, one.silent_ms + 100 * at
@@ -93,6 +95,7 @@ def rank_row(one: Rank, late: list[int], world: int) -> dict[str, object]:
         "job": one.job,
         "world": world,
         "local": 0,
+        "parallel": one.parallel,
         "name": "python3",
         "before": {"start": 1, **dict.fromkeys(spent, 0)},
         "middle": {"start": 1, "ready_ns": spent["ready_ns"] * one.ready_at_first},
@@ -144,3 +147,22 @@ def link_row(one: Rank, other: Rank, *, data: bool) -> dict[str, object]:
         "unread": 0.0,
         "unsent_most": 1000,
     }
+
+
+def cards(clock: int, mask: int = 0, power: float = 400.0, use: int = 100) -> str:
+    rows = [{"k": "gpu", "index": 0, "uuid": "GPU-1", "mig": False, "limit_w": 700.0}]
+    rows += [{"k": "sample", "v": [0, power, clock, 60, mask, use, 1 << 30, 0, 0]}] * 3
+    lines = [json.dumps(row) for row in rows]
+    return "\n".join([*lines, json.dumps({"k": "end", "rows": len(lines)})]) + "\n"
+
+
+def without_tcp(ranks: list[Rank]) -> dict[str, str]:
+    """As a job whose ranks talk over RDMA."""
+    told = {}
+    for node, text in texts(ranks).items():
+        rows = [json.loads(line) for line in text.splitlines()[:-1]]
+        for row in rows:
+            for look in row.get("looks", []) if row["k"] == "rank" else []:
+                look[2] = look[3] = None
+        told[node] = printed([row for row in rows if row["k"] != "link"])
+    return told

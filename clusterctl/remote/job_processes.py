@@ -28,12 +28,28 @@ OTHERS = (
     "PMIX_NAMESPACE",
     "NCCL_DEBUG_FILE",
 )
+# Of a command line only these words leave the node, and only with a number: how the job divides
+# itself.  megatron/training/arguments.py (Megatron-DeepSpeed, MindSpeed and NeMo's dotted names
+# too); torchtitan/config/job_config.py.
+PARALLEL = {
+    "pipeline-model-parallel-size": "pipeline",
+    "pipeline-parallel-size": "pipeline",  # DeepSpeedExamples/training/pipeline_parallelism
+    "tensor-model-parallel-size": "tensor",
+    "context-parallel-size": "context",
+    "expert-model-parallel-size": "expert",
+    "expert-tensor-parallel-size": "expert_tensor",
+    "use-tp-pp-dp-mapping": "stages_inside",
+    "parallelism.pipeline-parallel-degree": "pipeline",
+    "parallelism.tensor-parallel-degree": "tensor",
+    "parallelism.context-parallel-degree": "context",
+}
 WANTED = frozenset(RANK + WORLD + LOCAL + VISIBLE + OTHERS)
 DEVICE = re.compile(
     r"/dev/((?:nvidia|davinci|cambricon_dev|mthreads|iluvatar)\d+|kfd|dri/render.*)"
 )
 SOCKET = re.compile(r"socket:\[(\d+)\]")
 ENVIRONMENT_BYTES = 1 << 20
+COMMAND_BYTES = 1 << 17
 NUMBER = re.compile(r"\d{1,9}")
 
 
@@ -64,6 +80,21 @@ def first(environ, names):
         if NUMBER.fullmatch(environ.get(name, "")):
             return int(environ[name])
     return None
+
+
+def parallel(pid):
+    """{"pipeline": 4, …}: the sizes that its command line tells, as --name N, --name=N, name=N."""
+    words = read("/proc/%d/cmdline" % pid, COMMAND_BYTES).split("\0")
+    found = {}
+    for word, following in zip(words, [*words[1:], ""]):
+        name, equals, value = word.partition("=")
+        name = name.lstrip("-").replace("_", "-").lower()
+        kind = PARALLEL.get(name) or PARALLEL.get(name.rpartition(".")[2])
+        if kind == "stages_inside":
+            found[kind] = int(not equals or value.lower() in ("1", "true"))
+        elif kind and NUMBER.fullmatch(value if equals else following):
+            found[kind] = int(value if equals else following)
+    return found
 
 
 def stat_of(pid):
@@ -149,6 +180,7 @@ def one(job, number, team, parents):
         "job": job,
         "world": first(environ, WORLD),
         "local": first(environ, LOCAL),
+        "parallel": parallel(pid),
         "master": "%s:%s" % (environ.get("MASTER_ADDR", ""), environ.get("MASTER_PORT", "")),
         "visible": next((environ[name] for name in VISIBLE if name in environ), None),
         "log": environ.get("NCCL_DEBUG_FILE", ""),

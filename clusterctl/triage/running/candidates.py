@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb, erfc, sqrt
 from statistics import median
@@ -58,15 +58,22 @@ class Outlier:
         return self.value - self.middle
 
 
-def highest(values: Mapping[str, float], *, error: float) -> Outlier | None:
+def highest(
+    values: Mapping[str, float],
+    *,
+    error: float,
+    among: int = 0,
+    of: Collection[str] | None = None,
+) -> Outlier | None:
     """The highest of at least three, against the others' median and spread.
 
     `error`: what one value is unsure by, by how it was counted.  The chance that the highest of so
-    many stands out so far by itself (normal, Bonferroni) is what confidence lacks to 1.
+    many stands out so far by itself (normal, Bonferroni) is what confidence lacks to 1.  `of`: who
+    may be it; the rest are only its peers.  `among`: so many were looked through for it.
     """
     if len(values) < 3:
         return None
-    name = max(values, key=lambda one: values[one])
+    name = max(values if of is None else of, key=lambda one: values[one])
     others = [value for one, value in values.items() if one != name]
     middle = median(others)
     spread = SIGMA_PER_MAD * median(abs(value - middle) for value in others)
@@ -77,7 +84,7 @@ def highest(values: Mapping[str, float], *, error: float) -> Outlier | None:
     if scale <= 0:
         sure = MOST_SURE if values[name] > middle else 0.0
     else:
-        chance = len(values) * 0.5 * erfc((values[name] - middle) / scale / sqrt(2))
+        chance = (among or len(values)) * 0.5 * erfc((values[name] - middle) / scale / sqrt(2))
         sure = min(MOST_SURE, max(0.0, 1 - chance))
     return Outlier(name, values[name], middle, sure)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from clusterctl.inventory.ranges import fold
 from clusterctl.model import UserError
 from clusterctl.triage.running.observed import Link, Process, Seen
+from clusterctl.triage.running.roles import Role, roles
 
 MOST_WORLD = 1 << 20
 
@@ -25,7 +26,10 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`ranks` in order; `missing`: ranks that nobody saw; `unseen`: why, a sentence each."""
+    """`ranks` in order; `missing`: ranks that nobody saw; `unseen`: why, a sentence each.
+
+    `roles`: of each of the ranks, in their order.
+    """
 
     name: str
     ranks: tuple[Process, ...]
@@ -34,6 +38,7 @@ class Job:
     world: int | None = None
     missing: tuple[int, ...] = ()
     unseen: tuple[str, ...] = ()
+    roles: tuple[Role, ...] = ()
 
 
 def gathered(seen: Sequence[Seen], silent: Mapping[str, str], wanted: str = "") -> Job:
@@ -53,6 +58,7 @@ def gathered(seen: Sequence[Seen], silent: Mapping[str, str], wanted: str = "") 
     world = worlds.most_common(1)[0][0] if worlds else None
     known = {rank.rank for rank in ranks}
     missing = tuple(number for number in range(world or 0) if number not in known)
+    parts, doubts = roles(ranks, world)
     return Job(
         name,
         tuple(ranks),
@@ -60,7 +66,8 @@ def gathered(seen: Sequence[Seen], silent: Mapping[str, str], wanted: str = "") 
         tuple(paths(ranks, seen)),
         world,
         missing if ranks and any(rank.rank is not None for rank in ranks) else (),
-        tuple(unseen(seen, silent, missing, world)),
+        (*unseen(seen, silent, missing, world), *doubts),
+        parts,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
-from clusterctl.triage.running import of_hosts, of_ranks, of_wires
+from clusterctl.triage.running import of_hosts, of_ranks, of_stages, of_wires
 from clusterctl.triage.running.candidates import LEAST, SURE, Candidate, percent
 from clusterctl.triage.running.clocks import astray
 from clusterctl.triage.running.job import Job
@@ -71,6 +71,7 @@ def candidates(job: Job, told: Arrivals, carried: Sequence[Flow]) -> Iterator[Ca
     if hung:
         yield from hung
         return
+    yield from of_stages.heavier(job, told)
     yield from of_ranks.late(job, told)
     yield from of_ranks.moving(job, told)
     yield from of_wires.slow(job, carried)

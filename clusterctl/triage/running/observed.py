@@ -58,6 +58,7 @@ class Process:
     name: str
     world: int | None
     local: int | None
+    parallel: Counters = field(default_factory=dict, hash=False)  # sizes, by its command line
     log: str = ""
     devices: tuple[str, ...] = ()
     visible: str = ""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from statistics import median
 
 from clusterctl.triage.running.candidates import (
     LEAST,
     MOST_SURE,
     Candidate,
-    highest,
     listed,
     percent,
     slower,
@@ -18,6 +17,8 @@ from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.lateness import Arrivals
 from clusterctl.triage.running.observed import Gpu, Process
 from clusterctl.triage.running.of_ranks import INPUT, crowd, held, states
+from clusterctl.triage.running.of_stages import UNSURE
+from clusterctl.triage.running.roles import VOTERS, mates, of_device, of_stage, vote
 from clusterctl.triage.verdict import Cause, Suspect
 
 # Thermal and electrical causes that the hardware itself reports; a power cap is every GPU's life.
@@ -59,9 +60,13 @@ def starved(job: Job, told: Arrivals) -> Iterator[Candidate]:
     Who waited in one half of the window only met a burst, as all do now and then.  And something
     else must show it: others wait for it, or somebody else had its processors.
     """
-    found = [highest(one, error=0.02) for one in halves(job)]
-    worst = highest({str(place): one for place, one in waits_for_cpu(job).items()}, error=0.02)
-    if worst is None or any(one is None or one.name != worst.name for one in found):
+    groups = {str(place): of_stage(one) for place, one in enumerate(job.roles)}
+    whole = vote({str(at): one for at, one in waits_for_cpu(job).items()}, groups, error=0.02)
+    if whole is None:
+        return
+    worst, voted = whole.found, [vote(one, groups, error=0.02) for one in halves(job)]
+    found = [one.found if one else None for one in voted]
+    if any(one is None or one.name != worst.name for one in found):
         return
     if any(one is not None and one.excess < LEAST for one in found):
         return
@@ -77,6 +82,7 @@ def starved(job: Job, told: Arrivals) -> Iterator[Candidate]:
             f"its threads were able to run and not let for {worst.value * seconds:.1f} of "
             f"{seconds:.0f} s, those of its peers for {worst.middle * seconds:.1f} s"
         ),
+        *([f"held against {whole.among}"] if job.roles[int(worst.name)].stage is not None else []),
         *crowd(job, rank),
     ]
     if rank.limit and held_share(job, rank) > LEAST:
@@ -93,7 +99,9 @@ def limited(job: Job) -> Iterator[Candidate]:
     if not shares:
         return
     place = max(shares, key=lambda one: shares[one])
-    others = median([one for at, one in shares.items() if at != place] or [0.0])
+    peers = mates(job.roles, place)
+    peers = peers if len(peers) >= VOTERS else [at for at in shares if at != place]
+    others = median([shares[at] for at in peers] or [0.0])
     if shares[place] < LEAST:
         return
     rank = job.ranks[place]
@@ -101,11 +109,12 @@ def limited(job: Job) -> Iterator[Candidate]:
     if shares[place] - others > LEAST:
         ranks = () if rank.rank is None else (rank.rank,)
         share = shares[place] - others
-        told = (*why, f"its peers were held {percent(others)} of the time")
+        told = (*why, f"its {len(peers)} peers were held {percent(others)} of the time")
         suspect = Suspect(rank.node, ranks, rank.node, slower(share), MOST_SURE, told)
         yield Candidate(Cause.HOST, share, MOST_SURE, told, (suspect,))
     elif others > LEAST:
-        all_of_them = (f"every rank's group reaches its CPU limit alike: {why[0]}",)
+        alike = f"{len(peers) + 1} of {len(job.ranks)} ranks' groups reach their CPU limits alike"
+        all_of_them = (f"{alike}: {why[0]}",)
         yield Candidate(Cause.HOST, others, MOST_SURE, all_of_them, next_step="raise the CPU limit")
 
 
@@ -157,15 +166,28 @@ def slowed(job: Job) -> Iterator[Candidate]:
         reasons = ", ".join(sorted(bad[key]))
         why = (f"its hardware slows it: {reasons}", figures(gpus[key]))
         yield of_gpu(job, key, share, MOST_SURE, why)
-    worst = highest(behind, error=1.0)
-    if not struck and worst and -worst.middle > 0 and worst.excess / -worst.middle > LEAST:
+    voted = vote(behind, by_device(job), error=1.0)
+    worst = voted.found if voted else None
+    if not struck and voted and worst and -worst.middle > 0 > LEAST - worst.excess / -worst.middle:
         node, _, name = worst.name.partition(" gpu")
         gpu = gpus[node, int(name)]
         if (gpu.use_percent or 0.0) > 50:  # one that waits and sleeps may clock down
             share = worst.excess / -worst.middle
             clock = f"its clock is {-worst.value:.0f} MHz, its peers' {-worst.middle:.0f} MHz"
-            told = (clock, figures(gpu))
-            yield of_gpu(job, (node, int(name)), share, worst.confidence, told)
+            told = (f"{clock}; held against {voted.among}", figures(gpu))
+            sure = min(worst.confidence, UNSURE) if voted.alone else worst.confidence
+            yield of_gpu(job, (node, int(name)), share, sure, told)
+
+
+def by_device(job: Job) -> dict[str, list[tuple[Hashable, str]]]:
+    """Groups of every accelerator whose rank is known."""
+    return {
+        f"{node} gpu{gpu.index}": of_device(job.roles[at])
+        for node, seen in job.nodes.items()
+        for gpu in seen.gpus
+        for at, rank in enumerate(job.ranks)
+        if holds(rank, node, gpu.index)
+    }
 
 
 def of_gpu(
@@ -216,17 +238,19 @@ def drawing(job: Job) -> Iterator[Candidate]:
     """
     powers = {key: gpu.power_w for key, gpu in busy_gpus(job).items() if gpu.power_w is not None}
     keys = {f"{node} gpu{index}": (node, index) for node, index in powers}
-    worst = highest({name: powers[key] for name, key in keys.items()}, error=1.0)
-    if worst is None or worst.excess < LEAST * worst.value:
+    voted = vote({name: powers[key] for name, key in keys.items()}, by_device(job), error=1.0)
+    worst = voted.found if voted else None
+    if voted is None or worst is None or worst.excess < LEAST * worst.value:
         return
     told = (
         (
             f"it draws {worst.value:.0f} W, its peers, just as busy by their drivers' word, "
-            f"{worst.middle:.0f} W: they wait, and it computes"
+            f"{worst.middle:.0f} W: they wait, and it computes; held against {voted.among}"
         ),
     )
     share = worst.excess / worst.value
-    yield of_gpu(job, keys[worst.name], share, worst.confidence, told)
+    sure = min(worst.confidence, UNSURE) if voted.alone else worst.confidence
+    yield of_gpu(job, keys[worst.name], share, sure, told)
 
 
 # ----------------------------------------------------------------------------- ruled out

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from statistics import median
 
+from clusterctl.triage.running import of_stages
 from clusterctl.triage.running.candidates import (
     LEAST,
     Candidate,
     beyond_chance,
-    highest,
     listed,
     percent,
     slower,
@@ -18,6 +18,7 @@ from clusterctl.triage.running.candidates import (
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.lateness import Arrivals, Late
 from clusterctl.triage.running.observed import Process
+from clusterctl.triage.running.roles import of_stage, usual, vote
 from clusterctl.triage.verdict import Cause, Suspect
 
 DOING = {
@@ -48,43 +49,78 @@ def states(rank: Process) -> dict[str, float]:
 
 
 def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
-    """The rank, or the node, for which all others wait, and what it does meanwhile."""
+    """The rank, or the node, for which all others wait, and what it does meanwhile.
+
+    By as much as it is waited for more than the others of its stage: a stage may have more to do.
+    """
     if not told.late or not told.moments:
         return
-    found = sorted(told.late.items(), key=lambda one: -one[1].share)
-    place, worst = found[0]
-    rank = job.ranks[place]
-    together = [
-        (job.ranks[other], one) for other, one in found if job.ranks[other].node == rank.node
-    ]
-    whole = len(together) > 1 and together[1][1].share > worst.share / 2
-    rest = [
-        one.share for other, one in found[1:] if not whole or job.ranks[other].node != rank.node
-    ]
-    if worst.share < LEAST or worst.share < 2 * max(rest, default=0.0):
+    over = over_usual(job, told)
+    place = max(over, key=lambda at: over[at])
+    behind_it = chain(job, over, place)
+    place = max(behind_it, key=lambda at: (busy_with_own(told.late[at]), over[at]))
+    rank, worst, share = job.ranks[place], told.late[place], over[place]
+    together = [at for at in over if job.ranks[at].node == rank.node]
+    whole = any(over[at] > share / 2 for at in together if at != place)
+    apart = [at for at in over if at not in behind_it and not (whole and at in together)]
+    rest = max((over[at] for at in apart if at != place), default=0.0)
+    if share < LEAST or share < 2 * rest:
         return
-    # Each stretch of waiting is one draw; that of the longest ones counts by its length.
-    spells = sum(one.spells for one in told.late.values())
-    hits = int(spells * worst.share / sum(one.share for one in told.late.values()))
-    sure = beyond_chance(hits, spells, 1 / len(job.ranks), len(job.ranks))
+    sure = drawn(job, told, {place, *(set(over) - set(behind_it))}, share)
     cause, doing, hints = cause_of(job, rank, worst)
     if whole and cause is Cause.WORKER:
         cause = Cause.HOST
-    name = rank.node if whole or cause is Cause.HOST else f"{rank.called} on {rank.node}"
-    ranks = (
-        tuple(one.rank for one, _ in together if one.rank is not None) if whole else number(rank)
-    )
     why = (
         (
             f"all others wait for it at {percent(worst.share)} of {told.moments} moments, "
-            f"{worst.spells} times in all; for the next one at {percent(max(rest, default=0.0))}"
+            f"{worst.spells} times in all; for the next one at {percent(max(rest, 0.0))}"
         ),
         f"meanwhile its main thread {doing}",
         *hints,
+        *of_stages.peers_of(job, place, worst.share - share),
+        *of_stages.downstream(job, behind_it, place),
     )
-    suspect = Suspect(name, ranks, rank.node, slower(worst.share), sure, why)
+    if of_stages.may_carry_more(job, place, worst.states) and cause in of_stages.WORK:
+        yield of_stages.alone(job, place, share, why)
+        return
+    name = rank.node if whole or cause is Cause.HOST else f"{rank.called} on {rank.node}"
+    ranks = [one for at in (together if whole else [place]) for one in number(job.ranks[at])]
+    suspect = Suspect(name, tuple(ranks), rank.node, slower(share), sure, why)
     step = STACKS if cause is Cause.WORKER else ""
-    yield Candidate(cause, worst.share, sure, why, (suspect,), next_step=step)
+    yield Candidate(cause, share, sure, why, (suspect,), next_step=step)
+
+
+def over_usual(job: Job, told: Arrivals) -> dict[int, float]:
+    """Of the moments, those at which it was waited for beyond what is usual in its stage."""
+    shares = {place: one.share for place, one in told.late.items()}
+    return {place: one - usual(job.roles, place, shares) for place, one in shares.items()}
+
+
+def drawn(job: Job, told: Arrivals, among: Collection[int], share: float) -> float:
+    """How sure it is no chance that this one was waited for so often.
+
+    Each stretch of waiting is one draw; that of the longest ones counts by its length.
+    """
+    spells = sum(told.late[at].spells for at in among)
+    hits = int(spells * share / sum(told.late[at].share for at in among))
+    return beyond_chance(min(hits, spells), spells, 1 / len(job.ranks), len(job.ranks))
+
+
+def chain(job: Job, over: Mapping[int, float], place: int) -> list[int]:
+    """Ranks of the same pipeline that are as late: all but one of them wait for the one."""
+    own = job.roles[place].replica if job.roles else None
+    return [
+        at
+        for at in over
+        if at == place
+        or (own is not None and job.roles[at].replica == own and over[at] > over[place] / 2)
+    ]
+
+
+def busy_with_own(one: Late) -> float:
+    """Of the looks while others waited for it, those at which it waited for nobody itself."""
+    total = sum(one.states.values())
+    return 1 - sum(one.states.get(state, 0) for state in ("wire", "lock")) / total if total else 0.0
 
 
 def number(rank: Process) -> tuple[int, ...]:
@@ -166,17 +202,24 @@ def apart(job: Job) -> Iterator[Candidate]:
             if rank.looks
         }
         looks = min((len(rank.looks) for rank in job.ranks if rank.looks), default=0)
-        worst = highest(by_place, error=0.5 / max(1, looks) ** 0.5)
-        if worst is None or worst.excess < LEAST:
+        groups = {name: of_stage(job.roles[int(name)]) for name in by_place}
+        told = vote(by_place, groups, error=0.5 / max(1, looks) ** 0.5)
+        if told is None or told.found.excess < LEAST:
             continue
+        worst, sure = told.found, told.found.confidence
+        if told.alone and state in INPUT:  # some stages read the data, and others do not
+            sure = min(sure, of_stages.UNSURE)
         rank = job.ranks[int(worst.name)]
         cause = Cause.DATA if state in INPUT else Cause.WORKER
-        own, usual = percent(worst.value), percent(worst.middle)
-        why = (f"its main thread {DOING[state]} {own} of the time, that of its peers {usual}",)
+        own, typical = percent(worst.value), percent(worst.middle)
+        why = (
+            f"its main thread {DOING[state]} {own} of the time, that of its peers {typical}",
+            f"held against {told.among}",
+        )
         share = min(worst.excess, 0.99)
         named = f"{rank.called} on {rank.node}"
-        suspect = Suspect(named, number(rank), rank.node, slower(share), worst.confidence, why)
-        yield Candidate(cause, share, worst.confidence, why, (suspect,), next_step=STACKS)
+        suspect = Suspect(named, number(rank), rank.node, slower(share), sure, why)
+        yield Candidate(cause, share, sure, why, (suspect,), next_step=STACKS)
 
 
 # ----------------------------------------------------------------------------- moving pauses
@@ -186,11 +229,11 @@ def moving(job: Job, told: Arrivals) -> Iterator[Candidate]:
     """Now one rank computes while all wait, now another: pauses that no part is to blame for."""
     if len(told.late) < 3:
         return
-    share = told.share
+    share, over = told.share, list(over_usual(job, told).values())
     most = max(one.share for one in told.late.values())
     running = sum(one.states.get("run", 0) for one in told.late.values())
     looks = sum(sum(one.states.values()) for one in told.late.values())
-    if share < LEAST or most > sum(one.share for one in told.late.values()) / 2:
+    if share < LEAST or sum(over) < LEAST or max(over) > sum(over) / 2:
         return
     if running < looks / 2:
         return
@@ -219,8 +262,3 @@ def moving(job: Job, told: Arrivals) -> Iterator[Candidate]:
     )
     sure = min(0.8, beyond_chance(spells, told.moments, 0.01, 1))
     yield Candidate(Cause.GC, share, sure, why)
-
-
-def shares_of(job: Job, name: str) -> Mapping[str, float]:
-    """Of each rank, by name, the share of its looks in one state."""
-    return {rank.called: states(rank).get(name, 0.0) for rank in job.ranks if rank.looks}

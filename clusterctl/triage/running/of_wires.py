@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from statistics import mean, median
 
 from clusterctl.triage.running.candidates import (
     LEAST,
     MOST_SURE,
     Candidate,
-    highest,
     listed,
     percent,
     slower,
 )
 from clusterctl.triage.running.job import Job
+from clusterctl.triage.running.of_stages import UNSURE
+from clusterctl.triage.running.roles import STAGE, VOTERS, vote
 from clusterctl.triage.running.wires import RECEIVES, SENDS, Flow, Nic, data, nics
 from clusterctl.triage.verdict import Cause, Suspect
 
@@ -39,45 +41,87 @@ CONGESTED = (
 
 
 def slow(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
-    """The node whose connections are busy while everybody else's wait for them."""
+    """The node whose connections are busy while everybody else's of their role wait for them."""
     moved = data(told)
-    by_node = {
-        node: mean(one.busy for one in moved if node in one.ends)
-        for node in {node for one in moved for node in one.ends}
-    }
-    busiest = max(by_node, key=lambda node: by_node[node], default="")
+    groups = of_flows(job, moved)
     busy: dict[str, float] = {}
     for one in moved:
-        path = f"{one.source.node}>{one.target.node}"
-        busy[path] = max(one.busy, busy.get(path, 0.0))
-    worst = highest(busy, error=0.02)
-    if worst is None:
+        busy[path(one)] = max(one.busy, busy.get(path(one), 0.0))
+    voted = vote(busy, groups, error=0.02)
+    if voted is None:
         yield from one_way(job, moved)
         return
-    if worst.excess < LEAST:
+    worst = voted.found
+    usual = typical(moved, groups, busy)
+    over = [(one, one.busy - usual[path(one)]) for one in moved]
+    nodes = {node for one in moved for node in one.ends}
+    by_node = {node: mean(more for one, more in over if node in one.ends) for node in nodes}
+    busiest = max(by_node, key=lambda node: by_node[node])
+    rest = [more for one, more in over if busiest not in one.ends]
+    # Where some connections are busy and some are not, it is no one node's doing.
+    if worst.excess < LEAST or any(more > worst.excess / 2 for more in rest):
         return
+    share = max(more for one, more in over if busiest in one.ends)
+    sure = min(worst.confidence, highest_sure(by_node), UNSURE if voted.alone else MOST_SURE)
     ways = [nic for nic in nics(moved) if nic.node == busiest]
     nic = max(ways, key=lambda one: (queued(job, one), one.busy))
-    others = [one for one in moved if busiest not in one.ends]
-    if any(one.busy > worst.middle + worst.excess / 2 for one in others):
-        return  # some connections are busy and some are not: no one node's doing
+    why = (
+        *speed(nic, [one for one in moved if busiest not in one.ends], worst.middle),
+        *([f"held against {voted.among}"] if groups[worst.name] else []),
+        *queue(job, nic),
+    )
+    suspect = Suspect(nic.called, ranks(job, nic.node), nic.node, slower(share), sure, why)
+    yield Candidate(Cause.NETWORK, share, sure, why, (suspect,))
+
+
+def speed(nic: Nic, others: Sequence[Flow], middle: float) -> list[str]:
+    """What a NIC's connections do, and those of other nodes."""
     timed = [one.rate for one in others if one.rate and one.busy * one.seconds > SHORTEST_S]
     usual = f", others {median(timed) * 8 / 1e6:.1f} Mbit/s" if timed else ""
     rate = min((one.rate for one in nic.flows if one.rate), default=0.0)
-    share = max(one.busy for one in moved if busiest in one.ends) - worst.middle
-    sure = min(worst.confidence, highest_sure(by_node))
-    why = [
+    return [
         (
             f"its connections are busy {percent(nic.busy)} of the time, those of others "
-            f"{percent(median(one.busy for one in others) if others else worst.middle)}"
+            f"{percent(median(one.busy for one in others) if others else middle)}"
         ),
         f"while busy it {nic.way} {rate * 8 / 1e6:.1f} Mbit/s{usual}",
         f"round trip {nic.flows[0].rtt_us / 1e3:.1f} ms",
-        *queue(job, nic),
     ]
-    name = f"{nic.node} {nic.way}"
-    suspect = Suspect(name, ranks(job, nic.node), nic.node, slower(share), sure, tuple(why))
-    yield Candidate(Cause.NETWORK, share, sure, tuple(why), (suspect,))
+
+
+def path(one: Flow) -> str:
+    return f"{one.source.node}>{one.target.node}"
+
+
+Groups = dict[str, list[tuple[Hashable, str]]]
+
+
+def of_flows(job: Job, moved: Sequence[Flow]) -> Groups:
+    """Groups for `vote`, by path: what a stage sends to another, or shares within itself."""
+    stages = {(one.node, one.pid): its.stage for one, its in zip(job.ranks, job.roles, strict=True)}
+    found: Groups = {}
+    for one in sorted(moved, key=lambda one: one.busy):  # a path is its busiest connection
+        ends = [stages.get((rank.node, rank.pid)) for rank in (one.source, one.target)]
+        words = f"{STAGE} {ends[0]} to {ends[1]}"
+        found[path(one)] = [] if None in ends else [(("stages", *ends), words)]
+    return found
+
+
+def typical(moved: Sequence[Flow], groups: Groups, busy: Mapping[str, float]) -> dict[str, float]:
+    """How busy those of a path's role are; where too few have its role, itself: nobody can say."""
+    by_role: defaultdict[Hashable, list[float]] = defaultdict(list)
+    for one in moved:
+        for key, _ in groups[path(one)]:
+            by_role[key].append(one.busy)
+    every = median(one.busy for one in moved)
+    told = {
+        name: [median(by_role[key]) for key, _ in levels if len(by_role[key]) > VOTERS]
+        for name, levels in groups.items()
+    }
+    return {
+        name: found[0] if found else busy[name] if groups[name] else every
+        for name, found in told.items()
+    }
 
 
 def one_way(job: Job, moved: Sequence[Flow]) -> Iterator[Candidate]:

@@ -156,6 +156,7 @@ def process(node: str, row: Cells) -> Process:
         name=text(row, "name", 40),
         world=count(row, "world"),
         local=count(row, "local"),
+        parallel=table(row, "parallel"),
         log=text(row, "log"),
         devices=tuple(visible(one, 40) for one in listed(row, "devices") if isinstance(one, str)),
         visible=text(row, "visible"),
