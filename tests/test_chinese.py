@@ -23,9 +23,9 @@ from clusterctl.cli.language import Language, spoken
 from clusterctl.cli.options import Format
 from clusterctl.knowledge import chinese, faults, kernel, sel, xid
 from clusterctl.model import Finding, Severity, Status, Verdict
-from clusterctl.report import html, translated
+from clusterctl.report import html
 from clusterctl.report.tables import findings_table, implied, skips
-from clusterctl.report.translated import in_chinese
+from clusterctl.report.translated import in_chinese, screen
 
 CHINESE = re.compile("[一-鿿]")
 ZH = Path(chinese.__file__).with_name("zh.yml")
@@ -183,9 +183,8 @@ KNOWN = xid.meaning("79")
 def printed(*findings: Finding, width: int = 100) -> str:
     page = io.StringIO()
     console = Console(file=page, width=width)
-    console.print(findings_table(findings, chinese.of))
-    for line in (*skips(findings, chinese.of), *implied(findings, chinese.of)):
-        console.print(line)
+    for part in (findings_table(findings), *skips(findings), *implied(findings)):
+        console.print(screen(part))
     return page.getvalue()
 
 
@@ -264,7 +263,7 @@ def test_a_page_in_chinese_is_the_same_page_and_leaves_what_nodes_said():
 
 
 def test_no_sentence_of_a_page_loses_a_hole():
-    for english, said in chinese.of_pages().items():
+    for english, said in chinese.of_shown().items():
         holes = english.count("{}")
         numbered = set(re.findall(r"\{(\d)\}", said))
         assert said.count("{}") == holes or len(numbered) == holes, english
@@ -275,4 +274,4 @@ def test_every_heading_of_the_pages_has_its_chinese():
     for name in ("report.html.j2", "morning.html.j2", "paths.html.j2", "triage.html.j2"):
         text = (folder / name).read_text(encoding="utf-8")
         for found in re.findall(r"<(?:h2|h3|th)(?: class=\"num\")?>([^<{]+)<", text):
-            assert CHINESE.search(translated.said(found)), f"{name}: {found}"
+            assert CHINESE.search(chinese.shown(found)), f"{name}: {found}"

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import printed, tell
 
 if TYPE_CHECKING:
     from clusterctl.memory.acks import Ack
@@ -36,6 +38,7 @@ def ack(
     removed: Removed = "",
     form: options.OutputFormat = options.Format.TABLE,
     runs_dir: options.RunsDir = None,
+    _lang: Lang = None,
 ) -> None:
     """Silence a finding until a day, or until it gets worse; what is silenced is still counted."""
     from clusterctl.cli import world
@@ -51,13 +54,13 @@ def ack(
         if removed not in known or known[removed].removed:
             raise UserError(f"--remove {removed}: no such ack in force; `clusterctl ack --list`")
         acks.remove(folder, removed, whose, world.now())
-        sys.stdout.write(f"removed: ack {known[removed].words}\n")
+        tell(f"removed: ack {known[removed].words}\n", sys.stdout)
     else:
         made = new(nodes, check, until, why, whose)
         acks.read(folder)  # a broken file is told before it grows
         acks.give(folder, made)
         warn_of_strangers(made, folder)
-        sys.stdout.write(f"ack {made.words}\n")
+        tell(f"ack {made.words}\n", sys.stdout)
 
 
 def caller() -> str:
@@ -118,7 +121,7 @@ def warn_of_strangers(made: Ack, folder: Path) -> None:
     except UserError:
         return
     if strangers := made.nodes - known:
-        sys.stderr.write(f"clusterctl: {fold(strangers)}: not in the last run\n")
+        tell(f"clusterctl: {fold(strangers)}: not in the last run\n")
 
 
 def shown(acks: list[Ack], form: options.Format, now: datetime) -> str:
@@ -137,8 +140,6 @@ def shown(acks: list[Ack], form: options.Format, now: datetime) -> str:
         from clusterctl.report.catalogue import as_csv
 
         return as_csv(rows)
-    from rich.console import Console
-
     from clusterctl.report.tables import cell, table
 
     made = table("ack", "nodes", "check", "last day", "owner", "why", "state")
@@ -146,7 +147,4 @@ def shown(acks: list[Ack], form: options.Format, now: datetime) -> str:
         last = f"{(one.until - timedelta(seconds=1)).astimezone():%Y-%m-%d}"
         words = (one.id, fold(one.nodes), one.check, last, one.owner, one.why, state(one))
         made.add_row(*(cell(word) for word in words))
-    console = Console(width=options.width(sys.stdout))
-    with console.capture() as captured:
-        console.print(made if acks else "no acks")
-    return captured.get()
+    return printed(made if acks else "no acks")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from clusterctl.cli import world as ambient
-from clusterctl.cli.options import width
+from clusterctl.cli.screen import show, tell
 from clusterctl.cli.world import Flags
 from clusterctl.model import Answer, Finding, Kind, Node, Pace, Question, Run, Trouble, UserError
 
@@ -211,7 +211,7 @@ def blind(error: Exception) -> int:
     """The exit code where the scheduler could not be asked."""
     from clusterctl.report.accounts import EXIT_UNKNOWN
 
-    sys.stderr.write(f"clusterctl: {error}\nclusterctl: nothing was changed\n")
+    tell(f"clusterctl: {error}\nclusterctl: nothing was changed\n")
     return EXIT_UNKNOWN
 
 
@@ -221,7 +221,7 @@ def settled(log: Log, hands: Hands, picture: Picture, journal: Journal) -> None:
 
     try:
         for line in settle(log, hands, picture, journal, ambient.now()):
-            sys.stderr.write(f"clusterctl: {line}\n")
+            tell(f"clusterctl: {line}\n")
     except OSError as error:
         raise UserError(f"{journal.path}: {error.strerror}: nothing was changed") from None
 
@@ -234,11 +234,7 @@ class Telling:
     quiet: bool = False
 
     def tell(self, *parts: RenderableType) -> None:
-        from rich.console import Console
-
-        console = Console(file=self.file, width=width(self.file), highlight=False)
-        for part in parts:
-            console.print(part)
+        show(*parts, file=self.file, highlight=False)
 
 
 def done(ending: Iterator[Ended], telling: Telling) -> list[Ended]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import tell
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def bundle(
     runs_dir: options.RunsDir = None,
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
+    _lang: Lang = None,
 ) -> None:
     """Ask one node everything now, add its history, leave secrets out; one archive, mode 0600."""
     from clusterctl.cli import world as ambient
@@ -106,7 +109,7 @@ def ask(node: Node, book: Playbook, collectors: tuple[Collector, ...], flags: Fl
                 for number, answer in enumerate(shell.ask(questions), 1):
                     going(f"{number} of {len(questions)}: {answer.name}")
         except TransportError as error:
-            sys.stderr.write(f"clusterctl: {node.name}: {error}; the rest is bundled\n")
+            tell(f"clusterctl: {node.name}: {error}; the rest is bundled\n")
     going("")
     return heard
 
@@ -175,11 +178,12 @@ def told(found: Bundle, path: Path) -> int:
     """The exit code; what is missing is said here, too, as nobody opens a manifest first."""
     failed = [one for one in found.missing if not one.absent]
     for one in failed:
-        sys.stderr.write(f"missing: {one.source.partition(':')[0]}: {one.why}\n")
+        tell(f"missing: {one.source.partition(':')[0]}: {one.why}\n")
     gone = sum(one.redacted for one in found.entries)
     size = path.stat().st_size / 1024
-    sys.stdout.write(
+    tell(
         f"{path}: {len(found.entries)} files, {size:.0f} KiB, {gone} secrets redacted, "
-        f"{len(failed)} missing; MANIFEST.json says what\n"
+        f"{len(failed)} missing; MANIFEST.json says what\n",
+        sys.stdout,
     )
     return 4 if failed else 0

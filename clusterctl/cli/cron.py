@@ -76,10 +76,10 @@ def unreached(run: Run) -> list[str]:
 def tell(run: Run, night: Page | None, out: Outlets, budget: str) -> None:
     """All that goes elsewhere than to the screen; what fails of it is said on stderr."""
     from clusterctl.cli.finish import accounted
-    from clusterctl.cli.outlets import pour
+    from clusterctl.cli.outlets import complain, pour
 
     if left := unreached(run):
-        sys.stderr.write(f"clusterctl: {spent(run, left, budget)}\n")
+        complain(spent(run, left, budget))
     whole = not left and kept_whole(out.runs_dir / run.id)
     worth = worth_saying(run, night)
     pour(run, accounted(run, night), night, out, whole=whole, worth=worth)

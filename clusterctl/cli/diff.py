@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.cli import options, remembered
+from clusterctl.cli.language import Lang
 
 Reference = Annotated[str, typer.Argument(help='Id, start of an id, "last", or "last~1".')]
 
@@ -17,6 +18,7 @@ def diff(
     *,
     form: options.OutputFormat = options.Format.TABLE,
     runs_dir: remembered.RunsAt = None,
+    _lang: Lang = None,
 ) -> None:
     """Show what became bad, unknown or better between two runs, what changed, who came and went."""
     from clusterctl.memory.compare import BECAME, changes, pick

@@ -14,6 +14,8 @@ import typer
 from clusterctl.cli import acting, options
 from clusterctl.cli import world as ambient
 from clusterctl.cli.acting import Telling, Way
+from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import tell
 from clusterctl.cli.world import Flags
 from clusterctl.model import Node, Run, UserError
 
@@ -53,6 +55,7 @@ def drain(
     runs_dir: options.RunsDir = None,
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
+    _lang: Lang = None,
 ) -> None:
     """Take nodes out of service; says what it would do, and with --yes does it."""
     ambient.logs()
@@ -114,9 +117,9 @@ def after_sweep(run: Run, way: Way, flags: Flags, code: int, telling: Telling, *
         asked = of_findings(run, folder, None, way, flags)
         found = drain_nodes(asked, way, flags, telling, yes=yes) if asked.wanted else 0
         if not asked.wanted and not telling.quiet:
-            telling.file.write("drain: nothing was found that takes a node out of service\n")
+            tell("drain: nothing was found that takes a node out of service\n", telling.file)
     except UserError as error:
-        sys.stderr.write(f"clusterctl: --drain: {error}\n")
+        tell(f"clusterctl: --drain: {error}\n")
         found = EXIT_UNKNOWN
     return next((one for one in (EXIT_BUG, EXIT_FAIL, EXIT_UNKNOWN) if one in {code, found}), code)
 

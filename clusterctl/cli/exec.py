@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
 
 
 class Format(StrEnum):
@@ -32,6 +33,7 @@ def execute(
     at_once: options.AtOnce = None,
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
+    _lang: Lang = None,
 ) -> None:
     """Run a command on every node; nodes that say the same are shown once."""
     from clusterctl.cli.ask import Command, ask

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
 
 PlanFile = Annotated[
     Path | None, typer.Option("--plan", help="How it should be cabled; see knowledge/fabric.md.")
@@ -45,6 +46,7 @@ def fabric(
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
     verbose: options.Verbose = False,
+    _lang: Lang = None,
 ) -> None:
     """Discover rails, leaves and spines; judge cables, links, counters and shared settings."""
     from clusterctl.cli.finish import refuse_output

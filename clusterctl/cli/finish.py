@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.cli.language import Language, spoken
-from clusterctl.cli.options import Format, width
+from clusterctl.cli.options import Format
+from clusterctl.cli.screen import show, tell
 from clusterctl.model import Run, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import RenderableType
 
     from clusterctl.memory.acks import Page
     from clusterctl.memory.movers import Mover
@@ -31,9 +34,7 @@ def finish(run: Run, recorder: Recorder) -> Path:
     try:
         return recorder.finish(run)
     except OSError as error:
-        sys.stderr.write(
-            f"clusterctl: {recorder.path}: {error.strerror}; what was heard is kept there\n"
-        )
+        tell(f"clusterctl: {recorder.path}: {error.strerror}; what was heard is kept there\n")
         return recorder.path
 
 
@@ -72,7 +73,7 @@ def render(
     if page is not None:
         write_page(run, page, folder, kept, lang)
         if not silent:
-            sys.stderr.write(f"page: {page}\n")
+            tell(f"page: {page}\n")
     return accounts.exit_code
 
 
@@ -170,7 +171,7 @@ def moved(run: Run, folder: Path | None) -> Sequence[Mover]:
     try:
         return movers(memory(open_folder(folder.absolute().parent), until=run.started), racks)
     except (UserError, OSError, ValueError) as error:
-        sys.stderr.write(f"clusterctl: {error}; the page shows no trends\n")
+        tell(f"clusterctl: {error}; the page shows no trends\n")
         return ()
 
 
@@ -221,19 +222,12 @@ def write(
 
         text.writelines(jsonl.lines(run))
     else:
-        from rich.console import Console
-
-        from clusterctl.knowledge import chinese
+        from clusterctl.report import morning, tables
         from clusterctl.report.collectives import collective_tables
-        from clusterctl.report.tables import ENGLISH, summary
 
-        console = Console(file=text, width=width(text))
-        for one in collective_tables(run.observations):
-            console.print(one)
-        say = chinese.of if spoken(lang) is Language.ZH else ENGLISH
+        parts: list[RenderableType] = [*collective_tables(run.observations)]
         if night is not None and night.before:
-            from clusterctl.report import morning
-
-            console.print(morning.summary(run, night, accounts, verbose=verbose, say=say))
+            parts.append(morning.summary(run, night, accounts, verbose=verbose))
         else:
-            console.print(summary(run, accounts, verbose=verbose, say=say))
+            parts.append(tables.summary(run, accounts, verbose=verbose))
+        show(*parts, file=text, lang=lang)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import tell
 
 if TYPE_CHECKING:
     from clusterctl.model import Run
@@ -29,6 +31,7 @@ def save(
     *,
     force: Force = False,
     runs_dir: options.RunsDir = None,
+    _lang: Lang = None,
 ) -> None:
     """Write what most nodes of each kind ran: kernel, drivers, firmware, settings, mounts."""
     from clusterctl.cli.finish import refuse_output, write_whole
@@ -46,7 +49,7 @@ def save(
         raise UserError(f"{file}: {error.strerror}") from None
     silent = sum(not one.values for one in nodes)
     blind = f"; {silent} told nothing" if silent else ""
-    sys.stdout.write(f"{file}: what {len(nodes)} nodes ran in {whole.id}{blind}\n")
+    tell(f"{file}: what {len(nodes)} nodes ran in {whole.id}{blind}\n", sys.stdout)
 
 
 @golden.command()
@@ -56,6 +59,7 @@ def diff(
     *,
     form: options.OutputFormat = options.Format.TABLE,
     runs_dir: options.RunsDir = None,
+    _lang: Lang = None,
 ) -> None:
     """Name every difference once, with all nodes that have it.  Exit 1: there is one."""
     from dataclasses import replace

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import tell
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def install_timer(
         bool, typer.Option("--crontab", help="A crontab line instead of systemd units.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Write what is shown.")] = False,
+    _lang: Lang = None,
 ) -> None:
     """Show the timer of a nightly sweep; with --yes, write it."""
     from clusterctl.cli import cron
@@ -73,10 +76,10 @@ def install_timer(
     if not crontab:
         verify(wanted)
     if not yes:
-        sys.stderr.write("nothing was written; --yes writes it\n")
+        tell("nothing was written; --yes writes it\n")
         raise typer.Exit(0)
     write(wanted, folder)
-    sys.stderr.write(next_steps(user=user, crontab=crontab))
+    tell(next_steps(user=user, crontab=crontab))
 
 
 def words(given: Mapping[str, object]) -> list[str]:
@@ -122,7 +125,7 @@ def show_line(line: str, *, yes: bool) -> None:
     sys.stdout.write(f"{line}\n")
     if yes:
         raise UserError("--crontab --user: put this line in with `crontab -e`; nothing was written")
-    sys.stderr.write("put this line in with `crontab -e`; nothing was written\n")
+    tell("put this line in with `crontab -e`; nothing was written\n")
     raise typer.Exit(0)
 
 
@@ -158,7 +161,7 @@ def verify(wanted: Mapping[Path, str]) -> None:
                 capture_output=True, text=True, timeout=VERIFY_S, check=False,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
-            sys.stderr.write(f"systemd-analyze verify: {error}; the units were not checked\n")
+            tell(f"systemd-analyze verify: {error}; the units were not checked\n")
             return
     if done.returncode:
         said = " ".join(done.stderr.replace(f"{folder}/", "").split())

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import show
 
 
 class What(StrEnum):
@@ -24,6 +26,7 @@ class What(StrEnum):
 def listing(
     what: Annotated[What, typer.Argument(help="What to list.")],
     form: options.OutputFormat = options.Format.TABLE,
+    _lang: Lang = None,
 ) -> None:
     """List probes, checks, trials, playbooks, vendors of accelerators, or rules for Prometheus."""
     from clusterctl.report.catalogue import as_table, rows
@@ -42,6 +45,4 @@ def listing(
 
         sys.stdout.write(as_csv(found))
     else:
-        from rich.console import Console
-
-        Console(width=options.width(sys.stdout)).print(as_table(found))
+        show(as_table(found))

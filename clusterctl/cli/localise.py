@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import show, tell
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def localise(
         typer.Option("--floor", min=0, help="Gbit/s that a healthy path carries at least."),
     ] = None,
     form: options.OutputFormat = options.Format.TABLE,
+    _lang: Lang = None,
 ) -> None:
     """Name the slow part in measured paths: host, NIC, leaf, uplink, spine, and how sure."""
     from clusterctl import measurements
@@ -57,7 +60,7 @@ def localise(
     fabric, rows = measurements.read(read_text(measured), str(measured), given(topology))
     said, fabric = fabric, by_rates(fabric, rows)
     if fabric is not said:
-        sys.stderr.write(f"clusterctl: {fabric.origin}\n")
+        tell(f"clusterctl: {fabric.origin}\n")
     floors = [Floor(floor, "--floor")] if floor is not None else []
     located = locate(fabric, rows, floors=floors)
     write(located, form)
@@ -73,9 +76,7 @@ def write(located: Located, form: options.Format) -> None:
     elif form is options.Format.CSV:
         sys.stdout.write(report.as_csv(located))
     else:
-        from rich.console import Console
-
-        Console(width=options.width(sys.stdout)).print(report.as_table(located))
+        show(report.as_table(located))
 
 
 def given(path: Path | None) -> Topology | None:
@@ -112,6 +113,7 @@ def plan_rounds(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="The same seed, the same plan.")
     ] = None,
+    _lang: Lang = None,
 ) -> None:
     """Print which pairs to measure, round by round, so that no test slows another."""
     import numpy as np

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import show, tell
 from clusterctl.cli.world import EXIT_NO_NODE
 from clusterctl.model import Node
 
@@ -30,6 +32,7 @@ def nodes(
     form: Annotated[
         Format, typer.Option("--format", help="How the answer is written; names: one a line.")
     ] = Format.TABLE,
+    _lang: Lang = None,
 ) -> None:
     """List, select and fold the nodes of an inventory; say which line each came from."""
     from clusterctl.inventory import load, pick
@@ -39,7 +42,7 @@ def nodes(
     chosen = by_labels(pick(known, nodes if inventory else ""), select)
     write(chosen, "fold" if fold else form.value)
     account = sys.stdout if form is Format.TABLE and not fold else sys.stderr
-    account.write(f"{len(chosen)} of {len(known)} nodes selected\n")
+    tell(f"{len(chosen)} of {len(known)} nodes selected\n", account)
     raise typer.Exit(0 if chosen else EXIT_NO_NODE)
 
 
@@ -49,6 +52,4 @@ def write(chosen: Sequence[Node], form: str) -> None:
     if form != Format.TABLE:
         sys.stdout.write(node_list.WRITERS[form](chosen))
     elif chosen:
-        from rich.console import Console
-
-        Console(width=options.width(sys.stdout)).print(node_list.node_table(chosen))
+        show(node_list.node_table(chosen))

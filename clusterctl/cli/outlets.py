@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.cli.language import Language, spoken
+from clusterctl.cli.screen import tell
 from clusterctl.model import Run, UserError
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ def people_told(run: Run, text: Message, hearers: Hearers) -> Sent:
 
     outlets, settings, before = hearers.outlets, hearers.settings, hearers.before
     if outlets.dry_run:
-        sys.stderr.write(f"--notify-dry-run: this would go to {names(settings)}:\n{text}\n")
+        tell(f"--notify-dry-run: this would go to {names(settings)}:\n")
+        sys.stderr.write(f"{text}\n")
         return before
     after = gone_out(run, text, settings, before)
     try:
@@ -196,10 +198,9 @@ def lately(run: Run, night: Page | None) -> tuple[list[Change], Sequence[Finding
 def language(asked: Language | None, of_file: str) -> Say:
     """The command line's, else the file's, else the locale's."""
     from clusterctl.knowledge import chinese
-    from clusterctl.report.tables import ENGLISH
 
     chosen = spoken(asked or (Language(of_file) if of_file else None))
-    return chinese.of if chosen is Language.ZH else ENGLISH
+    return chinese.of if chosen is Language.ZH else str
 
 
 def gone_out(run: Run, text: Message, settings: Settings, before: Sent) -> Sent:
@@ -229,4 +230,4 @@ def names(settings: Settings) -> str:
 
 
 def complain(line: str) -> None:
-    sys.stderr.write(f"clusterctl: {line}\n")
+    tell(f"clusterctl: {line}\n")

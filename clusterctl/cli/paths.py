@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from clusterctl.cli.finish import beside, page_in
 from clusterctl.cli.language import Language
-from clusterctl.cli.options import Format, width
+from clusterctl.cli.options import Format
+from clusterctl.cli.screen import columns, show, tell
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ def render(
         raise UserError("--format jsonl: a run of bandwidth has paths, not findings alone: json")
     answer = stored(path, anew=anew)
     if output is None:
-        write(answer, form, sys.stdout)
+        write(answer, form, sys.stdout, lang)
     else:
         try:
             draft = beside(output)
             with draft.open("w", encoding="utf-8") as file:
-                write(answer, form, file)
+                write(answer, form, file, lang)
             if draft != output:
                 draft.replace(output)
         except OSError as error:
@@ -52,7 +53,7 @@ def write_page(answer: Answer, path: Path, lang: Language | None = None) -> None
         path.write_text(page_in(page(answer), lang), encoding="utf-8")
     except OSError as error:
         raise UserError(f"--html {path}: {error.strerror}") from None
-    sys.stderr.write(f"page: {path}\n")
+    tell(f"page: {path}\n")
 
 
 def stored(path: Path, *, anew: bool) -> Answer:
@@ -69,7 +70,7 @@ def stored(path: Path, *, anew: bool) -> Answer:
     return Answer(store.load(found), folder.located(path), rows, topology)
 
 
-def write(answer: Answer, form: Format, file: TextIO) -> None:
+def write(answer: Answer, form: Format, file: TextIO, lang: Language | None = None) -> None:
     from clusterctl.report import paths
 
     if form is Format.JSON:
@@ -77,7 +78,4 @@ def write(answer: Answer, form: Format, file: TextIO) -> None:
     elif form is Format.CSV:
         file.write(paths.as_csv(answer))
     else:
-        from rich.console import Console
-
-        console = Console(file=file, width=width(file))
-        console.print(paths.summary(answer, console.width))
+        show(paths.summary(answer, columns(file)), file=file, lang=lang)

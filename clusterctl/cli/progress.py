@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from clusterctl.cli.screen import said
 from clusterctl.model import Observation
 
 if TYPE_CHECKING:
@@ -64,11 +65,11 @@ class Progress:
 
     def line(self, out: frozenset[str], seconds: float) -> str:
         total = self.answered + len(out)
-        said = f"{self.reading}: {self.answered} of {total} nodes, {self.bad} failing so far"
+        line = f"{self.reading}: {self.answered} of {total} nodes, {self.bad} failing so far"
         if out:
             from clusterctl.inventory.ranges import fold
 
             slow = sorted(out)[:SHOWN_OUT]
             more = f" and {len(out) - SHOWN_OUT} more" if len(out) > SHOWN_OUT else ""
-            said += f"; still out: {fold(slow)}{more}"
-        return f"{said} ({seconds:.0f} s)"
+            line += f"; still out: {fold(slow)}{more}"
+        return said(f"{line} ({seconds:.0f} s)")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterctl.cli import options, remembered
+from clusterctl.cli.language import Lang
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only told.")] = False,
     form: options.OutputFormat = options.Format.TABLE,
     runs_dir: options.RunsDir = None,
+    _lang: Lang = None,
 ) -> None:
     """Delete what nodes said word for word in old runs; facts, findings and history stay."""
     from clusterctl.cli import world

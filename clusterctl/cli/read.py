@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from clusterctl.cli.language import Lang
+
 
 def read(
     probe: Annotated[
@@ -17,6 +19,7 @@ def read(
     file: Annotated[
         Path | None, typer.Argument(help="The captured text; none or -: standard input.")
     ] = None,
+    _lang: Lang = None,
 ) -> None:
     """What a probe sees in a captured text, as JSON; exit 0 even for rubbish."""
     from clusterctl.catalog import readers

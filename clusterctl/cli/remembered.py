@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterctl.cli.options import Format, width
+from clusterctl.cli import screen
+from clusterctl.cli.options import Format
+from clusterctl.cli.screen import tell
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def place(runs_dir: str | None) -> Folder:
 
 def told(done: int, count: int) -> None:
     if count > MANY and done == 0:
-        sys.stderr.write(f"clusterctl: {count} runs are read for the first time, once\n")
+        tell(f"clusterctl: {count} runs are read for the first time, once\n")
 
 
 def show(sheets: Sequence[Sheet], form: Format, *, notes: Sequence[str] = ()) -> None:
@@ -86,13 +88,7 @@ def show(sheets: Sequence[Sheet], form: Format, *, notes: Sequence[str] = ()) ->
     elif form is Format.CSV:
         sys.stdout.write(as_csv(next((one for one in sheets if one.rows), sheets[0])))
     else:
-        from rich.console import Console
-
         from clusterctl.report.tables import cell
 
-        console = Console(file=sys.stdout, width=width(sys.stdout))
-        for sheet in sheets:
-            if sheet.rows:
-                console.print(as_table(sheet))
-        for note in notes:
-            console.print(cell(note, limit=1000))
+        screen.show(*(as_table(sheet) for sheet in sheets if sheet.rows))
+        screen.show(*(cell(note, limit=1000) for note in notes))

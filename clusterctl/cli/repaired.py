@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from clusterctl.cli.screen import tell
 from clusterctl.cli.world import Flags
 from clusterctl.model import Node, Observation, Playbook
 
@@ -27,7 +27,7 @@ def once_more(flags: Flags) -> tuple[Flags, list[str]]:
 def warn_of_lonely(playbook: Playbook, chosen: Sequence[Node], repaired: Sequence[str]) -> None:
     for stage in playbook.stages:
         if repaired and stage.trial.partners > len(chosen):
-            sys.stderr.write(
+            tell(
                 f"clusterctl: {stage.trial.name} needs {stage.trial.partners} nodes: without a "
                 "partner the node stays INCOMPLETE; add one with --nodes\n"
             )

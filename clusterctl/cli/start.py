@@ -12,6 +12,7 @@ from clusterctl.cli import world as ambient
 from clusterctl.cli.cron import nobody, turn
 from clusterctl.cli.finish import finish
 from clusterctl.cli.progress import Progress
+from clusterctl.cli.screen import tell
 from clusterctl.cli.terms import Terms
 from clusterctl.cli.world import Flags
 from clusterctl.model import Node, Observation, Playbook, Run, Status, UserError
@@ -42,7 +43,7 @@ def carry_out(
     refuse_absent_partners(playbook, chosen)
     check_labels(chosen)
     for line in unknown_skus(chosen, skus()):
-        sys.stderr.write(f"clusterctl: {line}\n")
+        tell(f"clusterctl: {line}\n")
     folder = ambient.runs(flags.runs_dir)
     judged = Provisional(playbook, {node.name: node for node in chosen})
     progress = Progress(judged.fails, terminal=sys.stderr.isatty() and not terms.quiet)
@@ -63,14 +64,14 @@ def carry_out(
             run = go(verb, playbook, chosen, world, flags)
         except KeyboardInterrupt:
             recorder.close()
-            sys.stderr.write(
+            tell(
                 f"\nclusterctl: stopped; nothing is left running.  Judge what was heard with "
                 f"`clusterctl judge {recorder.path}`, or start the same command again.\n"
             )
             raise
         kept = finish(run, recorder)
     if not terms.quiet:
-        sys.stderr.write(f"run: {kept}\n")
+        tell(f"run: {kept}\n")
     return run
 
 
@@ -137,7 +138,7 @@ def last_reading(
     try:
         return found.id, Past(store.observed(found), seconds)
     except UserError as error:
-        sys.stderr.write(f"clusterctl: {error}; counters start afresh\n")
+        tell(f"clusterctl: {error}; counters start afresh\n")
         return None
 
 

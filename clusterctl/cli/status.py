@@ -13,6 +13,8 @@ import typer
 from clusterctl.cli import acting, options
 from clusterctl.cli import world as ambient
 from clusterctl.cli.acting import Way
+from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import tell
 from clusterctl.cli.world import Flags
 
 
@@ -36,6 +38,7 @@ def status(
     runs_dir: options.RunsDir = None,
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
+    _lang: Lang = None,
 ) -> None:
     """What we drained, since when, by which run and check; what others did; the breaker."""
     from clusterctl.act import journal
@@ -71,5 +74,5 @@ def status(
         telling.tell(*(actions.breaker_lines(found) if found else ()))
         telling.tell(*(actions.troubles(picture) if picture else ()))
     if trouble:
-        sys.stderr.write(f"clusterctl: {trouble}; how the nodes stand now is not known\n")
+        tell(f"clusterctl: {trouble}; how the nodes stand now is not known\n")
     raise typer.Exit(EXIT_UNKNOWN if trouble or (picture and picture.troubles) else EXIT_PASS)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clusterctl.cli import world as ambient
-from clusterctl.cli.options import Format, width
+from clusterctl.cli.options import Format
+from clusterctl.cli.screen import columns, printed, tell
 from clusterctl.cli.world import Flags
 from clusterctl.fabric import Fabric
 from clusterctl.fabric_links import Before
@@ -58,7 +59,7 @@ def ask_nodes(flags: Flags, plan: Plan | None, ask: str) -> Surveyed:
         observations=tuple(seen),
         findings=tuple(whole.findings),
     )
-    sys.stderr.write(f"run: {finish(run, recorder)}\n")
+    tell(f"run: {finish(run, recorder)}\n")
     return whole
 
 
@@ -73,7 +74,7 @@ def last_walk(nodes: Sequence[Node], flags: Flags, name: str, run: Run) -> Befor
     try:
         seen = store.observed(found)
     except UserError as error:
-        sys.stderr.write(f"clusterctl: {error}; errors are told without the last walk's\n")
+        tell(f"clusterctl: {error}; errors are told without the last walk's\n")
         return None
     if not counted(seen):
         return None
@@ -157,14 +158,8 @@ def written(found: Surveyed, form: Format, *, verbose: bool) -> str:
         return report.as_json(found.fabric, found.findings)
     if form is Format.CSV:
         return report.as_csv(found.findings)
-    from rich.console import Console
-
-    console = Console(width=width(sys.stdout))
-    with console.capture() as captured:
-        console.print(
-            report.screen(found.fabric, found.findings, columns=console.width, verbose=verbose)
-        )
-    return captured.get()
+    wide = columns(sys.stdout)
+    return printed(report.screen(found.fabric, found.findings, columns=wide, verbose=verbose))
 
 
 def write(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
 
 Ends = Annotated[
     str,
@@ -26,6 +27,7 @@ def switches(
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
     verbose: options.Verbose = False,
+    _lang: Lang = None,
 ) -> None:
     """Look at the inventory's switches (role: switch): ports, errors, light, neighbours."""
     from clusterctl.cli.finish import refuse_output, render

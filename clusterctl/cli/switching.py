@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from clusterctl.cli import world as ambient
+from clusterctl.cli.screen import tell
 from clusterctl.cli.start import last_reading
 from clusterctl.cli.world import Flags
 from clusterctl.model import Node, Playbook, Probe, Run, UserError
@@ -77,7 +78,7 @@ def ask(flags: Flags, ends: str) -> Run:
         earlier_run=past[0] if past else "",
         past_s=past[1].seconds if past else None,
     )
-    sys.stderr.write(f"run: {finish(run, recorder)}\n")
+    tell(f"run: {finish(run, recorder)}\n")
     return run
 
 

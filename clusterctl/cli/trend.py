@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clusterctl.cli import options, remembered
+from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import tell
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def trend(
     png: Annotated[Path | None, typer.Option("--png", help="Draw it, too.")] = None,
     form: options.OutputFormat = options.Format.TABLE,
     runs_dir: remembered.RunsAt = None,
+    _lang: Lang = None,
 ) -> None:
     """Show how a number of every part went over the nights, the fastest decay first."""
     from clusterctl.memory import dataset
@@ -60,7 +62,7 @@ def trend(
         from clusterctl.report.drawn import draw
 
         draw(png, told, found[:MOST])
-        sys.stderr.write(f"drawn: {png}\n")
+        tell(f"drawn: {png}\n")
 
 
 def known() -> list[tuple[str, str]]:

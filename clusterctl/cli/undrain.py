@@ -13,6 +13,7 @@ import typer
 from clusterctl.cli import acting, options
 from clusterctl.cli import world as ambient
 from clusterctl.cli.acting import Way
+from clusterctl.cli.language import Lang
 from clusterctl.cli.world import Flags
 from clusterctl.model import Node, UserError
 
@@ -40,6 +41,7 @@ def undrain(
     runs_dir: options.RunsDir = None,
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
+    _lang: Lang = None,
 ) -> None:
     """Put back what we drained, where its check passed under load since (`burnin --again`)."""
     from clusterctl.act import journal

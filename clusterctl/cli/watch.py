@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import tell
 
 RunName = Annotated[str, typer.Argument(help='Id, start of an id, directory, or "last".')]
 EVERY_S = 2.0
@@ -19,6 +21,7 @@ def watch(
     *,
     runs_dir: options.RunsDir = None,
     once: Annotated[bool, typer.Option("--once", help="Say it once, and end.")] = False,
+    _lang: Lang = None,
 ) -> None:
     """How far a campaign is, one line a node, until it is over."""
     from clusterctl.campaign_folder import Known, is_led
@@ -38,9 +41,9 @@ def watch(
         shown = lines(known.read().values(), opening.playbook, 1 << 20)
         sys.stdout.write("\n".join(shown) + "\n")
         if not is_led(found.path) and found.path.suffix == ".partial":
-            sys.stdout.write(f"nobody leads it: `clusterctl burnin --resume {found.path}`\n")
+            tell(f"nobody leads it: `clusterctl burnin --resume {found.path}`\n", sys.stdout)
     else:
-        sys.stdout.write(f"it is over: `clusterctl show {found.id}`\n")
+        tell(f"it is over: `clusterctl show {found.id}`\n", sys.stdout)
 
 
 def stop(
@@ -50,6 +53,7 @@ def stop(
     ssh_config: options.SshConfig = None,
     take_over: options.TakeOver = False,
     now: Annotated[bool, typer.Option("--now", help="Leave the load no time to end.")] = False,
+    _lang: Lang = None,
 ) -> None:
     """Stop a campaign on every node, clean up, keep and judge what was measured."""
     from clusterctl.campaign_folder import STOP, is_led
@@ -60,7 +64,7 @@ def stop(
     found = find(runs_dir, run)
     (found.path / STOP).write_text("now\n" if now else "\n")
     if is_led(found.path):
-        sys.stderr.write("clusterctl: its controller stops it\n")
+        tell("clusterctl: its controller stops it\n")
         while found.path.is_dir() and is_led(found.path):
             time.sleep(EVERY_S / 4)
         raise typer.Exit(0)

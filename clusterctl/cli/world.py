@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clusterctl.cli.language import spoken
+from clusterctl.cli.screen import said, tell
 from clusterctl.model import Node, Pace, Playbook, UserError
 
 if TYPE_CHECKING:
@@ -53,6 +55,14 @@ def now() -> datetime:
 def logs() -> None:
     """Warnings and tracebacks go to stderr; stdout is the answer."""
     logging.basicConfig(level=logging.WARNING, format="clusterctl: %(message)s", stream=sys.stderr)
+    lang = spoken()  # as threads cannot tell
+
+    def in_language(record: logging.LogRecord) -> bool:
+        record.msg, record.args = said(record.getMessage(), lang), ()
+        return True
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(in_language)
 
 
 def targets(flags: Flags, default: str = "", *, switches: bool = False) -> tuple[Node, ...]:
@@ -70,7 +80,7 @@ def targets(flags: Flags, default: str = "", *, switches: bool = False) -> tuple
         node for node in by_labels(known, flags.select or default) if switches == is_switch(node)
     )
     if not chosen:
-        sys.stderr.write("clusterctl: no node selected; `clusterctl nodes -i …` lists them\n")
+        tell("clusterctl: no node selected; `clusterctl nodes -i …` lists them\n")
         raise SystemExit(EXIT_NO_NODE)
     return chosen
 

@@ -1,13 +1,16 @@
-"""What we say, in Chinese; the sentences are data, in zh.yml, by their English form.
+"""What we say, in Chinese; the sentences are data, in zh*.yml, by their English form.
 
 `{}` in a sentence stands for what changes; the Chinese has as many, in the same order or numbered
-`{1}`, `{2}`.  JSON and stored runs stay English: only what a person reads is translated.
+`{1}`, `{2}`.  What stands in a hole is left as it is, letter by letter, unless it is a sentence of
+ours itself; a single word there never is, for it may be a node's name.  JSON, CSV and stored runs
+stay English: only what a person reads is translated.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 
@@ -16,21 +19,44 @@ import yaml
 from clusterctl.knowledge import amd, ascend
 
 HOLE = "{}"
-SEVERAL = ("; ", " · ")
+BETWEEN = {"; ": "；", " · ": " · ", ": ": "："}  # noqa: RUF001
+NUMBERED = re.compile(r"\{(\d)\}")
+RANKED = re.compile(r"(.*) \[([a-z-]+)\]", re.DOTALL)  # a remedy and its severity
+WORDY = re.compile(r"[A-Za-z]{2}")
 SAYS_LITTLE = 7  # characters that a sentence with holes has of its own
-LONGEST = 600  # characters; what is longer was not said by us alone
+LONGEST = 1200  # characters; what is longer was not said by us alone
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A sentence with holes: what stands between them, and the Chinese."""
+
+    words: tuple[str, ...]
+    chinese: str
+
+    @property
+    def own(self) -> int:
+        return sum(map(len, self.words))
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """`forms`: those that say most themselves first."""
+
+    sentences: Mapping[str, str]
+    forms: Sequence[Form]
 
 
 @cache
 def catalogue() -> Mapping[str, str]:
-    """Our own sentences, and those of the makers' fault codes."""
+    """Our own sentences wherever they are said, and those of the makers' fault codes."""
     return {**dict(pairs()), **lines("zh.yml")}
 
 
 @cache
-def of_pages() -> Mapping[str, str]:
-    """What only a page says: words so short and forms so wide that elsewhere they would mislead."""
-    return lines("zh_page.yml")
+def of_shown() -> Mapping[str, str]:
+    """What only a page or a screen says: elsewhere words so short would mislead."""
+    return {**lines("zh_page.yml"), **lines("zh_screen.yml"), **lines("zh_triage.yml")}
 
 
 def lines(name: str) -> Mapping[str, str]:
@@ -47,40 +73,88 @@ def pairs() -> Iterator[tuple[str, str]]:
 
 
 @cache
-def forms() -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Sentences with holes, those that say most themselves first."""
-    holed = [key for key in catalogue() if HOLE in key]
-    return tuple(
-        (re.compile(any_of(key).join(map(re.escape, key.split(HOLE))), re.DOTALL), catalogue()[key])
-        for key in sorted(holed, key=lambda key: -len(key.replace(HOLE, "")))
-    )
+def book(*, wide: bool) -> Book:
+    """`wide`: of pages and screens, too."""
+    known = {**catalogue(), **(of_shown() if wide else {})}
+    forms = [Form(tuple(key.split(HOLE)), said) for key, said in known.items() if HOLE in key]
+    whole = {key: said for key, said in known.items() if HOLE not in key}
+    return Book(whole, sorted(forms, key=lambda form: -form.own))
 
 
-def any_of(key: str) -> str:
-    """What a hole may hold: where the sentence says little itself, one word only."""
-    return "(.*?)" if len(key.replace(HOLE, "")) > SAYS_LITTLE else r"(\S+?)"
-
-
-@lru_cache(maxsize=4096)
 def of(sentence: str) -> str:
     """In Chinese, or as it is where nobody has translated it."""
-    if not sentence or sentence in catalogue() or len(sentence) > LONGEST:
-        return catalogue().get(sentence, sentence)
-    for form, chinese in forms():
-        if found := form.fullmatch(sentence):
-            return filled(chinese, found.groups())
-    for between in SEVERAL:
-        if between in sentence:
-            parts = sentence.split(between)
-            said = [of(part) for part in parts]
-            return sentence if said == parts else catalogue().get(between, between).join(said)
+    return told(sentence, wide=False)
+
+
+def shown(sentence: str) -> str:
+    """As `of`, for what fills a cell or a line of a page or a screen, with blanks around it."""
+    return piece(sentence, wide=True, alone=True)
+
+
+@lru_cache(maxsize=16384)
+def told(sentence: str, *, wide: bool, alone: bool = True) -> str:
+    """`alone`: it is no part of a sentence, so that a single word may be one of ours."""
+    if len(sentence) > LONGEST or not WORDY.search(sentence):
+        return sentence
+    known = book(wide=wide)
+    if sentence in known.sentences and (alone or " " in sentence):
+        return known.sentences[sentence]
+    if " " not in sentence:
+        return sentence
+    for form in known.forms:
+        given = holes(form, sentence)
+        if given is not None:
+            return filled(form.chinese, [piece(one, wide=wide) for one in given])
+    ranked = RANKED.fullmatch(sentence)
+    if ranked and ranked[2] in known.sentences:
+        return f"{told(ranked[1], wide=wide)} [{known.sentences[ranked[2]]}]"
+    return joined(sentence, wide=wide)
+
+
+def joined(sentence: str, *, wide: bool) -> str:
+    for mark, comma in BETWEEN.items():
+        if mark in sentence:
+            parts = sentence.split(mark)
+            said = [piece(part, wide=wide) for part in parts]
+            if said != parts:
+                return comma.join(said)
     return sentence
 
 
-def filled(chinese: str, given: tuple[str, ...]) -> str:
-    """What changed, put back; each piece is translated where it is a sentence of ours."""
-    words = [of(piece) for piece in given]
+def piece(given: str, *, wide: bool, alone: bool = False) -> str:
+    """With the blanks around it as they were."""
+    words = given.strip()
+    if not words:
+        return given
+    before, _, after = given.partition(words)
+    return f"{before}{told(words, wide=wide, alone=alone)}{after}"
+
+
+def holes(form: Form, sentence: str) -> list[str] | None:
+    """What stands in them, the first ones as short as may be; None: another sentence.
+
+    Where a form says little itself, a hole holds one word only.
+    """
+    first, *between, last = form.words
+    end = len(sentence) - len(last)
+    if not (sentence.startswith(first) and sentence.endswith(last) and len(first) <= end):
+        return None
+    found, at = [], len(first)
+    for words in between:
+        there = sentence.find(words, at, end)
+        if there < 0:
+            return None
+        found.append(sentence[at:there])
+        at = there + len(words)
+    found.append(sentence[at:end])
+    if form.own <= SAYS_LITTLE and not all(one and one.split() == [one] for one in found):
+        return None
+    return found
+
+
+def filled(chinese: str, given: Sequence[str]) -> str:
+    """What changed, put back; braces in it are its own."""
     if HOLE in chinese:
-        pieces = chinese.split(HOLE)
-        return "".join(a + b for a, b in zip(pieces, [*words, ""], strict=False))
-    return re.sub(r"\{(\d)\}", lambda found: words[int(found[1]) - 1], chinese)
+        ends = chinese.split(HOLE)
+        return "".join(a + b for a, b in zip(ends, [*given, ""], strict=True))
+    return NUMBERED.sub(lambda found: given[int(found[1]) - 1], chinese)

@@ -17,8 +17,17 @@ from clusterctl.memory.nights import findings_of
 from clusterctl.model import Run
 from clusterctl.report.accounts import Accounts
 from clusterctl.report.folding import Row, fold_parts, rows
-from clusterctl.report.tables import ENGLISH, STYLE, Say, cell, plural, skips, table
-from clusterctl.spelling import visible
+from clusterctl.report.tables import (
+    STYLE,
+    accounted,
+    actual,
+    cell,
+    plural,
+    skips,
+    table,
+    theirs,
+    to_do,
+)
 
 URGENT = {
     Stage.NEW: "bold red",
@@ -101,53 +110,49 @@ def acked_words(acked: Sequence[tuple[Told, Ack]]) -> str:
     return f"{len(acked)} acked: {checks}; the next until {last:%Y-%m-%d}"
 
 
-def summary(
-    run: Run, page: Page, accounts: Accounts, *, verbose: bool = False, say: Say = ENGLISH
-) -> RenderableType:
+def summary(run: Run, page: Page, accounts: Accounts, *, verbose: bool = False) -> RenderableType:
     """What changed, what is known, what was skipped, and the line that accounts for every node."""
     parts: list[RenderableType] = []
     changed = changed_rows(page.told)
     if changed:
-        parts.append(changes_table(changed, page.before, say))
+        parts.append(changes_table(changed, page.before))
     else:
-        parts.append(Text(visible(say(f"nothing changed since {page.before}")), style="green"))
-    parts += list(known_lines(known(page.told), say))
+        parts.append(cell(f"nothing changed since {page.before}", "green"))
+    parts += list(known_lines(known(page.told)))
     if words := acked_words(page.acked):
-        parts.append(cell(say(words), "dim", 1000))
+        parts.append(cell(words, "dim", 1000))
     if verbose:
-        parts += [Text.assemble((line.plain, "dim")) for line in skips(run.findings, say)]
+        parts += [Text.assemble((line.plain, "dim")) for line in skips(run.findings)]
     if any(one.stage not in CHANGES for one in page.told):
-        parts.append(cell(say(f"each of them: clusterctl show {run.id}"), "dim"))
-    line = f"{run.playbook.name} {run.id}: {say(accounts.line)}"
-    parts.append(Text(visible(line, 1000), style="bold"))
+        parts.append(cell(f"each of them: clusterctl show {run.id}", "dim"))
+    parts.append(accounted(run, accounts))
     return Group(*parts)
 
 
-def changes_table(changed: Sequence[Change], before: str, say: Say) -> RenderableType:
+def changes_table(changed: Sequence[Change], before: str) -> RenderableType:
     headings = ("change", "status", "node", "check", "part", "expected", "actual", "what to do")
-    made = table(*headings, title=say(f"changed since {before}"), say=say)
+    made = table(*headings, title=f"changed since {before}")
     for one in changed:
         verdict, row = one.row.verdict, one.row
-        said = [verdict.actual, say(verdict.why)]
-        grave = f" [{say(verdict.severity)}]" if verdict.severity != "none" else ""
         cleared = one.stage is Stage.CLEARED
-        words = f"{say(one.stage)}: {say(one.why)}" if one.why else say(one.stage)
-        status = say(verdict.status).upper()
+        status = verdict.status.upper()
+        change = [f"{one.stage}", ": ", cell(one.why)] if one.why else [f"{one.stage}"]
         made.add_row(
-            cell(words, URGENT[one.stage]),
+            Text.assemble(*change, style=URGENT[one.stage]),
             cell(f"({status})", "dim") if cleared else cell(status, STYLE[verdict.status]),
             cell(row.nodes + (f" ({row.count})" if row.count > 1 else "")),
             cell(row.check),
             cell(row.parts),
-            cell(say(verdict.expected)),
-            cell((f"since {one.since}: " if cleared else "") + ": ".join(filter(None, said))),
-            cell("" if cleared else say(verdict.remedy) + grave),
+            cell(verdict.expected),
+            Text.assemble(f"since {one.since}: " if cleared else "", actual(verdict)),
+            cell("" if cleared else to_do(verdict)),
         )
     return made
 
 
-def known_lines(lines: Iterable[Known], say: Say) -> Iterator[Text]:
+def known_lines(lines: Iterable[Known]) -> Iterator[Text]:
     for one in lines:
         notes = f" ({one.notes})" if one.notes else ""
         words = f"known: {one.check}: {plural(one.count, 'finding')}{notes} since {one.since}"
-        yield cell(f"{say(words)}: {one.nodes} {one.parts}", "dim", 400)
+        where = theirs(f"{one.nodes} {one.parts}", limit=400)
+        yield Text.assemble(words, ": ", where, style="dim")

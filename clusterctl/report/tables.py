@@ -6,21 +6,19 @@ Cells are `Text`, never markup: node output in a markup cell could vanish ([gpu0
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from clusterctl.acceptance import Decision, decide, shipped_rules
 from clusterctl.inventory.ranges import fold
-from clusterctl.model import Finding, Run, Status
+from clusterctl.model import Finding, Run, Status, Verdict
 from clusterctl.report.accounts import Accounts
 from clusterctl.report.folding import Row, reasons, rows, to_act_on
 from clusterctl.spelling import visible
-
-Say = Callable[[str], str]  # a sentence of ours in the reader's language
-ENGLISH: Say = str
 
 STYLE = {
     Status.PASS: "green",
@@ -31,46 +29,65 @@ STYLE = {
 }
 
 
+# Of what nodes, tools and people said: it is the same in every language.
+THEIRS = Style(meta={"theirs": True})
+# Columns that hold names and numbers alone.
+NAMES = frozenset({"node", "nodes", "part", "parts", "check", "component", "leaf", "rank", "ranks"})
+
+
 def cell(text: str, style: str = "", limit: int = 300) -> Text:
     """Any text, made safe to show."""
     return Text(visible(text, limit), style=style)
 
 
-def table(*headings: str, title: str = "", say: Say = ENGLISH) -> Table:
+def theirs(text: str, style: str = "", limit: int = 300) -> Text:
+    """As `cell`, of words that are not ours."""
+    return Text(visible(text, limit), style=Style.parse(style) + THEIRS)
+
+
+def table(*headings: str, title: str = "") -> Table:
     made = Table(title=title or None, title_justify="left", header_style="bold", expand=False)
     for heading in headings:
-        made.add_column(say(heading), overflow="fold", no_wrap=heading == "status")
+        made.add_column(heading, overflow="fold", no_wrap=heading == "status")
     return made
 
 
-def findings_table(findings: Iterable[Finding], say: Say = ENGLISH) -> Table:
+def findings_table(findings: Iterable[Finding]) -> Table:
     """What a person must act on, worst first, equal findings folded over nodes and parts."""
-    made = table("status", "node", "check", "part", "expected", "actual", "what to do", say=say)
+    made = table("status", "node", "check", "part", "expected", "actual", "what to do")
     for row in rows(to_act_on(findings)):
-        add(made, row, say)
+        add(made, row)
     return made
 
 
-def add(made: Table, row: Row, say: Say) -> None:
-    """`actual` is mostly the tool's own word, and stays as it is."""
+def add(made: Table, row: Row) -> None:
     verdict = row.verdict
-    actual = verdict.actual if not verdict.why else f"{verdict.actual}: {say(verdict.why)}"
-    grave = f" [{say(verdict.severity)}]" if verdict.severity != "none" else ""
     made.add_row(
-        cell(say(verdict.status).upper(), STYLE[verdict.status]),
+        cell(verdict.status.upper(), STYLE[verdict.status]),
         cell(row.nodes + (f" ({row.count})" if row.count > 1 else "")),
         cell(row.check),
         cell(row.parts),
-        cell(say(verdict.expected)),
-        cell(actual.removeprefix(": ")),
-        cell(say(verdict.remedy) + grave),
+        cell(verdict.expected),
+        actual(verdict),
+        cell(to_do(verdict)),
     )
 
 
-def skips(findings: Sequence[Finding], say: Say = ENGLISH) -> list[Text]:
+def actual(verdict: Verdict) -> Text:
+    """What was seen is mostly the tool's own word; why it is wrong is ours."""
+    seen, why = theirs(verdict.actual), cell(verdict.why)
+    return Text.assemble(seen, ": ", why) if verdict.actual and verdict.why else seen + why
+
+
+def to_do(verdict: Verdict) -> str:
+    grave = f" [{verdict.severity}]" if verdict.severity != "none" else ""
+    return verdict.remedy + grave
+
+
+def skips(findings: Sequence[Finding]) -> list[Text]:
     """Why something was not asked, once for each reason and not once for each node."""
     return [
-        cell(say(f"skipped on {plural(len(one.nodes), 'node')}: {one.checks}: {one.why}"))
+        cell(f"skipped on {plural(len(one.nodes), 'node')}: {one.checks}: {one.why}")
         for one in reasons(findings)
     ]
 
@@ -79,7 +96,7 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def implied(findings: Iterable[Finding], say: Say = ENGLISH) -> list[Text]:
+def implied(findings: Iterable[Finding]) -> list[Text]:
     """How many findings another line explains."""
     counted = Counter(
         one.shared
@@ -87,7 +104,7 @@ def implied(findings: Iterable[Finding], say: Say = ENGLISH) -> list[Text]:
         if one.shared and one.verdict.status not in {Status.PASS, Status.SKIP}
     )
     return [
-        cell(say(f"{plural(count, 'more finding')} explained by: {cause}"), "dim")
+        cell(f"{plural(count, 'more finding')} explained by: {cause}", "dim")
         for cause, count in counted.most_common()
     ]
 
@@ -107,10 +124,15 @@ def acceptance(run: Run) -> list[Text]:
         alike[one.decision, one.rule, one.source].append(one.node)
     order = list(Decision)
     return [
-        cell(
-            f"{decision}: {fold(names)} ({plural(len(names), 'node')}): {rule}: {source}",
-            DECISION_STYLE[decision],
-            limit=2000,
+        Text.assemble(
+            cell(f"{decision}"),
+            ": ",
+            theirs(fold(names), limit=1500),
+            f" ({plural(len(names), 'node')}): ",
+            cell(rule),
+            ": ",
+            cell(source),
+            style=DECISION_STYLE[decision],
         )
         for (decision, rule, source), names in sorted(
             alike.items(), key=lambda item: order.index(item[0][0])
@@ -118,24 +140,25 @@ def acceptance(run: Run) -> list[Text]:
     ]
 
 
-def summary(
-    run: Run, accounts: Accounts, *, verbose: bool = False, say: Say = ENGLISH
-) -> RenderableType:
+def summary(run: Run, accounts: Accounts, *, verbose: bool = False) -> RenderableType:
     """The table, what was skipped and why, and the line that accounts for every node and part."""
     parts: list[RenderableType] = []
     if any(True for _ in to_act_on(run.findings)):
-        parts.append(findings_table(run.findings, say))
-        parts += implied(run.findings, say)
+        parts.append(findings_table(run.findings))
+        parts += implied(run.findings)
     else:
-        parts.append(Text(say("nothing to act on"), style="green"))
-    skipped = skips(run.findings, say)
+        parts.append(Text("nothing to act on", style="green"))
+    skipped = skips(run.findings)
     shown = skipped if verbose else skipped[:6]
     parts += [Text.assemble((line.plain, "dim")) for line in shown]
     if len(skipped) > len(shown):
-        more = f"… and {len(skipped) - len(shown)} more reasons: --verbose"
-        parts.append(Text(say(more), "dim"))
+        parts.append(Text(f"… and {len(skipped) - len(shown)} more reasons: --verbose", "dim"))
     if run.verb == "burnin":
         parts += acceptance(run)
-    line = f"{run.playbook.name} {run.id}: {say(accounts.line)}"
-    parts.append(Text(visible(line, 1000), style="bold"))
+    parts.append(accounted(run, accounts))
     return Group(*parts)
+
+
+def accounted(run: Run, accounts: Accounts) -> Text:
+    name = theirs(f"{run.playbook.name} {run.id}")
+    return Text.assemble(name, ": ", cell(accounts.line, limit=1000), style="bold")

@@ -1,24 +1,30 @@
-"""A page in Chinese: the same page, with every sentence of ours said in the other language.
+"""A page or a screen in Chinese: the same, with every sentence of ours said in the other language.
 
-The page is written once, in English, and well-formed; what stands between tags is looked up as a
-whole, then in its pieces.  What nodes said is mostly no sentence of ours and stays; code and styles
-stay, too.
+Either is built once, in English.  What stands between tags of a page, and what stands in a cell or
+under one style on a screen, is looked up as a whole, then in its pieces.  What nodes said is mostly
+no sentence of ours and stays; code, styles, columns of names and what is marked THEIRS stay, too.
 """
 
 from __future__ import annotations
 
+import copy
 import re
-from functools import cache, lru_cache
+from dataclasses import replace
 from html import escape, unescape
 
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.style import Style
+from rich.table import Column, Table
+from rich.text import Text
+from rich.tree import Tree
+
 from clusterctl.knowledge import chinese
+from clusterctl.report.tables import NAMES, THEIRS
 
 TOKEN = re.compile(r"(<[^>]*>)")
 OPENS, ENDS = re.compile(r"<([a-z0-9]+)[\s>]"), re.compile(r"</([a-z0-9]+)>")
 KEPT = frozenset({"style", "code", "script"})
-LONGEST = 1200  # characters; what is longer was not said by us alone
-BETWEEN = {": ": "\uff1a", "; ": "\uff1b", " · ": " · "}
-ENDING = re.compile(r"(.*) \[([a-z-]+)\]", re.DOTALL)  # a remedy and its severity
 
 
 def in_chinese(page: str) -> str:
@@ -42,49 +48,76 @@ def between_tags(piece: str) -> str:
     words = piece.strip()
     before, _, after = piece.partition(words)
     sentence = " ".join(unescape(words).split())
-    found = said(sentence)
+    found = chinese.shown(sentence)
     return piece if found == sentence else f"{before}{escape(found)}{after}"
 
 
-@cache
-def forms() -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Sentences of pages with holes, those that say most themselves first."""
-    holed = [key for key in chinese.of_pages() if chinese.HOLE in key]
-    return tuple(
-        (
-            re.compile("(.*?)".join(map(re.escape, key.split(chinese.HOLE))), re.DOTALL),
-            chinese.of_pages()[key],
-        )
-        for key in sorted(holed, key=lambda key: -len(key.replace(chinese.HOLE, "")))
-    )
+def screen(shown: RenderableType) -> RenderableType:
+    """What rich prints, with our sentences in Chinese; what is given stays as it was."""
+    found = shown
+    match shown:
+        case str():
+            found = stretch(shown)
+        case Text():
+            found = text(shown)
+        case Group():
+            found = Group(*map(screen, shown.renderables), fit=shown.fit)
+        case Padding():
+            found = copy.copy(shown)
+            found.renderable = screen(shown.renderable)
+        case Table():
+            found = table(shown)
+        case Tree():
+            found = tree(shown)
+    return found
 
 
-@lru_cache(maxsize=8192)
-def said(sentence: str) -> str:
-    """In Chinese, or as it is where nobody has translated it."""
-    if len(sentence) > LONGEST or not re.search(r"[A-Za-z]{2}", sentence):
-        return sentence
-    known = chinese.of_pages().get(sentence) or chinese.of(sentence)
-    if known != sentence or " " not in sentence:
-        return known
-    for form, words in forms():
-        if found := form.fullmatch(sentence):
-            return filled(words, found.groups())
-    if ended := ENDING.fullmatch(sentence):
-        return f"{said(ended[1])} [{said(ended[2])}]"
-    for between, comma in BETWEEN.items():
-        left, found_one, right = sentence.partition(between)
-        if found_one:
-            told = said(left), said(right)
-            if told != (left, right):
-                return comma.join(told)
-    return sentence
+def tree(shown: Tree) -> Tree:
+    made = copy.copy(shown)
+    made.label = screen(shown.label)
+    made.children = list(map(tree, shown.children))
+    return made
 
 
-def filled(words: str, given: tuple[str | None, ...]) -> str:
-    pieces = [said(piece or "") for piece in given]
-    if chinese.HOLE in words:
-        for piece in pieces:
-            words = words.replace(chinese.HOLE, piece.replace(chinese.HOLE, "{ }"), 1)
-        return words
-    return re.sub(r"\{(\d)\}", lambda found: pieces[int(found[1]) - 1], words)
+def table(shown: Table) -> Table:
+    made = copy.copy(shown)
+    made.title = None if shown.title is None else told(shown.title)
+    made.caption = None if shown.caption is None else told(shown.caption)
+    made.columns = [column(one) for one in shown.columns]
+    return made
+
+
+def column(shown: Column) -> Column:
+    names = str(shown.header) in NAMES
+    cells = list(shown.cells) if names else list(map(screen, shown.cells))
+    return replace(shown, header=screen(shown.header), _cells=cells)
+
+
+def told(shown: str | Text) -> str | Text:
+    return stretch(shown) if isinstance(shown, str) else text(shown)
+
+
+def text(shown: Text) -> Text:
+    """Each stretch of one style by itself; what is marked THEIRS is left."""
+    marks = sorted({at for span in shown.spans for at in (span.start, span.end)})
+    made = shown.blank_copy()
+    for part in shown.divide(marks):
+        styles = [part.style, *(span.style for span in part.spans)]
+        said = Text(part.plain if any(map(theirs, styles)) else stretch(part.plain), part.style)
+        for span in part.spans:
+            said.stylize(span.style)
+        made.append_text(said)
+    return made
+
+
+def theirs(style: str | Style) -> bool:
+    return isinstance(style, Style) and THEIRS.meta.items() <= style.meta.items()
+
+
+def stretch(words: str) -> str:
+    """Line by line; a colon after what is theirs is no part of what is ours."""
+    found = []
+    for line in words.split("\n"):
+        rest = line.removeprefix(": ")
+        found.append(line.removesuffix(rest) + chinese.shown(rest))
+    return "\n".join(found)
