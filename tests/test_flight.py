@@ -283,6 +283,45 @@ def test_a_value_that_is_endless_when_printed_is_not_printed():
     assert len(seen.operations[0].sizes_in) < 1000
 
 
+HUGE = 1 << 20_000  # Python refuses to print it
+
+
+@pytest.mark.parametrize(
+    "key", ["collective_seq_id", "time_created_ns", "input_sizes", "output_sizes", "frames"]
+)
+@pytest.mark.parametrize("value", [HUGE, -1, True, [[1]]], ids=["huge", "negative", "bool", "list"])
+def test_a_number_that_is_none_costs_its_entry_or_its_place(key, value):
+    told = {
+        "input_sizes": [[4096, value]],
+        "output_sizes": [[value]],
+        "frames": [{"name": "step", "filename": "/home/train.py", "line": value}],
+    }.get(key, value)
+    bad, good = entry(5, **{key: told}), entry(6)
+    (seen,) = flights({0: [bad, good]})
+    found = triage_flights([seen])
+    said = " ".join([*found.unseen, *found.evidence, *(w for s in found.suspects for w in s.why)])
+    if key in {"input_sizes", "output_sizes", "frames"}:
+        assert not seen.troubles
+        one = seen.operations[0]
+        assert (one.sizes_in, one.sizes_out, one.frame) in {
+            ("4096x?", "4096x16", ""),
+            ("4096x16", "?", ""),
+            ("4096x16", "4096x16", "step (train.py)"),
+        }
+    else:
+        assert [one.seq for one in seen.operations] == [6]
+        assert f"entry 0: {key}" in said
+
+
+def test_a_line_that_is_endless_when_printed_is_not_printed():
+    nested = [[1]]
+    for _ in range(40):
+        nested = [nested, nested]
+    frame = {"name": "step", "filename": "/home/train.py", "line": nested}
+    seen = flight(0, pickle.dumps(dump([entry(5, frames=[frame])]), 2))
+    assert seen.operations[0].frame == "step (train.py)"
+
+
 def test_a_circle_is_no_trouble():
     nested = []
     nested.append(nested)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from clusterctl.spelling import Unreadable, visible
 
 BOUND = 1 << 63
 
 
+def is_whole(told: object) -> TypeGuard[int]:
+    return isinstance(told, int) and not isinstance(told, bool) and 0 <= told < BOUND
+
+
 def whole(told: object) -> int:
-    """From 0 up.  Raises Unreadable, which is a ValueError."""
-    if isinstance(told, bool) or not isinstance(told, int) or not 0 <= told < BOUND:
+    """Raises Unreadable, which is a ValueError."""
+    if not is_whole(told):
         shown = visible(told, 40) if isinstance(told, str) else type(told).__name__
         raise Unreadable(f"not a count: {shown}")
     return told

@@ -16,9 +16,11 @@ from typing import Any
 from clusterctl.model import Kind, Trouble
 from clusterctl.spelling import Unreadable, visible
 from clusterctl.triage.collectives.pickled import unpickled
+from clusterctl.triage.counts import is_whole, whole
 
 LAST_NUMBER = re.compile(r"(\d{1,9})(?:\.(?:json|pkl|pickle|bin|trace))?$")
-RANKS = re.compile(r"\[\s*(?:\d{1,9}\s*,\s*)*(?:\d{1,9})?\s*\]")
+# Nothing is tried twice: a text of a million blanks would take an hour.
+RANKS = re.compile(r"\[\s*+(?:\d{1,9}\s*+,\s*+)*+(?:\d{1,9}\s*+)?\]")
 ENDS = re.compile(r"(\d{1,9})\s*(?:->|<-)\s*(\d{1,9})")
 MOST_DIMENSIONS = 64
 # These have no events on a device: the recorder knows that they ended by taking them off its list.
@@ -125,7 +127,7 @@ def operation(entry: object, members: Mapping[str, tuple[int, ...]]) -> Operatio
         raise Unreadable(f"not an operation: {visible(name, 60)!r}")
     one_to_one = told.get("is_p2p") is True
     key = "p2p_seq_id" if one_to_one else "collective_seq_id"
-    seq = whole(told, key if key in told else "seq_id")  # one for both before format 2.1
+    seq = counted(told, key if key in told else "seq_id")  # one for both before format 2.1
     ranks = members.get(group[0], ())
     ended = told.get("retired") is True and backend in WITHOUT_EVENTS
     return Operation(
@@ -133,7 +135,7 @@ def operation(entry: object, members: Mapping[str, tuple[int, ...]]) -> Operatio
         seq,
         called.split(" ")[0],
         done=ended or told.get("state") == "completed",
-        created_ns=whole(told, "time_created_ns"),
+        created_ns=counted(told, "time_created_ns"),
         sizes_in=shape(told.get("input_sizes")),
         sizes_out=shape(told.get("output_sizes")),
         dtypes=words(told.get("input_dtypes")),
@@ -156,15 +158,16 @@ def frames(told: object) -> Iterator[str]:
         place = mapping(one)
         file = text(place.get("filename"))
         if file and "/torch/" not in file:
-            yield f"{text(place.get('name'))} ({file.rpartition('/')[2]}:{place.get('line', 0)})"
+            line = f":{place['line']}" if is_whole(place.get("line")) else ""
+            yield f"{text(place.get('name'))} ({file.rpartition('/')[2]}{line})"
 
 
 def shape(told: object) -> str:
-    """`4096x5120, 16`: bounded, whatever the file holds."""
+    """`4096x5120, 16`: bounded, whatever the file holds; `?`: no number."""
     if not isinstance(told, (list, tuple)):
         return ""
     return ", ".join(
-        "x".join(str(one) for one in each[:MOST_DIMENSIONS] if isinstance(one, int))
+        "x".join(str(one) if is_whole(one) else "?" for one in each[:MOST_DIMENSIONS])
         for each in told[:MOST_DIMENSIONS]
         if isinstance(each, (list, tuple))
     )
@@ -184,12 +187,12 @@ def text(told: object) -> str:
     return told[:200] if isinstance(told, str) else ""
 
 
-def whole(told: Mapping[Any, Any], key: str) -> int:
+def counted(told: Mapping[Any, Any], key: str) -> int:
     """Raises Unreadable."""
-    value = told.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise Unreadable(f"{key} is no count: {visible(text(value) or type(value).__name__, 40)}")
-    return value
+    try:
+        return whole(told.get(key))
+    except Unreadable as error:
+        raise Unreadable(f"{key}: {error}") from None
 
 
 def numbers(told: object) -> tuple[int, ...] | None:

@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 from clusterctl.model import Kind, Trouble
+from clusterctl.triage.counts import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,6 @@ def profiled(
         whole(args["SeqNum"]),
         number(told["ts"]) - number(start["ts"]),
     )
-
-
-def whole(told: object) -> int:
-    if isinstance(told, bool) or not isinstance(told, int) or told < 0:
-        raise ValueError(f"not a count: {str(told)[:40]}")
-    return told
 
 
 def number(told: object) -> float:

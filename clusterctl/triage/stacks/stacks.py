@@ -12,6 +12,7 @@ from typing import Any
 
 from clusterctl.model import Kind, Trouble
 from clusterctl.spelling import visible
+from clusterctl.triage.counts import whole
 from clusterctl.triage.stacks.remedies import Spying, why_not
 
 MAIN = "MainThread"
@@ -182,13 +183,6 @@ def main_thread(pid: int, threads: Sequence[Any]) -> tuple[Iterator[Frame], bool
             known = (Frame(short(one[0]), short(one[1]), whole(one[2])) for one in frames)
             return known, active is True, tid if isinstance(tid, int) else pid
     return iter(()), None, pid
-
-
-def whole(told: object) -> int:
-    """Raises ValueError."""
-    if isinstance(told, bool) or not isinstance(told, int) or not 0 <= told < 1 << 63:
-        raise ValueError("not a count")
-    return told
 
 
 def short(told: object) -> str:
