@@ -101,5 +101,9 @@ def test_a_check_compares_with_floor_and_ceiling_and_not_with_what_was_measured(
 
 
 def test_cards_with_a_number_anywhere_have_a_file():
-    named = "a100-sxm h100-sxm h200-sxm b200 b300 gb200 l40s mi300x mi325x mi355x ascend-910b"
+    named = (
+        "a100-sxm a100-pcie h100-sxm h200-sxm b200 b300 gb200 gb300 l40s mi100 mi210 mi250x mi300a "
+        "mi300x mi325x mi355x ascend-910b ascend-910c bi-v150 metax-c550 mlu370-x8 mtt-s4000 "
+        "mtt-s5000 gaudi2 gaudi3"
+    )
     assert set(named.split()) <= {one.name for one in skus()}
