@@ -14,7 +14,7 @@ from rich.console import Console
 from clusterctl.model import Trouble, UserError
 from clusterctl.report.triage import as_json, as_table
 from clusterctl.triage.collectives import collective_files
-from clusterctl.triage.collectives.arrival import triage_timings
+from clusterctl.triage.collectives.arrival import arrivals, triage_timings
 from clusterctl.triage.collectives.collective_files import (
     from_flight,
     from_inspector,
@@ -188,6 +188,24 @@ def test_the_last_to_come_waits_least_and_is_named():
     assert json.loads(as_json(found))["slowdown"] is None
 
 
+class Counted(float):
+    """A number that counts how often it is added to another."""
+
+    added = 0
+
+    def __radd__(self, other):
+        Counted.added += 1
+        return float(other) + float(self)
+
+
+def test_the_work_grows_as_the_operations_do_and_not_as_their_square():
+    """Of a job with ten thousand ranks one collective has ten thousand."""
+    Counted.added = 0
+    ranks = [Timing("0x7f", rank, 300, "AllReduce", 1, Counted(1000 + rank)) for rank in range(300)]
+    assert not list(arrivals(ranks))  # of one operation nobody says "often"
+    assert 300 <= Counted.added <= 10 * 300
+
+
 def test_nobody_is_late_where_all_come_alike():
     found = triage_timings(read(inspected(*one) for one in operations({})))
     assert found.cause is Cause.UNKNOWN
@@ -225,6 +243,14 @@ def test_a_bad_line_costs_that_line():
     (trouble,) = (one for one in seen if isinstance(one, Trouble))
     assert "2 lines" in trouble.detail
     assert all(isinstance(one, Trouble) for one in timings("f", []))
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "NaN", "Infinity", "-4", "[]"])
+@pytest.mark.parametrize("was", ["1000", "400.0", "1073741824"], ids=["time", "bandwidth", "size"])
+def test_a_number_that_is_none_costs_its_line(was, number):
+    line = inspected(0, 1, 1000)
+    (seen,) = timings("f", [line.replace(was, number)])
+    assert isinstance(seen, Trouble)
 
 
 ONE = inspected(2, 7, 1000)

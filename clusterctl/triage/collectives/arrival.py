@@ -87,13 +87,13 @@ def arrivals(found: Sequence[Timing]) -> Iterator[Arrival]:
     for (communicator, _, _), each in by_operation.items():
         if len({one.rank for one in each}) < 2:
             continue
+        total = sum(one.exec_us for one in each)
         for one in each:
-            peers = [other.exec_us for other in each if other is not one]
-            usual = sum(peers) / len(peers)
+            usual = (total - one.exec_us) / (len(each) - 1)
             ratios[communicator, one.rank].append(one.exec_us / usual if usual > 0 else 1.0)
         first = min(each, key=lambda one: one.exec_us)
-        peers = [other.exec_us for other in each if other is not first]
-        if first.exec_us < LATE * sum(peers) / len(peers):
+        if first.exec_us < LATE * (total - first.exec_us) / (len(each) - 1):
+            peers = [other.exec_us for other in each if other is not first]
             last[communicator, first.rank] += 1
             costs[communicator, first.rank] += (median(peers) - first.exec_us) / 1e6
     for (communicator, rank), seen in ratios.items():

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 from clusterctl.model import Kind, Trouble
-from clusterctl.triage.counts import whole
+from clusterctl.triage.counts import BOUND, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +89,12 @@ def profiled(
         0,
         str(start["name"]),
         whole(args["SeqNum"]),
-        number(told["ts"]) - number(start["ts"]),
+        number(number(told["ts"]) - number(start["ts"])),
     )
 
 
 def number(told: object) -> float:
-    if isinstance(told, bool) or not isinstance(told, (int, float)) or not isfinite(told):
+    """From 0 up.  Raises ValueError."""
+    if isinstance(told, bool) or not isinstance(told, (int, float)) or not 0 <= told < BOUND:
         raise ValueError(f"not a number: {str(told)[:40]}")
     return float(told)
