@@ -23,12 +23,13 @@ from burning import SEED, Burning, asked, fact_of, stage, statuses
 from kin import alive, ended, generation, gone, wait_for
 
 from clusterctl.model import Kind, Node, Observation, Stage
+from clusterctl.remote.tcp_streams import BACKWARD, FORWARD, shares
 from clusterctl.run import questions
 
 OLD = sorted(Path.home().glob(".pyenv/versions/3.6.*/bin/python3.6"))
 NEW = sys.executable
 PAIR = (Node("a", "127.0.0.1"), Node("b", "127.0.0.1"))
-TRAILER = struct.Struct("<QI")  # as in remote/pair_tcp.py
+TRAILER = struct.Struct("<QI")  # as in remote/tcp_streams.py
 IMPATIENT = {"30.0": "1.5"}  # to meet
 EASILY_BORED = {"20.0": "1.0"}  # without a byte
 RUNNER, SCRIPT, STREAMS = 1, 2, 3  # generations of the family
@@ -62,6 +63,11 @@ def both(
 def ports(what: Stage) -> list[int]:
     _, (probe,) = questions(what, PAIR, SEED)[0]
     return [int(port) for port in probe.question.command[2].split(",")]
+
+
+def processes(streams: int) -> list[list[int]]:
+    """Of one side on this machine: the streams of each."""
+    return shares([[FORWARD, BACKWARD]] * streams, len(os.sched_getaffinity(0)))
 
 
 def secret(what: Stage) -> bytes:
@@ -353,13 +359,51 @@ def test_a_partner_lost_on_the_way_is_no_measurement(way, family):
     assert statuses(seen) == {"unknown"}
 
 
+def test_a_stream_that_stands_still_holds_up_no_other_and_is_counted(family):
+    what = pair(2, seconds=0.5)
+    burning = listening(what, **EASILY_BORED)
+    much = 64 << 20  # more than buffers hold
+    with calling(what, 0) as still, calling(what, 1) as moving:
+        still.sendall(bytes(1 << 16))
+        moving.sendall(bytes(much) + TRAILER.pack(much, 0))
+        moving.shutdown(socket.SHUT_WR)
+        moving.settimeout(20)
+        while moving.recv(1 << 20):
+            pass
+        seen = burning.join()
+    assert not seen.facts
+    assert seen.troubles[0].detail == "1 of 2 streams broke off"
+
+
+@pytest.mark.parametrize(
+    ("streams", "both_ways", "cpus", "count"),
+    [
+        pytest.param(4, False, 1, 1, id="one-cpu"),
+        pytest.param(4, False, 2, 1, id="two-cpus-of-both-ends"),
+        pytest.param(4, True, 2, 2, id="each-way-its-own"),
+        pytest.param(8, False, 96, 8, id="400-gbit-s-host"),
+        pytest.param(8, True, 96, 16, id="400-gbit-s-host-both-ways"),
+        pytest.param(16, True, 16, 8, id="more-streams-than-processors"),
+    ],
+)
+def test_streams_get_processes_as_far_as_there_are_processors(streams, both_ways, cpus, count):
+    turns = [[FORWARD, BACKWARD]] * streams
+    if both_ways:
+        turns = [[FORWARD]] * streams + [[BACKWARD]] * streams
+    parts = shares(turns, cpus)
+    assert len(parts) == count
+    assert sorted(number for part in parts for number in part) == list(range(len(turns)))
+    assert all(turns[number] == turns[part[0]] for part in parts for number in part)
+
+
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_stream_killed_on_one_side_is_no_measurement_on_either(side, family):
     burning = [Burning(asked(pair(2, 1.2), PAIR, 0), NEW, PAIR[0])]
     assert wait_for(lambda: generation(family, SCRIPT))
     (listener,) = generation(family, SCRIPT)
     burning.append(Burning(asked(pair(2, 1.2), PAIR, 1), NEW, PAIR[1]))
-    assert wait_for(lambda: len(generation(family, STREAMS)) == 4)
+    parts = processes(2)
+    assert wait_for(lambda: len(generation(family, STREAMS)) == 2 * len(parts))
     time.sleep(0.2)
     sides = [[], []]
     for pid in generation(family, STREAMS):
@@ -369,7 +413,7 @@ def test_a_stream_killed_on_one_side_is_no_measurement_on_either(side, family):
     for one in burning:
         seen = one.join()
         assert not seen.facts
-        assert seen.troubles[0].detail == "1 of 2 streams broke off"
+        assert seen.troubles[0].detail == f"{len(parts[0])} of 2 streams broke off"
     assert time.monotonic() - began < 15  # its end was heard of, not waited for
 
 
@@ -467,7 +511,7 @@ def test_nothing_is_left_at_the_deadline(index, family):
 
 def test_a_killed_runner_leaves_no_stream(family):
     burning = [Burning(asked(pair(2, 20.0), PAIR, i), NEW, PAIR[i]) for i in (0, 1)]
-    assert wait_for(lambda: len(generation(family, STREAMS)) == 4)
+    assert wait_for(lambda: len(generation(family, STREAMS)) == 2 * len(processes(2)))
     before = alive(family)
     for runner in generation(family, RUNNER):
         os.kill(runner, signal.SIGKILL)

@@ -14,8 +14,8 @@ import sys
 import time
 from fcntl import ioctl
 
-from pair_tcp import receive, send
 from perftest import average_gbit_s
+from tcp_streams import BLOCK, WARM_UP, receive, send
 from trial import crew, end, tell, trouble
 
 MEETING_S = 5.0  # for perftest's server to listen
@@ -144,19 +144,16 @@ def tcp(name, address, seconds):
         def side(role):
             if role == "send":
                 with socket.create_connection((address, server.getsockname()[1]), 5.0) as peer:
-                    send(peer, seconds)
-                    peer.recv(1)
-                return [0]
-            peer = server.accept()[0]
-            peer.settimeout(OVER_S)
-            return receive(peer, seconds)[1:]
+                    return [len(send([peer], seconds, OVER_S))]
+            whole, row = receive([server.accept()[0]], seconds, OVER_S)
+            return row[1:] if whole else []
 
         told = crew(side, ("send", "receive"), patience_s=seconds + OVER_S)
-    if len(told) < 2:
+    if told.get("send") != [1] or not told.get("receive"):
         trouble("exit", "no traffic from %s to itself" % address, name)
         return
     counted = told["receive"]
-    row(name, "built-in TCP", sum(counted) * 8 / (seconds * 0.8) / 1e9, 1 << 18, seconds, 0)
+    row(name, "built-in TCP", sum(counted) * 8 / (seconds * (1 - WARM_UP)) / 1e9, BLOCK, seconds, 0)
 
 
 def row(part, engine, rate, size, seconds, crossed):

@@ -8,25 +8,26 @@ or nothing, memory (host, cuda, auto), bytes of a latency test's message, the fo
 With TCP each side reports what it received; perftest's client, which sends, reports its rate.
 """
 
+import os
 import sys
 import time
 
 import pair_tools
 from near_nic import local_address, stay_near
-from pair_tcp import (
+from pair_tcp import call, meet, serve
+from ping import bounce, ping
+from tcp_streams import (
     BACKWARD,
     BLOCK,
     FORWARD,
+    SAMPLES,
     WARM_UP,
-    call,
-    carry,
-    meet,
+    receive,
+    send,
     sends,
-    serve,
-    summed,
+    shares,
 )
-from ping import bounce, ping
-from trial import end, tell, trouble
+from trial import crew, end, tell, trouble
 
 CONTROL = 0xFFFFFFFF  # the number of the stream on which partners agree
 STEPS = {
@@ -86,28 +87,84 @@ class Side:
         )
 
 
+def turns_of(peers, mine, side, turns, ready, go):
+    """What one process received in all turns of its streams; first how many of them were whole."""
+    for number, other in enumerate(peers):
+        if number not in mine:
+            other.close()  # when its own process is gone, the partner must see it
+    left, row = [peers[number] for number in mine], []
+    for place, turn in enumerate(turns):
+        if not sends(side.role, turn):
+            left, counted = receive(left, side.seconds, side.stall_s)
+            row += counted
+            continue
+        if place:
+            # Nobody sends while another stream still drains: each turn has the link for itself.
+            os.close(ready)
+            os.read(go, 1)
+        left = send(left, side.seconds, side.stall_s)
+    if sends(side.role, turns[-1]):
+        left = hung_up(left, side.stall_s)
+    return [len(left), *row]
+
+
+def hung_up(peers, stall_s):
+    """Those that do, and say nothing before: the partner has read it all."""
+    finish = time.monotonic() + stall_s
+    done = []
+    for peer in peers:
+        peer.settimeout(max(0.01, finish - time.monotonic()))
+        try:
+            if not peer.recv(1):
+                done.append(peer)
+        except OSError:
+            pass  # not among those
+    return done
+
+
+def carry(peers, turns, side):
+    """Every stream its turns, `turns[number]`; (streams that were whole, rows of what came).
+
+    A row is segments sent again by the partner, then the bytes of each of SAMPLES slices.
+    """
+    go, ready = os.pipe()  # `go` ends when every process has closed its copy of `ready`
+
+    def started():
+        os.close(ready)
+        for peer in peers:
+            peer.close()
+
+    parts = shares(turns, len(os.sched_getaffinity(0)))
+    told = crew(
+        lambda number: turns_of(peers, parts[number], side, turns[parts[number][0]], ready, go),
+        range(len(parts)),
+        started,
+    )
+    os.close(go)
+    return sum(row[0] for row in told.values()), [row[1:] for row in told.values() if row[1:]]
+
+
 def built_in(side):
     """One crew for all turns: where they are apart, each stream takes its turns in order."""
     both = side.way == "both"
-    steps = STEPS[side.way]
-    each = [turn for step in steps for turn in step]
+    each = [turn for step in STEPS[side.way] for turn in step]
     turns = [[turn] for turn in each for _ in range(side.streams)] if both else (
         [each] * side.streams
     )  # fmt: skip
     peers = side.connect(list(range(len(turns))))
     side.numa = stay_near(local_address(peers[0]))
-    rows = carry(peers, turns, side.role, side.seconds, side.stall_s)
-    if None in rows:
-        trouble("exit", "%d of %d streams broke off" % (rows.count(None), len(rows)))
+    whole, rows = carry(peers, turns, side)
+    if whole < len(turns):
+        trouble("exit", "%d of %d streams broke off" % (len(turns) - whole, len(turns)))
         return
-    rows = [row for row in rows if row]
     if rows:
-        rates, again = summed(rows, side.seconds)
         (turn,) = (one for one in set(each) if not sends(side.role, one))
+        again, *slices = [sum(column) for column in zip(*rows)]
+        slice_s = side.seconds * (1 - WARM_UP) / SAMPLES
         side.row(
             turn,
             "built-in TCP, %d streams" % side.streams,
-            rates,
+            [count * 8 / slice_s / 1e9 for count in slices],
             size_bytes=BLOCK,
             seconds=side.seconds * (1 - WARM_UP),
             retransmits=again,

@@ -1,32 +1,14 @@
-"""Two nodes that find each other, and plain TCP between them, one process a stream.
+"""Two nodes that find each other by TCP.  It travels beside scripts that name it."""
 
-It travels beside pair.py and loop_nic.py.  One Python process cannot fill a fast link.  The first
-fifth of each turn is warm-up and not counted.
-"""
-
-import os
 import select
 import socket
 import struct
 import time
 
 from near_nic import interface_of
-from trial import crew
 
 GREETING_S = 5.0  # for the partner to answer: anybody may listen at a port
-BLOCK = 1 << 17
-WARM_UP = 0.2
-SAMPLES = 20
-BLOCKS_A_SLICE = 16
-# Behind the last block: bytes sent before it, and segments sent again.  A stream that ends without
-# was cut, whatever it carried until then.
-TRAILER = struct.Struct("<QI")
 SO_BINDTODEVICE = 25  # asm-generic/socket.h
-NOTSENT_LOWAT = 25  # linux/tcp.h, TCP_NOTSENT_LOWAT
-RETRANSMITS_AT = 100  # tcpi_total_retrans in struct tcp_info, linux/tcp.h
-
-
-# ----------------------------------------------------------------------------- meeting
 
 
 def serve(ports, bind=""):
@@ -172,116 +154,3 @@ def exactly(peer, count):
             raise OSError("hung up before it had said who it is")
         parts += part
     return parts
-
-
-# ----------------------------------------------------------------------------- measuring
-
-
-def send(peer, seconds):
-    block = os.urandom(BLOCK)
-    finish = time.monotonic() + seconds
-    count = 0
-    while time.monotonic() < finish:
-        peer.sendall(block)
-        count += BLOCK
-    told = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-    again = struct.unpack_from("I", told, RETRANSMITS_AT)[0] if len(told) >= 104 else 0
-    peer.sendall(TRAILER.pack(count, again))
-    peer.shutdown(socket.SHUT_WR)
-
-
-def receive(peer, seconds):
-    """Segments sent again, and the bytes in each of SAMPLES slices of the time after warm-up."""
-    buffer = bytearray(BLOCK)
-    view = memoryview(buffer)
-    counts = [0] * SAMPLES
-    warm = seconds * WARM_UP
-    slice_s = (seconds - warm) / SAMPLES
-    total, tail, began, flags = 0, b"", None, 0
-    while True:
-        got = peer.recv_into(buffer, BLOCK, flags)
-        now = time.monotonic()
-        if not got:
-            break
-        began = began or now  # the partner may not be ready as soon as we are
-        index = int((now - began - warm) // slice_s)
-        if 0 <= index < SAMPLES:
-            counts[index] += got
-        total += got
-        # Whole blocks where many fit into a slice: a core that is woken for every few segments
-        # is the limit of a fast link.
-        many = total * slice_s > BLOCKS_A_SLICE * BLOCK * max(now - began, slice_s)
-        flags = socket.MSG_WAITALL if many else 0
-        tail = (tail + bytes(view[max(0, got - TRAILER.size) : got]))[-TRAILER.size :]
-    if len(tail) < TRAILER.size or TRAILER.unpack(tail)[0] != total - TRAILER.size:
-        raise OSError("the partner broke off after %d bytes" % total)
-    return [TRAILER.unpack(tail)[1], *counts]
-
-
-def stalls_after(peer, stall_s):
-    """The kernel's own time limit: Python's costs a poll() for every block."""
-    peer.settimeout(None)
-    limit = struct.pack("@ll", int(stall_s), int(stall_s % 1 * 1e6))
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-    try:
-        # What waits long in a buffer has left the core's cache by the time it is sent.
-        peer.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, BLOCK)
-    except OSError:
-        pass  # only faster
-
-
-FORWARD, BACKWARD = "forward", "backward"  # the caller sends; the listener does
-
-
-def sends(role, turn):
-    return (role == "call") == (turn == FORWARD)
-
-
-def stream(peers, number, role, turns, seconds, stall_s, ready, go):
-    """The turns of one stream, in its own process; what it received of each turn."""
-    for other in peers[:number] + peers[number + 1 :]:
-        other.close()  # when its own process is gone, the partner must see it
-    peer = peers[number]
-    stalls_after(peer, stall_s)
-    row = []
-    for place, turn in enumerate(turns):
-        if not sends(role, turn):
-            row += receive(peer, seconds)
-            continue
-        if place:
-            # Nobody sends while another stream still drains: each turn has the link for itself.
-            os.close(ready)
-            os.read(go, 1)
-        send(peer, seconds)
-    if sends(role, turns[-1]) and peer.recv(1):  # the partner has read it all when it hangs up
-        raise OSError("the partner spoke out of turn")
-    return row
-
-
-def carry(peers, turns, role, seconds, stall_s):
-    """Every stream its turns, `turns[number]`; rows of what each one received, or None: it broke.
-
-    A row is segments sent again by the partner, then the bytes of each of SAMPLES slices.
-    """
-    go, ready = os.pipe()  # `go` ends when every process has closed its copy of `ready`
-
-    def started():
-        os.close(ready)
-        for peer in peers:
-            peer.close()
-
-    told = crew(
-        lambda number: stream(peers, number, role, turns[number], seconds, stall_s, ready, go),
-        range(len(peers)),
-        started,
-    )
-    os.close(go)
-    return [told.get(number) for number in range(len(peers))]
-
-
-def summed(rows, seconds):
-    """(Gbit/s of every slice, segments sent again) of the streams that received."""
-    slice_s = seconds * (1 - WARM_UP) / SAMPLES
-    again, *slices = [sum(column) for column in zip(*rows)]
-    return [count * 8 / slice_s / 1e9 for count in slices], again

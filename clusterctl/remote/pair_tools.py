@@ -11,8 +11,9 @@ from math import ceil
 
 from iperf3 import received, threaded
 from near_nic import local_address, nearest_gpu, rdma_of, unmapped
-from pair_tcp import BACKWARD, FORWARD, family_of, sends
+from pair_tcp import family_of
 from perftest import average_gbit_s, latency_us
+from tcp_streams import BACKWARD, FORWARD, sends
 from trial import tell, trouble
 
 ENGINES = ("perftest", "iperf3", "built-in")

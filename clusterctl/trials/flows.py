@@ -28,7 +28,7 @@ MEMORIES = ("host", "cuda", "auto")
 CLASSES = "/sys/class"
 SCRIPT, MODULES = (
     "pair",
-    ("trial", "near_nic", "pair_tcp", "pair_tools", "ping", "iperf3", "perftest"),
+    ("trial", "near_nic", "pair_tcp", "pair_tools", "tcp_streams", "ping", "iperf3", "perftest"),
 )
 
 

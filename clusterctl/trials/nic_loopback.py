@@ -20,7 +20,7 @@ def ask(_group: Group, _index: int, _seed: int, params: Params) -> Question:
         "nic_loopback",
         (str(seconds), str(params["engine"]), str(int(at_once)), str(FIRST_PORT), CLASSES),
         script="loop_nic",
-        modules=("trial", "near_nic", "pair_tcp", "perftest"),
+        modules=("trial", "tcp_streams", "perftest"),
         timeout_s=(seconds + OVER_S) * MOST_PORTS + SLACK_S,
     )
 
