@@ -188,6 +188,15 @@ def test_the_last_to_come_waits_least_and_is_named():
     assert json.loads(as_json(found))["slowdown"] is None
 
 
+def test_ranks_that_left_no_file_are_said_and_one_alone_is_compared_with_nobody():
+    some = read(inspected(*one) for one in operations({}) if one[0] != 2)
+    assert triage_timings(some).unseen == ("no collective of rank 2 of communicator 0x7f",)
+    alone = triage_timings(read(inspected(*one) for one in operations({}) if one[0] == 1))
+    assert "0 collectives that several ranks" in alone.evidence[0]
+    assert "of every rank" in alone.next_step
+    assert not triage_timings(read(inspected(*one) for one in operations({}))).unseen
+
+
 class Counted(float):
     """A number that counts how often it is added to another."""
 

@@ -19,6 +19,8 @@ from clusterctl.triage.verdict import Cause, RuledOut, Suspect, Triage
 LATE = 0.8
 MOST_OF_THE_TIME = 0.5  # of the operations: more often late than not
 FEWEST = 5  # operations of a communicator, of which one may say "often"
+SHOWN = 3  # communicators of which ranks are missing
+MOST_RANKS = 1 << 20
 SLOW_GROUP = 0.8  # of the median bus bandwidth of like groups, doing like operations
 
 
@@ -39,8 +41,9 @@ class Arrival:
 
 def triage_timings(found: Sequence[Timing], *, unseen: Sequence[str] = ()) -> Triage:
     late = [one for one in arrivals(found) if one.late > MOST_OF_THE_TIME * one.operations]
-    known = len({(one.communicator, one.operation, one.seq) for one in found})
+    known = sum(several(each) for each in by_operation(found).values())
     slow = list(slow_groups(found))
+    unseen = [*unseen, *without_files(found)]
     if late:
         worst = sorted(late, key=lambda one: -one.cost_s)
         return Triage(
@@ -64,8 +67,8 @@ def triage_timings(found: Sequence[Timing], *, unseen: Sequence[str] = ()) -> Tr
         Cause.UNKNOWN,
         evidence=(
             (
-                f"{known} collectives: no rank comes last more often than not, and no group is "
-                "slower than its like"
+                f"{known} collectives that several ranks tell of: no rank comes last more often "
+                "than not, and no group is slower than its like"
             ),
         ),
         next_step="not the collectives: look at timelines (`clusterctl triage --trace`)"
@@ -77,15 +80,12 @@ def triage_timings(found: Sequence[Timing], *, unseen: Sequence[str] = ()) -> Tr
 
 def arrivals(found: Sequence[Timing]) -> Iterator[Arrival]:
     """Of each member of each communicator that had enough operations seen by several."""
-    by_operation: defaultdict[tuple[str, str, int], list[Timing]] = defaultdict(list)
-    for one in found:
-        by_operation[one.communicator, one.operation, one.seq].append(one)
     last: defaultdict[tuple[str, int], int] = defaultdict(int)
     ratios: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
     costs: defaultdict[tuple[str, int], float] = defaultdict(float)
     hosts = {(one.communicator, one.rank): one.host for one in found}
-    for (communicator, _, _), each in by_operation.items():
-        if len({one.rank for one in each}) < 2:
+    for (communicator, _, _), each in by_operation(found).items():
+        if not several(each):
             continue
         total = sum(one.exec_us for one in each)
         for one in each:
@@ -100,6 +100,31 @@ def arrivals(found: Sequence[Timing]) -> Iterator[Arrival]:
         if len(seen) >= FEWEST:
             key = (communicator, rank)
             yield Arrival(*key, hosts[key], last[key], len(seen), median(seen), costs[key])
+
+
+def by_operation(found: Sequence[Timing]) -> dict[tuple[str, str, int], list[Timing]]:
+    calls: defaultdict[tuple[str, str, int], list[Timing]] = defaultdict(list)
+    for one in found:
+        calls[one.communicator, one.operation, one.seq].append(one)
+    return calls
+
+
+def several(each: Sequence[Timing]) -> bool:
+    return len({one.rank for one in each}) > 1
+
+
+def without_files(found: Sequence[Timing]) -> Iterator[str]:
+    """Members whose file is not here: whoever all wait for may be among them."""
+    sizes = {one.communicator: min(one.size, MOST_RANKS) for one in found}
+    seen: defaultdict[str, set[int]] = defaultdict(set)
+    for one in found:
+        seen[one.communicator].add(one.rank)
+    lacking = [name for name, size in sizes.items() if len(seen[name]) < size]
+    for name in lacking[:SHOWN]:
+        ranks = [rank for rank in range(sizes[name]) if rank not in seen[name]]
+        yield f"no collective of {ranks_word(ranks)} of communicator {name}"
+    if len(lacking) > SHOWN:
+        yield f"nor of some ranks of {len(lacking) - SHOWN} communicators more"
 
 
 def leading(worst: Sequence[Arrival]) -> Iterator[Arrival]:
