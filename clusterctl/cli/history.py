@@ -63,7 +63,7 @@ def of_nodes(known: Memory, given: str, runs_dir: str | None) -> tuple[list[Shee
     from clusterctl.report import past_nights as sheets
 
     wanted = names(given)
-    looked = {one: story.looked_at(known, one) for one in wanted}
+    looked = story.looked_at(known, wanted)
     if not any(looked.values()):
         raise UserError(f"{given}: in none of {len(known.nights)} runs in {known.folder.name}")
     frame = found(known, nodes=wanted)

@@ -13,10 +13,14 @@ import typer
 from clusterctl.cli import options
 from clusterctl.cli import triage_collectives as collectives
 from clusterctl.cli import triage_live as live
+from clusterctl.cli import triage_past as looking_back
+from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import columns, show
 from clusterctl.cli.world import Flags
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
+    from clusterctl.triage.past.known import Past
     from clusterctl.triage.timeline.classify import Told
 
 
@@ -58,10 +62,12 @@ def triage(
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
     form: options.OutputFormat = options.Format.TABLE,
+    runs_at: looking_back.RunsAt = None,
     page: Annotated[
         Path | None,
         typer.Option("--html", help="Write the answer as one self-contained page here, too."),
     ] = None,
+    _lang: Lang = None,
 ) -> None:
     """Say why a training job is slow: workload, congestion or hardware, and who."""
     files = [*(trace or ()), *(more or ())]
@@ -73,9 +79,9 @@ def triage(
     if not files and (whose.any or ((inventory or nodes) and not given.any)):
         given = replace(given, stacks=stacks is not False)
         reading = partial(live.running, whose, given, flags, seconds)
-        collectives.answer(given, flags, form, page, reading)
+        collectives.answer(given, flags, form, page, runs_at=runs_at, live=reading)
     if given.any and not files:
-        collectives.answer(given, flags, form, page)
+        collectives.answer(given, flags, form, page, runs_at=runs_at)
     if not files:
         raise UserError(
             "triage: say where the job runs (--slurm 12345, --kube NAMESPACE/SELECTOR, --nodes "
@@ -85,11 +91,14 @@ def triage(
     told = read(files, meta)
     if given.any:
         told = replace(told, triage=collectives.beside(told.triage, given, flags))
-    if page is not None:
-        collectives.write_page(told.triage, told.study, page)
-    write(told, form)
+    from clusterctl.report.past import as_text
     from clusterctl.report.triage import exit_code
 
+    found, then = looking_back.looked_back(told.triage, flags, runs_at)
+    told = replace(told, triage=found)
+    if page is not None:
+        collectives.write_page(told.triage, told.study, page, as_text(then))
+    write(told, then, form)
     raise typer.Exit(exit_code(told.triage))
 
 
@@ -103,17 +112,16 @@ def read(files: list[Path], meta: Path | None) -> Told:
     return traces.triage(files, read_mapping(meta))
 
 
-def write(told: Told, form: options.Format) -> None:
-    from clusterctl.report import timeline, triage
+def write(told: Told, then: Past, form: options.Format) -> None:
+    from clusterctl.report import past, timeline, triage
 
     if form is options.Format.JSON:
-        sys.stdout.write(triage.as_json(told.triage, timeline.figures(told.study)))
+        more = {**timeline.figures(told.study), "past": past.as_data(then)}
+        sys.stdout.write(triage.as_json(told.triage, more))
     elif form is options.Format.CSV:
         sys.stdout.write(triage.as_csv(told.triage))
     else:
-        from rich.console import Console
-
-        console = Console(width=options.width(sys.stdout))
-        console.print(triage.as_table(told.triage))
+        show(triage.as_table(told.triage))
+        show(past.as_lines(then))
         if told.study is not None:
-            console.print(timeline.as_table(told.study, console.width))
+            show(timeline.as_table(told.study, columns(sys.stdout)))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from clusterctl.cli import options
+from clusterctl.cli.finish import page_in
+from clusterctl.cli.screen import show
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
@@ -90,10 +92,13 @@ def answer(
     flags: Flags,
     form: options.Format,
     page: Path | None,
+    *,
+    runs_at: str | None,
     live: Live | None = None,
 ) -> NoReturn:
     """Judges all of it, writes one answer, and leaves with its exit code.  Raises UserError."""
-    from clusterctl.report import triage
+    from clusterctl.cli.triage_past import looked_back
+    from clusterctl.report import past, triage
     from clusterctl.triage.combined import combined
 
     if live is None:
@@ -101,32 +106,30 @@ def answer(
     else:
         answers, stacks = live()
         answers += judge_given(replace(given, stacks=False), flags)[0]
-    found = combined(answers)
+    found, then = looked_back(combined(answers), flags, runs_at)
     if page is not None:
-        write_page(found, None, page)
+        write_page(found, None, page, past.as_text(then))
     if form is options.Format.JSON:
-        sys.stdout.write(triage.as_json(found))
+        sys.stdout.write(triage.as_json(found, {"past": past.as_data(then)}))
     elif form is options.Format.CSV:
         sys.stdout.write(triage.as_csv(found))
     else:
-        from rich.console import Console
-
-        console = Console(width=options.width(sys.stdout))
-        console.print(triage.as_table(found))
+        show(triage.as_table(found))
+        show(past.as_lines(then))
         if stacks is not None and stacks.ranks:
             from clusterctl.report.stacks import as_tree
             from clusterctl.triage.stacks.places import stays
 
-            console.print(as_tree(stays(stacks.ranks)))
+            show(as_tree(stays(stacks.ranks)))
     raise typer.Exit(triage.exit_code(found))
 
 
-def write_page(found: Triage, study: Study | None, page: Path) -> None:
+def write_page(found: Triage, study: Study | None, page: Path, then: Sequence[str]) -> None:
     """Raises UserError."""
     from clusterctl.report import timeline
 
     try:
-        page.write_text(timeline.page(found, study), encoding="utf-8")
+        page.write_text(page_in(timeline.page(found, study, then), None), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{page}: {error.strerror}") from None
 

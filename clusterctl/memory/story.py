@@ -111,9 +111,14 @@ def traces(frame: pd.DataFrame) -> list[Trace]:
     return sorted(found, key=lambda one: (one.now in {"pass", "skip"}, -one.last.timestamp()))
 
 
-def looked_at(remembered: Memory, node: str) -> list[Night]:
-    seen = set(remembered.frame("nodes", ["node"], node=[node])["run"].astype("str"))
-    return [night for night in remembered.nights if night.id in seen]
+def looked_at(remembered: Memory, nodes: Iterable[str]) -> dict[str, list[Night]]:
+    """Of each of these nodes the nights that looked at it, oldest first."""
+    wanted = list(nodes)
+    rows = remembered.frame("nodes", ["node"], node=wanted)[["node", "run"]].astype("str")
+    seen = set(rows.itertuples(index=False, name=None))
+    return {
+        node: [night for night in remembered.nights if (node, night.id) in seen] for node in wanted
+    }
 
 
 def faults(remembered: Memory, nodes: Iterable[str] | None = None) -> Iterator[Fault]:

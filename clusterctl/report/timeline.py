@@ -105,8 +105,8 @@ def legend() -> Text:
     return text
 
 
-def page(found: Triage, done: Study | None) -> str:
-    """Well-formed XML, as every page of ours."""
+def page(found: Triage, done: Study | None, then: Sequence[str] = ()) -> str:
+    """Well-formed XML, as every page of ours.  `then`: what earlier runs know, a line each."""
     environment = Environment(
         loader=PackageLoader("clusterctl.report"), autoescape=True, undefined=StrictUndefined
     )
@@ -132,6 +132,7 @@ def page(found: Triage, done: Study | None) -> str:
         ],
         advice=visible(found.advice, 500),
         unseen=[visible(one, 500) for one in found.unseen],
+        then=[visible(one, 500) for one in then],
         figures=told(done) if done else [],
         heat=drawn(done) if done else None,
         keys=keys(),

@@ -1,0 +1,68 @@
+"""Who shares a leaf or a rack with a node: by the inventory's labels, or by a stored run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+from clusterctl import bandwidth_folder
+from clusterctl.localise.columns import UNKNOWN
+from clusterctl.model import UserError
+from clusterctl.triage.past.known import Shared
+
+LEAF, LEAVES, RACK = "leaf", "leaves", "rack"  # as rails.py and inventories name them
+NEWEST = 5  # runs of bandwidth that are opened
+
+
+def shared(
+    node: str, labels: Mapping[str, Mapping[str, str]], leaves: Mapping[str, tuple[str, ...]]
+) -> list[Shared]:
+    """Its leaves, then its rack.  `leaves`: of a stored run, for nodes without labels for them."""
+    own = labels.get(node, {})
+    found = []
+    if own.get(LEAVES):
+        found += by_rail(node, {n: one.get(LEAVES, "") for n, one in labels.items()})
+    elif own.get(LEAF):
+        found += alike(node, LEAF, {n: one.get(LEAF, "") for n, one in labels.items()})
+    elif node in leaves:
+        found += by_rail(node, {n: " ".join(one) for n, one in leaves.items()})
+    if own.get(RACK):
+        found += alike(node, RACK, {n: one.get(RACK, "") for n, one in labels.items()})
+    return found
+
+
+def alike(node: str, key: str, values: Mapping[str, str]) -> list[Shared]:
+    others = sorted(name for name, one in values.items() if one == values[node] and name != node)
+    return [Shared(f"{key}={values[node]}", tuple(others))]
+
+
+def by_rail(node: str, values: Mapping[str, str]) -> list[Shared]:
+    """One a leaf; where the same nodes share all of them, one for all."""
+    own = values[node].replace(",", " ").split()
+    found: dict[tuple[str, ...], list[str]] = {}
+    for rail, leaf in enumerate(own):
+        mates = []
+        for name, text in values.items():
+            words = text.replace(",", " ").split()
+            if name != node and len(words) > rail and words[rail] == leaf != str(UNKNOWN):
+                mates.append(name)
+        if leaf != str(UNKNOWN):
+            found.setdefault(tuple(sorted(mates)), []).append(f"{leaf} (rail {rail})")
+    return [Shared(f"leaf {', '.join(names)}", mates) for mates, names in found.items()]
+
+
+def leaves_of(runs_dir: Path) -> dict[str, tuple[str, ...]]:
+    """Node -> its leaf on each rail, as the newest runs of `bandwidth` there know them."""
+    found: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+    paths = sorted(runs_dir.glob("*/topology.json"), reverse=True)
+    for path in paths[:NEWEST]:
+        try:
+            topology = bandwidth_folder.topology(path.parent)
+        except (UserError, KeyError, TypeError, ValueError):
+            continue
+        for place, name in enumerate(topology.nodes):
+            leaves = tuple(map(str, topology.leaf[place].tolist()))
+            if name not in found and any(one != str(UNKNOWN) for one in leaves):
+                found[name] = leaves
+    return dict(found)

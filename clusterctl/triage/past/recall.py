@@ -1,0 +1,249 @@
+"""Asking the memory of earlier runs about suspects' nodes, for as long as there is time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from clusterctl.act import journal
+from clusterctl.judge import REACHABLE
+from clusterctl.memory import acks, compare, identity, story
+from clusterctl.memory.cache import Memory, Night, memory
+from clusterctl.memory.dataset import found, labels
+from clusterctl.memory.folder import Ended, Folder, begun, ended, open_folder
+from clusterctl.memory.life import BACK_DAYS
+from clusterctl.model import UserError
+from clusterctl.triage.past.known import Lemon, NodePast, Past
+from clusterctl.triage.past.neighbours import leaves_of, shared
+
+Labels = Mapping[str, Mapping[str, str]]
+MOST_NODES = 8  # whose past is looked up: nobody reads more at three in the morning
+MOST_RUNS = 400  # the newest; as many nights of 1,250 nodes take four seconds to go through
+MOST_CHANGES = 40  # of a node
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`nodes`: the suspects', the likeliest first.  `labels`: of the inventory, where there is one.
+
+    `at`: now.  `left_s`: seconds until nobody waits any longer for what is not begun.
+    """
+
+    nodes: Sequence[str]
+    at: datetime
+    left_s: Callable[[], float]
+    labels: Labels = field(default_factory=dict)
+
+
+def recall(where: str | Path, asked: Asked) -> Past:
+    """Raises UserError where the folder cannot be read."""
+    name = str(where)
+    if not asked.nodes:
+        return Past(name, notes=("no suspect has a node with a name: nothing to look up",))
+    if "://" not in name and not Path(name).is_dir():
+        return nothing(name, asked)
+    folder = open_folder(name)
+    runs = list(ended(folder, until=asked.at))
+    known, notes = within(folder, runs, asked)
+    if not known.nights:
+        told = nothing(name, asked)
+        return replace(told, notes=(*told.notes, *notes))
+    few = list(dict.fromkeys(asked.nodes))
+    if len(few) > MOST_NODES:
+        notes.append(f"of {len(few)} suspects' nodes the past of the first {MOST_NODES} is shown")
+    past = Past(name, len(known.nights), known.nights[0].started)
+    return looked_up(known, replace(asked, nodes=few[:MOST_NODES]), past, notes)
+
+
+def nothing(name: str, asked: Asked) -> Past:
+    return Past(name, notes=(f"no earlier run of {listed(asked.nodes)} under {name}",))
+
+
+def listed(nodes: Sequence[str]) -> str:
+    from clusterctl.inventory.ranges import fold  # noqa: PLC0415 - ClusterShell is slow to come
+
+    return fold(sorted(set(nodes)))
+
+
+def within(folder: Folder, runs: Sequence[Ended], asked: Asked) -> tuple[Memory, list[str]]:
+    """The memory of the newest runs, and what of them is not in it."""
+    notes = []
+    since = None
+    if len(runs) > MOST_RUNS:
+        since = begun(runs[-MOST_RUNS].id)
+        notes.append(f"only the newest {MOST_RUNS} of {len(runs)} runs were looked through")
+    known = memory(folder, since=since, until=asked.at, left_s=asked.left_s)
+    there = {one.id for one in known.nights}
+    late = [run.id for run in runs[-MOST_RUNS:] if run.id not in there]
+    if late and asked.left_s() <= 0:
+        notes.append(
+            f"{len(late)} runs, the newest {late[-1]}, were never read and there was no time to: "
+            "`clusterctl history --lemons` reads them once"
+        )
+    return known, notes
+
+
+# --------------------------------------------------------------------------- of each node
+
+
+def looked_up(known: Memory, asked: Asked, past: Past, notes: list[str]) -> Past:
+    """Everything there is time for: first what is open, last who is a lemon."""
+    looked = story.looked_at(known, asked.nodes)
+    if strange := [node for node, nights in looked.items() if not nights]:
+        notes.append(f"no earlier run of {listed(strange)} under {past.where}")
+    told = first_look(known, {node: nights for node, nights in looked.items() if nights})
+    for step, what in STEPS:
+        if asked.left_s() <= 0:
+            notes.append(f"no time was left for {what}: `clusterctl history NODE` has it")
+        else:
+            told = step(known, asked, told)
+    return replace(past, nodes=tuple(told), notes=(*past.notes, *notes))
+
+
+def first_look(known: Memory, looked: Mapping[str, Sequence[Night]]) -> list[NodePast]:
+    """When they were last healthy, and what was found of late: what is older is history's."""
+    frame = found(known, nodes=looked)
+    traces = story.traces(frame)
+    made = []
+    for node, nights in looked.items():
+        newest = nights[-1]
+        late = newest.started - timedelta(days=BACK_DAYS)
+        of_it = [one for one in traces if node in one.node.split(",")]
+        few = tuple(one for one in of_it if one.last >= late)
+        past = NodePast(node, len(nights), newest.started, newest.id, findings=few)
+        for one in reversed(story.stretches(frame, node, nights)):
+            if not any(fails(check, status) for check, status, _ in one.wrong):
+                past = replace(past, healthy=one.last.started, healthy_run=one.last.id)
+                break
+            past = replace(past, since=past.since + one.nights)
+        made.append(past)
+    return made
+
+
+def fails(check: str, status: str) -> bool:
+    """What nobody could see is no fault of the node, unless nobody could see the node."""
+    return status == "fail" or (status == "unknown" and check == REACHABLE)
+
+
+def excused(known: Memory, asked: Asked, told: list[NodePast]) -> list[NodePast]:
+    """Whose findings somebody acked."""
+    if "://" in known.folder.name:
+        return told
+    try:
+        given = acks.active(acks.read(Path(known.folder.path)), asked.at)
+    except UserError:
+        return told
+    return [
+        replace(
+            one,
+            acked=tuple(
+                (trace.check, ack.words)
+                for trace in one.open
+                for ack in given
+                if one.node in ack.nodes and ack.check in {acks.ALL, trace.check}
+            ),
+        )
+        for one in told
+    ]
+
+
+def acted(known: Memory, _asked: Asked, told: list[NodePast]) -> list[NodePast]:
+    """What was done to them since, by the journal of actions beside the runs."""
+    if "://" in known.folder.name:
+        return told
+    log = journal.read(Path(known.folder.path) / journal.NAME)
+    return [
+        replace(
+            one,
+            done=tuple(
+                f"{act.verb} by {act.who} on {act.at:%Y-%m-%d}: {act.reason}"
+                for act in log.actions.values()
+                if act.node == one.node and (one.healthy is None or act.at > one.healthy)
+            ),
+        )
+        for one in told
+    ]
+
+
+def changed(known: Memory, asked: Asked, told: list[NodePast]) -> list[NodePast]:
+    """Versions that differ from those of the last healthy night, parts that were exchanged."""
+    swaps = identity.swaps(known, asked.nodes)
+    made = []
+    for one in told:
+        if one.healthy is None:
+            made.append(one)
+            continue
+        lines = [
+            f"{swap.part}: {swap.new} instead of {swap.old}; {swap.words}"
+            for swap in swaps
+            if swap.node == one.node and swap.since > one.healthy
+        ]
+        lines += versions(known, one)
+        made.append(replace(one, changed=tuple(lines[:MOST_CHANGES])))
+    return made
+
+
+def versions(known: Memory, one: NodePast) -> Iterator[str]:
+    if one.healthy_run == one.run:
+        return
+    then, now = known.night(one.healthy_run), known.night(one.run)
+    for _, _, part, _, before, after in compare.versions(known, then, now, [one.node]):
+        yield f"{part}: {after} instead of {before}"
+
+
+def neighbours(known: Memory, asked: Asked, told: list[NodePast]) -> list[NodePast]:
+    """Who else hangs on their leaf or stands in their rack, and what is wrong there."""
+    everywhere = {**labels(known), **asked.labels}
+    leaves = {} if "://" in known.folder.name else leaves_of(Path(known.folder.path))
+    made = []
+    for one in told:
+        groups = shared(one.node, everywhere, leaves)
+        others = {name for group in groups for name in group.others}
+        ill = failing(known, others)
+        made.append(
+            replace(
+                one,
+                shares=tuple(
+                    replace(
+                        group,
+                        suspects=tuple(name for name in group.others if name in asked.nodes),
+                        ill=tuple((name, ill[name]) for name in group.others if name in ill),
+                    )
+                    for group in groups
+                ),
+            )
+        )
+    return made
+
+
+def failing(known: Memory, nodes: set[str]) -> dict[str, str]:
+    """What failed of each of these nodes on the newest night that looked at it."""
+    newest = {node: nights[-1] for node, nights in story.looked_at(known, nodes).items() if nights}
+    last = known.only({night.id for night in newest.values()})
+    said: dict[str, str] = {}
+    for fault in story.faults(last, nodes) if last.nights else ():
+        if fault.at == newest[fault.node].started:
+            said[fault.node] = ", ".join(filter(None, (said.get(fault.node), fault.check)))
+    return said
+
+
+def lemons(known: Memory, _asked: Asked, told: list[NodePast]) -> list[NodePast]:
+    every = story.scores(known, identity.swaps(known))
+    places = {one.node: (place, one) for place, one in enumerate(every, 1)}
+    return [
+        replace(one, lemon=Lemon(places[one.node][0], len(every), places[one.node][1]))
+        if one.node in places
+        else replace(one, lemon=Lemon(0, len(every), None))
+        for one in told
+    ]
+
+
+STEPS: tuple[tuple[Callable[[Memory, Asked, list[NodePast]], list[NodePast]], str], ...] = (
+    (excused, "who acked what"),
+    (acted, "what was done to them"),
+    (changed, "what changed since they were healthy"),
+    (neighbours, "who shares their leaf"),
+    (lemons, "whether they are lemons"),
+)

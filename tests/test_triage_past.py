@@ -1,0 +1,262 @@
+"""Six nights of four nodes: what triage recalls of its suspects, and what that may not do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from scripted import NOON
+from typer.testing import CliRunner
+
+from clusterctl import store
+from clusterctl.cli import app
+from clusterctl.memory import acks, cache
+from clusterctl.memory.folder import open_folder
+from clusterctl.model import (
+    Accelerator,
+    Finding,
+    Node,
+    Observation,
+    Playbook,
+    Run,
+    Status,
+    Verdict,
+    Version,
+)
+from clusterctl.report.past import as_data, as_text
+from clusterctl.triage.past.known import Lemon, NodePast, Past
+from clusterctl.triage.past.prior import NEAR, ordered
+from clusterctl.triage.past.recall import MOST_NODES, Asked, recall
+from clusterctl.triage.verdict import Cause, Suspect, Triage
+
+NIGHTS, HEALTHY = 6, 2  # n1 fails from the night after this one
+NODES = tuple(Node(f"n{n}", labels={"leaf": str(n // 2), "rack": "r1"}) for n in range(4))
+AT = NOON + timedelta(days=NIGHTS)
+
+
+def seen(night: int) -> list[Observation]:
+    made = []
+    for number, node in enumerate(NODES):
+        new = number == 1 and night > HEALTHY
+        who = "new" if new else f"{number}old"
+        facts = (
+            Accelerator(
+                "gpu0", "nvidia", 0, f"GPU-{who}", f"S{who}", "H100", "0000:1b:00.0", temp_c=40.0
+            ),
+            Version("driver/nvidia", "560.28" if new else "550.54"),
+            Version("kernel", "5.15.0"),
+        )
+        made.append(Observation(node.name, "nvml", NOON + timedelta(days=night), facts))
+    return made
+
+
+def findings(night: int) -> list[Finding]:
+    made = []
+    for node in NODES:
+        bad = (node.name == "n1" and night > HEALTHY) or (node.name == "n0" and night == 5)
+        status, said = (Status.FAIL, "200 Gbit/s") if bad else (Status.PASS, "400 Gbit/s")
+        made.append(
+            Finding("port_rate", Verdict(node.name, "mlx5_3/1", status, "≥ 400 Gbit/s", said))
+        )
+        # nobody could ever see this on n3, which says nothing about its health
+        blind = Status.UNKNOWN if node.name == "n3" else Status.PASS
+        made.append(Finding("xid", Verdict(node.name, "log", blind)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("runs")
+    for night in range(NIGHTS):
+        at = NOON + timedelta(days=night)
+        name = f"{at:%Y%m%dT%H%M%S}-nightly-{night:04x}"
+        made = Run(
+            name, Playbook("nightly"), NODES, 1, at, at, tuple(seen(night)), tuple(findings(night))
+        )
+        recorder = store.Recorder(runs, name)
+        recorder.begin(store.describe(made))
+        recorder.finish(made)
+    cache.memory(open_folder(runs))
+    return runs
+
+
+def asked(*nodes: str, left_s: Callable[[], float] = lambda: 1.0) -> Asked:
+    return Asked(nodes, AT, left_s)
+
+
+def past_of(runs: Path, node: str) -> NodePast:
+    (one,) = recall(runs, asked(node)).nodes
+    return one
+
+
+def triage(*sure: tuple[str, float], cause: Cause = Cause.NETWORK) -> Triage:
+    suspects = tuple(Suspect(f"{node} sends", (), node, 2.0, one) for node, one in sure)
+    return Triage(cause, 2.0, suspects=suspects, confidence=max(one for _, one in sure))
+
+
+# --------------------------------------------------------------------------- what is recalled
+
+
+def test_what_changed_since_a_node_was_healthy_is_told_and_what_is_open(told: Path) -> None:
+    one = past_of(told, "n1")
+    assert one.healthy == NOON + timedelta(days=HEALTHY)
+    assert one.since == NIGHTS - 1 - HEALTHY
+    assert one.changed is not None
+    assert set(one.changed) == {
+        "driver/nvidia: 560.28 instead of 550.54",
+        (
+            "gpu0: Snew (GPU-new) instead of S1old (GPU-1old); "
+            "since 2026-01-04 another accelerator sits here"
+        ),
+    }
+    (open_one,) = one.open
+    assert (open_one.check, open_one.part, open_one.bad) == ("port_rate", "mlx5_3/1", 3)
+    text = " ".join(as_text(recall(told, asked("n1"))))
+    assert "n1: last healthy on 2026-01-03, 3 nights ago; since then" in text
+    assert "FAIL port_rate mlx5_3/1 since 2026-01-04 (3 of 6 nights, last 2026-01-06)" in text
+
+
+def test_what_nobody_could_see_is_no_fault_of_a_node(told: Path) -> None:
+    one = past_of(told, "n3")
+    assert one.healthy == NOON + timedelta(days=NIGHTS - 1)
+    assert one.since == 0
+    assert [trace.now for trace in one.findings] == ["unknown"]
+
+
+def test_who_shares_a_leaf_is_told_with_what_fails_there(told: Path) -> None:
+    leaf, rack = recall(told, asked("n1", "n3")).nodes[0].shares
+    assert (leaf.what, leaf.others, leaf.suspects) == ("leaf=0", ("n0",), ())
+    assert leaf.ill == (("n0", "port_rate"),)
+    assert (rack.what, rack.others, rack.suspects) == ("rack=r1", ("n0", "n2", "n3"), ("n3",))
+
+
+def test_the_inventory_of_today_says_who_shares_a_leaf(told: Path) -> None:
+    moved = {"n1": {"leaf": "7"}, "n9": {"leaf": "7"}, "n0": {"leaf": "0"}}
+    (one,) = recall(told, Asked(["n1"], AT, lambda: 1.0, moved)).nodes
+    assert [(group.what, group.others) for group in one.shares] == [("leaf=7", ("n9",))]
+
+
+def test_a_run_of_bandwidth_says_it_where_no_label_does(told: Path, tmp_path: Path) -> None:
+    runs = Path(shutil.copytree(told, tmp_path / "runs"))
+    (runs / "20260105T000000-bandwidth-aa").mkdir()
+    told_by = {"nodes": ["n1", "n2", "n9"], "leaf": [[3, 5], [3, 6], [4, 5]], "uplinks": 0}
+    where = runs / "20260105T000000-bandwidth-aa/topology.json"
+    where.write_text(json.dumps({**told_by, "origin": "guessed", "pinned": False}))
+    (runs / "20260106T000000-bandwidth-bb").mkdir()
+    (runs / "20260106T000000-bandwidth-bb/topology.json").write_text("{")
+    bare: dict[str, dict[str, str]] = {f"n{n}": {} for n in range(4)}
+    (one,) = recall(runs, Asked(["n1"], AT, lambda: 1.0, bare)).nodes
+    assert [(group.what, group.others) for group in one.shares] == [
+        ("leaf 3 (rail 0)", ("n2",)),
+        ("leaf 5 (rail 1)", ("n9",)),
+    ]
+
+
+def test_who_acked_a_finding_is_told_beside_it(told: Path, tmp_path: Path) -> None:
+    runs = Path(shutil.copytree(told, tmp_path / "runs"))
+    until = AT + timedelta(days=3)
+    acks.give(runs, acks.Ack("a1", frozenset({"n1"}), "port_rate", until, "li", "RMA", NOON))
+    assert past_of(runs, "n1").acked[0][0] == "port_rate"
+    assert "(acked: a1 by li until 2026-01-10: RMA)" in " ".join(as_text(recall(runs, asked("n1"))))
+
+
+# --------------------------------------------------------------------------- never silent
+
+
+def test_where_there_is_no_history_one_line_says_so(told: Path, tmp_path: Path) -> None:
+    for where in (tmp_path, tmp_path / "nowhere"):
+        past = recall(where, asked("n1", "n2"))
+        assert past.notes == (f"no earlier run of n[1-2] under {where}",)
+    assert recall(told, asked("n1", "n7")).notes == (f"no earlier run of n7 under {told}",)
+    assert recall(told, asked()).notes == ("no suspect has a node with a name: nothing to look up",)
+
+
+def test_what_there_was_no_time_for_is_said_and_the_rest_stands(told: Path, tmp_path: Path) -> None:
+    past = recall(told, asked("n1", left_s=lambda: 0.0))
+    (one,) = past.nodes
+    assert one.healthy is not None
+    assert one.changed is None
+    assert one.lemon is None
+    assert any("whether they are lemons" in line for line in past.notes)
+    assert "changed since" not in " ".join(as_text(past)[:1])
+    unread = Path(shutil.copytree(told, tmp_path / "runs", ignore=lambda *_: [".memory"]))
+    late = recall(unread, asked("n1", left_s=lambda: 0.0))
+    assert not late.nodes
+    assert "6 runs, the newest 20260106T120000-nightly-0005, were never read" in late.notes[1]
+    assert not (unread / ".memory").exists()
+
+
+def test_the_newest_run_is_read_first_where_time_is_short(told: Path, tmp_path: Path) -> None:
+    runs = Path(shutil.copytree(told, tmp_path / "runs", ignore=lambda *_: [".memory"]))
+    left = iter([1.0, 1.0])
+    past = recall(runs, asked("n1", left_s=lambda: next(left, 0.0)))
+    assert past.nights == 2
+    assert past.nodes[0].newest == NOON + timedelta(days=NIGHTS - 1)
+
+
+def test_a_hundred_suspects_cost_no_more_than_a_few(told: Path) -> None:
+    past = recall(told, asked(*(f"n{n}" for n in range(100))))
+    assert len(past.nodes) <= MOST_NODES
+    assert f"of 100 suspects' nodes the past of the first {MOST_NODES} is shown" in past.notes
+
+
+# --------------------------------------------------------------------------- the prior
+
+
+def test_the_past_decides_who_stands_first_only_among_equals(told: Path) -> None:
+    past = recall(told, asked("n2", "n1"))
+    found, said = ordered(triage(("n2", 0.6), ("n1", 0.6)), past)
+    assert [one.node for one in found.suspects] == ["n1", "n2"]
+    assert said.prior.startswith("n1 sends stands before n2 sends, which is as sure (60%): ")
+    assert "port_rate fails there since 2026-01-04" in said.prior
+    surer = triage(("n2", 0.6 + NEAR), ("n1", 0.6))
+    assert ordered(surer, past) == (surer, past)
+
+
+def test_the_past_alone_convicts_nobody_frees_nobody_and_makes_nobody_surer(told: Path) -> None:
+    past = recall(told, asked("n0", "n1", "n2", "n3"))
+    for order in permutations([("n0", 0.5), ("n1", 0.5), ("n2", 0.48)]):
+        before = triage(*order)
+        after, _ = ordered(before, past)
+        assert set(after.suspects) == set(before.suspects)
+        assert (after.cause, after.confidence) == (before.cause, before.confidence)
+    for cause in (Cause.HEALTHY, Cause.UNKNOWN, Cause.CONGESTION):
+        nobody = Triage(cause, 1.0, confidence=0.9)
+        assert ordered(nobody, past) == (nobody, past)
+
+
+def test_an_ill_node_without_evidence_of_today_stays_behind_a_well_one_with_it() -> None:
+    lemon = NodePast("n1", 9, NOON, "r", lemon=Lemon(1, 9, None), changed=("driver",))
+    before = triage(("n2", 0.9), ("n1", 0.5))
+    assert ordered(before, Past("runs", 9, NOON, (lemon,)))[0] == before
+
+
+# --------------------------------------------------------------------------- the verb
+
+
+def test_triage_of_files_tells_then_and_now_where_nodes_are_named(
+    told: Path, tmp_path: Path
+) -> None:
+    dumps = tmp_path / "dumps"
+    dumps.mkdir()
+    lines = ["rank,step,seconds", *(f"{rank},{step},1.0" for rank in range(2) for step in range(9))]
+    (dumps / "steps.csv").write_text("\n".join(lines))
+    words = ["triage", "--trace", str(dumps / "steps.csv"), "--runs-dir", str(told)]
+    done = CliRunner().invoke(app, [*words, "--format", "json"], catch_exceptions=False)
+    past = json.loads(done.stdout)["past"]
+    assert past["notes"] == ["no suspect has a node with a name: nothing to look up"]
+    screen = CliRunner().invoke(app, words, catch_exceptions=False).stdout
+    assert "then and now: no suspect has a node with a name" in screen
+
+
+def test_json_says_all_that_the_table_says(told: Path) -> None:
+    (one,) = json.loads(json.dumps(as_data(recall(told, asked("n1")))))["nodes"]
+    assert one["healthy_run"] == "20260103T120000-nightly-0002"
+    assert one["findings"][0]["check"] == "port_rate"
+    assert one["shares"][0]["failing"] == {"n0": "port_rate"}
+    assert one["lemon"]["lemon"] is False
