@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from clusterctl import campaign_folder, playbook, store
+from clusterctl import campaign_folder, playbook, store, survey
 from clusterctl.campaign_told import every_node
 from clusterctl.campaign_verdict import verdict
-from clusterctl.judge import NO_PAST, Past
+from clusterctl.judge import NO_PAST, OwnPast, Past, nothing_known
 from clusterctl.memory.prune import refuse_pruned
 from clusterctl.memory.yardstick import own_past
 from clusterctl.model import Playbook, Run, UserError
@@ -37,25 +38,44 @@ def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Ru
 
     if any(reading.startswith("subnet-") for reading in found.readings()):
         raise UserError(
-            f"{found.id}: is of a fabric, whose walks are not judged again: fabric -i …"
+            f"{found.id}: is of a fabric, from before runs kept what they were to find: fabric -i …"
         )
-
-    def reach(reading: str, _node_s: float) -> Transport:
-        return Replay(found.heard(reading))
-
-    world = World(
-        reach=reach,
-        clock=lambda: found.started,
-        seed=about["seed"],
-        run_id=found.id,
-        skus=playbook.skus(),
-        own_past=own_past(runs_dir, book, found.started),
-    )
+    world = recorded(found, own_past(runs_dir, book, found.started))
     if about["verb"] == "burnin":
         force = (about.get("why") or "--force") if about["forced"] else ""
         return burnin(book, found.nodes(), world, force=force, past_s=about["past_s"])
     past = earlier(runs_dir, about["earlier_run"], about["past_s"])
     return sweep(book, found.nodes(), world, past=past, earlier_run=about["earlier_run"])
+
+
+def recorded(found: store.Stored, past: OwnPast = nothing_known) -> World:
+    """A world that knows nothing but what this run heard."""
+
+    def reach(reading: str, _node_s: float) -> Transport:
+        return Replay(found.heard(reading))
+
+    return World(
+        reach=reach,
+        clock=lambda: found.started,
+        seed=found.about["seed"],
+        run_id=found.id,
+        skus=playbook.skus(),
+        own_past=past,
+    )
+
+
+def survey_again(found: store.Stored, chosen: Sequence[str]) -> tuple[Run, list[str]]:
+    """A run of `fabric` without its findings, and who walked the subnet.  Raises UserError."""
+    refuse_pruned(found.path)
+    spelled = playbook.build(str(found.path / "run.json"), found.about["playbook"])
+    book = replace(survey.playbook(), pace=spelled.pace)
+    nodes = found.nodes()
+    walkers = [node for node in nodes if node.name in chosen]
+    seen, asked = survey.survey(nodes, book, recorded(found), walkers)
+    finished = datetime.fromisoformat(found.about["finished"])
+    seed = found.about["seed"]
+    run = Run(found.id, book, nodes, seed, found.started, finished, tuple(seen), ())
+    return run, asked
 
 
 def campaign(found: store.Stored, book: Playbook) -> Run:

@@ -18,7 +18,7 @@ from ibfabric import NODES, PLAN, RAILS, TOOLS, Fabric, Faults, adapter, cabled,
 from clusterctl.localise.topology import parse
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
-CLUSTERCTL = (sys.executable, "-m", "clusterctl", "fabric")
+CLUSTERCTL = (sys.executable, "-m", "clusterctl")
 FILES = ("nd", "li", "qe")
 
 PLANTED = Faults(
@@ -81,8 +81,12 @@ def save(played: Fabric) -> None:
 
 
 def run(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return spoken(folder, "fabric", *options, **environment)
+
+
+def spoken(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*CLUSTERCTL, *options], cwd=folder, capture_output=True, text=True, check=False,
+        [*CLUSTERCTL, *words], cwd=folder, capture_output=True, text=True, check=False,
         timeout=120, env={**os.environ, **environment},
     )  # fmt: skip
 
@@ -99,16 +103,31 @@ def told(done: subprocess.CompletedProcess[str]) -> set[tuple[str, str, str, str
     }
 
 
-def test_every_planted_fault_and_nothing_else_is_named_through_a_node(faulty):
+@pytest.fixture(scope="module")
+def walked(faulty):
+    """What the verb said, whose run is under `runs`."""
     faulty.wrappers(faulty.folder / "bin")
-    done = run(
+    return run(
         faulty.folder, "-i", "nodes.yml", "--plan", "plan.yml", "--ask", "n02", "--format", "json",
         "--topology", "topology.yml", "--runs-dir", "runs",
         PATH=f"{faulty.folder / 'bin'}:{os.environ['PATH']}",
     )  # fmt: skip
-    assert told(done) == NAMED | SIMULATED, done.stderr
-    assert done.returncode == 1
-    assert "walked from n02" in json.loads(done.stdout)["origin"]
+
+
+def test_every_planted_fault_and_nothing_else_is_named_through_a_node(walked):
+    assert told(walked) == NAMED | SIMULATED, walked.stderr
+    assert walked.returncode == 1
+    assert "walked from n02" in json.loads(walked.stdout)["origin"]
+
+
+def test_a_run_is_judged_again_offline_with_its_plan_and_its_walker(faulty, walked):
+    (kept,) = (faulty.folder / "runs").glob("*-fabric-*")
+    again = spoken(faulty.folder, "judge", str(kept), "--format", "json", PATH="")
+    assert (again.returncode, again.stderr) == (1, "")
+    assert again.stdout == walked.stdout
+    refused = spoken(faulty.folder, "judge", str(kept), "--playbook", "nightly")
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("is of a fabric, which has none\n")
 
 
 @pytest.mark.lab

@@ -52,12 +52,10 @@ def fabric(
     from clusterctl.cli.finish import refuse_output
     from clusterctl.cli.surveying import Surveyed, ask_nodes, read_files, show
     from clusterctl.cli.world import Flags
-    from clusterctl.fabric_plan import load
 
     refuse_output(output, topology)
     flags = Flags(
         inventory, nodes, select, at_once, accept_new, runs_dir=runs_dir, ssh_config=ssh_config
     )
-    wanted = load(plan) if plan else None
-    found: Surveyed = read_files(saved, flags, wanted) if saved else ask_nodes(flags, wanted, ask)
+    found: Surveyed = read_files(saved, flags, plan) if saved else ask_nodes(flags, plan, ask)
     raise typer.Exit(show(found, form, output, topology, verbose=verbose))

@@ -24,9 +24,10 @@ def judge(
     """Judge what the nodes of a stored run said again; no node is asked anything."""
     from clusterctl import store
     from clusterctl.bandwidth_folder import is_bandwidth
-    from clusterctl.cli import paths
+    from clusterctl.cli import paths, surveying
     from clusterctl.cli.finish import render
     from clusterctl.cli.world import logs, runs
+    from clusterctl.fabric_folder import is_fabric
     from clusterctl.rejudge import again
 
     logs()
@@ -35,6 +36,10 @@ def judge(
     if is_bandwidth(measured):
         raise typer.Exit(paths.render(measured, form, output, page=html, anew=True, lang=lang))
     found = store.find(folder, run)
+    if is_fabric(found.path):
+        surveying.refuse(found.id, playbook, html, form)
+        surveyed = surveying.again(found, folder)
+        raise typer.Exit(surveying.show(surveyed, form, output, None, verbose=verbose))
     judged = again(found, folder, playbook)
     code = render(judged, form, output, verbose=verbose, page=html, lang=lang, folder=found.path)
     raise typer.Exit(code)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from clusterctl.cli import world as ambient
@@ -16,6 +17,7 @@ from clusterctl.fabric import Fabric
 from clusterctl.fabric_links import Before
 from clusterctl.fabric_plan import Plan
 from clusterctl.model import Finding, Node, Observation, Run, UserError
+from clusterctl.store import Stored
 
 PASSIVE_NICE = 10
 
@@ -27,20 +29,21 @@ class Surveyed:
     plan: Plan | None
 
 
-def ask_nodes(flags: Flags, plan: Plan | None, ask: str) -> Surveyed:
+def ask_nodes(flags: Flags, plan_file: Path | None, ask: str) -> Surveyed:
     """Raises UserError before anything is asked of a node."""
-    from clusterctl import survey
+    from clusterctl import fabric_folder, survey
     from clusterctl.cli.finish import finish
     from clusterctl.cli.progress import Progress
     from clusterctl.inventory import pick
-    from clusterctl.judge import judge
     from clusterctl.store import Recorder, describe
 
     ambient.logs()
+    plan = planned(plan_file)
     book = ambient.paced(survey.playbook(), flags.at_once)
     nodes = ambient.targets(flags)
     walkers = pick(nodes, ask) if ask else ()
-    recorder = Recorder(ambient.runs(flags.runs_dir), ambient.new_id(book))
+    runs = ambient.runs(flags.runs_dir)
+    recorder = Recorder(runs, ambient.new_id(book))
     progress = Progress(lambda _seen: False, terminal=sys.stderr.isatty())
     with progress, ExitStack() as closing:
         world = ambient.build(
@@ -48,11 +51,11 @@ def ask_nodes(flags: Flags, plan: Plan | None, ask: str) -> Surveyed:
         )
         begun = Run(world.run_id, book, nodes, world.seed, world.clock(), world.clock(), (), ())
         recorder.begin(describe(begun))
+        names, last = [node.name for node in walkers], last_run(nodes, runs, book.name)
+        kept = fabric_folder.Kept(names, last, str(plan_file or ""))
+        fabric_folder.write(recorder.path, kept)
         seen, asked = survey.survey(nodes, book, world, walkers)
-    walk = f"the subnet as walked from {', '.join(asked)}"
-    found = discovered(nodes, seen, plan, walk, last_walk(nodes, flags, book.name, begun))
-    settings = judge(book, nodes, seen, probes=survey.probes(book), skus=world.skus)
-    whole = replace(found, findings=[*found.findings, *settings])
+    whole = judged(begun, seen, asked, plan, last_walk(runs, last, begun.started))
     run = replace(
         begun,
         finished=world.clock(),
@@ -63,28 +66,83 @@ def ask_nodes(flags: Flags, plan: Plan | None, ask: str) -> Surveyed:
     return whole
 
 
-def last_walk(nodes: Sequence[Node], flags: Flags, name: str, run: Run) -> Before | None:
-    """Error counters as the newest run of these nodes heard them."""
+def refuse(run_id: str, playbook: str | None, page: Path | None, form: Format) -> None:
+    """What a run of `fabric` is not judged with.  Raises UserError."""
+    if playbook is not None:
+        raise UserError(f"--playbook {playbook}: {run_id} is of a fabric, which has none")
+    if page is not None:
+        raise UserError(f"--html {page}: {run_id} is of a fabric, which has no page: --format json")
+    if form is Format.JSONL:
+        raise UserError(f"--format jsonl: {run_id} is of a fabric: json")
+
+
+def again(found: Stored, runs: Path) -> Surveyed:
+    """A run of `fabric` judged again on what its nodes said.  Raises UserError."""
+    from clusterctl import fabric_folder
+    from clusterctl.rejudge import survey_again
+
+    kept = fabric_folder.read(found.path)
+    plan = fabric_folder.plan(found.path, kept)
+    run, asked = survey_again(found, kept.walkers)
+    before = last_walk(runs, kept.before, found.started)
+    return judged(run, run.observations, asked, plan, before)
+
+
+def judged(
+    run: Run,
+    seen: Sequence[Observation],
+    asked: Sequence[str],
+    plan: Plan | None,
+    before: Before | None,
+) -> Surveyed:
+    from clusterctl import survey
+    from clusterctl.judge import judge
+    from clusterctl.playbook import skus
+
+    walk = f"the subnet as walked from {', '.join(asked)}"
+    found = discovered(run.nodes, seen, plan, walk, before)
+    probes = survey.probes(run.playbook)
+    settings = judge(run.playbook, run.nodes, seen, probes=probes, skus=skus())
+    return replace(found, findings=[*found.findings, *settings])
+
+
+def planned(path: Path | None) -> Plan | None:
+    from clusterctl.fabric_plan import load
+
+    return load(path) if path else None
+
+
+def last_run(nodes: Sequence[Node], runs: Path, name: str) -> str:
+    """The newest run of these nodes by that name; empty: none."""
+    from clusterctl import store
+
+    found = store.newest(runs, name, [node.name for node in nodes])
+    return found.id if found else ""
+
+
+def last_walk(runs: Path, run_id: str, started: datetime) -> Before | None:
+    """Error counters as that run heard them; None where it heard none or is gone."""
     from clusterctl import store
     from clusterctl.survey import counted, counters
 
-    found = store.newest(ambient.runs(flags.runs_dir), name, [node.name for node in nodes])
-    if found is None:
+    if not run_id:
         return None
     try:
+        found = store.find(runs, run_id)
         seen = store.observed(found)
     except UserError as error:
         tell(f"clusterctl: {error}; errors are told without the last walk's\n")
         return None
     if not counted(seen):
         return None
-    return Before(counters(seen), (run.started - found.started).total_seconds() / 3600)
+    return Before(counters(seen), (started - found.started).total_seconds() / 3600)
 
 
-def read_files(paths: Sequence[Path], flags: Flags, plan: Plan | None) -> Surveyed:
+def read_files(paths: Sequence[Path], flags: Flags, plan_file: Path | None) -> Surveyed:
     """The nodes: the inventory's, else the plan's, else every host that the files name."""
     from clusterctl.survey import understood
 
+    plan = planned(plan_file)
     nodes: tuple[Node, ...] = ()
     if flags.inventory or flags.nodes:
         nodes = ambient.targets(flags)
