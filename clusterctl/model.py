@@ -596,7 +596,10 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Half a round trip of messages of this size, after warm-up.  `part` is n017>n018."""
+    """Half a round trip of messages of this size, after warm-up; of an RDMA read, all of it.
+
+    `part` is n017>n018.
+    """
 
     part: str
     engine: str

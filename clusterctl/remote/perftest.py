@@ -35,7 +35,7 @@ def of_json(text):
 
 
 def latency_us(text):
-    """The cells of a row `latency` of ib_write_lat and its kin.  Raises ValueError."""
+    """The cells of a row `latency` of ib_read_lat and its kin.  Raises ValueError."""
     refuse_failure(text)
     if "t_typical[usec]" not in text:
         raise ValueError("no result in it: %s" % " ".join(text.split())[-200:])

@@ -25,7 +25,7 @@ def bounce(peer, size):
 
 
 def ping(peer, size, seconds):
-    """The cells of a row: half a round trip, as perftest and sockperf report it."""
+    """The cells of a row: half a round trip, as sockperf reports it."""
     quiet(peer)
     message = bytes(size)
     halves = []

@@ -113,7 +113,7 @@ TRIALS = (
     ),
     Trial(
         "pair_latency",
-        "half a round trip between disjoint pairs, by perftest or built-in TCP",
+        "an RDMA read, or half a round trip by built-in TCP, between disjoint pairs",
         plan,
         ask_latency,
         parse,
