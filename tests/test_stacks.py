@@ -57,20 +57,18 @@ def told(ranks, node=NODE, comes_back=()):
     """
     lines = [{"k": "node", **node}]
     for rank, looks in ranks.items():
-        about = {"rank": rank, "label": "", "job": "7", "world": len(ranks), "name": "python"}
-        lines.append({"k": "rank", "pid": 100 + rank, "uid": 0, "tracer": 0, **about})
+        about = {"rank": rank, "label": "", "job": "7", "world": len(ranks)}
+        lines.append({"k": "rank", "pid": 100 + rank, **about})
         for number, (stack, held) in enumerate(looks):
             pid = 100 + rank
             state = "R" if held == RUNS else "D" if held == DISK else "S"
-            one = {"k": "look", "pid": pid, "look": number, "at_s": number * 1.0}
             slept = number * (held in comes_back)
-            one["tasks"] = [
-                [pid, "python", state, held.strip("0"), number * (held == RUNS), [], slept]
-            ]
+            task = [state, held.strip("0"), number * (held == RUNS), [], slept]
+            one = {"k": "look", "pid": pid, "task": task if held else None}
             if isinstance(stack, str):
                 one["why"] = stack
             else:
-                one["threads"] = [["MainThread", pid, state == "R", False, stack]]
+                one |= {"active": state == "R", "frames": stack}
             lines.append(one)
     lines.append({"k": "end", "lines": len(lines)})
     return "\n".join(json.dumps(line) for line in lines)
@@ -247,6 +245,9 @@ def test_what_was_not_seen_is_said():
     assert stacks.triage().cause is Cause.UNKNOWN
     lines = told({0: [(ALL_REDUCE, FUTEX)]}).replace('"world": 1', '"world": 9')
     assert "ranks 1-8 of 9 on no node" in gathered([heard("n1", lines)], {}).unseen[0]
+    other = told({1: [(ALL_REDUCE, FUTEX)] * 2}).replace('"job": "7"', '"job": "8"')
+    mixed = gathered([heard("n1", told({0: [(ALL_REDUCE, FUTEX)] * 2})), heard("n2", other)], {})
+    assert any("2 jobs run here" in line for line in mixed.unseen)
     assert triage_stacks([]).cause is Cause.UNKNOWN
 
 
@@ -262,6 +263,19 @@ def test_the_tree_shows_the_minority_first_and_folds_ranks():
     assert "0-6,8" in text
     assert "0-6,8: waits in a collective" in text
     assert "step (train.py:40-41)" in text
+
+
+def test_a_look_that_saw_nothing_shifts_no_other():
+    """Each frame stands with what was done in it, and not with what the look before it showed."""
+    text = shown({0: [("", ""), (ALL_REDUCE, FUTEX), (LOCK, FUTEX)], 1: [(ALL_REDUCE, FUTEX)] * 3})
+    under_lock = text[text.index("acquire") :].splitlines()[1]
+    assert "0: waits for a lock" in under_lock
+    assert "no Python frames" not in text
+
+
+def test_a_stack_as_deep_as_anybody_likes_is_shown():
+    deep = [[f"f{number}", "deep.py", number] for number in range(5000)]
+    assert "f4999" in shown({0: [(deep, RUNS)] * 2, 1: [(ALL_REDUCE, FUTEX)] * 2})
 
 
 def test_a_frame_that_does_not_hold_says_so():
@@ -305,7 +319,20 @@ JSON = st.recursive(
 @given(
     st.sampled_from(["node", "rank", "look", "trouble", "end"]),
     st.sampled_from(
-        ["pid", "rank", "tasks", "threads", "look", "at_s", "world", "why", "uid", "spy", "lines"]
+        [
+            "pid",
+            "rank",
+            "task",
+            "frames",
+            "active",
+            "job",
+            "label",
+            "world",
+            "why",
+            "uid",
+            "spy",
+            "lines",
+        ]
     ),
     JSON,
 )
@@ -470,6 +497,26 @@ def test_py_spy_that_was_sent_leaves_no_file(tmp_path, monkeypatch):
     assert [one.name for one in rank.looks[0].frames] == ["nap", "<module>"]
     left = {entry for place in places for entry in place.iterdir()} - before
     assert not {entry for entry in left if "spy" in entry.name}
+
+
+@needs_spy
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="only root can make a name space"
+)
+def test_a_process_in_a_container_is_seen_by_a_node_that_knows_it_by_another_number(tmp_path):
+    """py-spy tells the number that the thread has in there."""
+    script = tmp_path / "naps.py"
+    script.write_text("import time\ndef nap():\n    time.sleep(60)\nnap()\n")
+    inside = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, str(script)]
+    with subprocess.Popen(inside) as holder:
+        children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children")
+        wait_for(lambda: children.read_text() and sleeps(int(children.read_text())))
+        try:
+            (rank,) = looked({0: int(children.read_text())}, binaries=spy.binaries()).ranks
+        finally:
+            holder.kill()
+    assert [one.name for one in rank.looks[0].frames] == ["nap", "<module>"]
+    assert [one.held_in for one in rank.looks] == ["hrtimer_nanosleep"] * 3
 
 
 @needs_spy

@@ -1,7 +1,8 @@
 """Where each rank of a job is, several times: Python frames by py-spy, and what the kernel says.
 
 argv: one JSON object: looks, apart_s, native (C frames too, which stops the process for each look),
-later (machines that are asked again, with py-spy: without it they only say who is there), and whose
+look_s and tries of one py-spy, refused (words of its by which another try is in vain), later
+(machines that are asked again, with py-spy: without it they only say who is there), and whose
 processes, as for job_processes.py.  Prints a JSON object a line, `k` says which: node, rank, look,
 trouble; last end with their number.
 
@@ -19,13 +20,11 @@ import time
 import job_processes
 
 ASKED = json.loads(sys.argv[1])
-LOOK_S = 8.0  # of one py-spy; it takes 0.05 s where nothing is wrong
-SILENT = "py-spy gave no answer in {:.0f} s".format(LOOK_S)  # such a process is not asked again
-TRIES = 3  # what changes while it is read cannot be followed
+SILENT = "py-spy gave no answer in {:.0f} s".format(ASKED["look_s"])  # it is not asked again
 MOST_BYTES = 16 << 20
-MOST_FRAMES, MOST_THREADS, MOST_TASKS = 120, 200, 64
+MOST_FRAMES = 120
+MAIN = "MainThread"
 PLACES = ("/dev/shm", "/run", "/tmp", "/var/tmp")  # noqa: S108 - the file there has no name
-REFUSED = ("ermission", "not permitted", "EPERM", "EACCES")
 LINES = []
 
 
@@ -123,26 +122,29 @@ def find_spy():
 
 
 def dumps_of(spy, keep, pids):
-    """Of each process its threads, or the last words of py-spy; all are asked at once."""
+    """Of each process its main thread, or the last words of py-spy; all are asked at once.
+
+    What changes while it is read cannot be followed: that is asked again.
+    """
     mode = "--native" if ASKED.get("native") else "--nonblocking"
     found, left = {}, list(pids)
-    for _ in range(TRIES):
+    for _ in range(ASKED["tries"]):
         asked = {}
         for pid in left:
             try:
                 asked[pid] = begin([*spy, "dump", "--json", mode, "--pid", str(pid)], keep)
             except OSError as error:
                 found[pid] = str(error)
-        end = time.monotonic() + LOOK_S
+        end = time.monotonic() + ASKED["look_s"]
         for pid, process in asked.items():
-            found[pid] = heard(process, end)
+            found[pid] = heard(process, pid, end)
         left = [pid for pid in asked if isinstance(found[pid], str) and may_change(found[pid])]
         if not left:
             break
     return found
 
 
-def heard(process, end):
+def heard(process, pid, end):
     try:
         out, err = process.communicate(timeout=max(0.1, end - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -151,84 +153,58 @@ def heard(process, end):
         return SILENT
     if process.returncode == 0 and len(out) < MOST_BYTES:
         try:
-            return [
-                thread(one) for one in json.loads(out.decode("utf-8", "replace"))[:MOST_THREADS]
-            ]
+            return main_thread(pid, json.loads(out.decode("utf-8", "replace")))
         except (ValueError, KeyError, TypeError) as error:
             return "py-spy's answer cannot be read: {!r}".format(error)[:200]
     words = err.decode("utf-8", "replace").strip().split("\n")
     return " ".join(" ".join(words).split())[:300] or "py-spy: exit {}".format(process.returncode)
 
 
-def thread(one):
-    frames = [
-        [
-            frame["name"][:200],
-            (frame.get("short_filename") or frame["filename"])[-200:],
-            frame["line"],
-        ]
-        for frame in one["frames"][:MOST_FRAMES]
-    ]
-    return [
-        one.get("thread_name") or "",
-        one.get("os_thread_id"),
-        one["active"],
-        one["owns_gil"],
-        frames,
-    ]
+def main_thread(pid, threads):
+    """The thread that the program began with, where the rank is: {"active", "frames"}.
+
+    Of a process in a container py-spy says the number that its thread has in there.
+    """
+    numbers = text("/proc/{}/status".format(pid)).partition("\nNSpid:")[2].split("\n")[0].split()
+    own = {str(pid), *numbers[-1:]}
+    for one in threads:
+        if str(one.get("os_thread_id")) in own or one.get("thread_name") == MAIN:
+            return {
+                "active": one["active"],
+                "frames": [
+                    [
+                        frame["name"][:200],
+                        (frame.get("short_filename") or frame["filename"])[-200:],
+                        frame["line"],
+                    ]
+                    for frame in one["frames"][:MOST_FRAMES]
+                ],
+            }
+    return "py-spy shows {} threads, and not the first one".format(len(threads))
 
 
 def may_change(words):
-    return words != SILENT and not any(word in words for word in REFUSED)
+    return words != SILENT and not any(word in words for word in ASKED["refused"])
 
 
 # ----------------------------------------------------------------------------- the kernel
 
 
-def tasks_of(pid):
-    """Of the main task, and of those that do not simply sleep.
+def task_of(pid):
+    """Of the main thread [state, what it waits in, CPU ticks, kernel frames, how often it slept].
 
-    Each is [tid, name, state, what it waits in, ticks of CPU, kernel frames, how often it slept].
+    None: it has ended.
     """
-    found = []
-    try:
-        tids = sorted(int(name) for name in os.listdir("/proc/{}/task".format(pid)))
-    except OSError:
-        return found
-    for tid in tids:
-        place = "/proc/{}/task/{}/".format(pid, tid)
-        name, _, rest = text(place + "stat").rpartition(") ")
-        cells = rest.split()
-        if len(cells) < 14 or (tid != pid and cells[0] not in "RD"):
-            continue
-        lines = [line.split("+")[0].split() for line in text(place + "stack").split("\n")]
-        found.append(
-            [
-                *(tid, name.partition("(")[2], cells[0], text(place + "wchan").strip("0\n")),
-                *(int(cells[11]) + int(cells[12]), [line[-1] for line in lines if line][:12]),
-                number_of("voluntary_ctxt_switches", text(place + "status")),
-            ]
-        )
-        if len(found) == MOST_TASKS:
-            break
-    return found
-
-
-def rank_of(one):
-    """Says who a rank is."""
-    pid = one["pid"]
-    try:
-        uid = os.stat("/proc/{}".format(pid)).st_uid
-    except OSError:
-        uid = None
-    known = {name: one[name] for name in ("rank", "label", "job", "world", "name")}
-    say(
-        "rank",
-        pid=pid,
-        uid=uid,
-        tracer=number_of("TracerPid", text("/proc/{}/status".format(pid))),
-        **known,
-    )
+    place = "/proc/{0}/task/{0}/".format(pid)
+    cells = text(place + "stat").rpartition(") ")[2].split()
+    if len(cells) < 14:
+        return None
+    lines = [line.split("+")[0].split() for line in text(place + "stack").split("\n")]
+    return [
+        *(cells[0], text(place + "wchan").strip("0\n"), int(cells[11]) + int(cells[12])),
+        [line[-1] for line in lines if line][:12],
+        number_of("voluntary_ctxt_switches", text(place + "status")),
+    ]
 
 
 def number_of(name, status):
@@ -263,7 +239,7 @@ def main():
     if hidden and os.geteuid():  # of root only those hide that end while it looks
         say("trouble", detail="{} processes hide their environment: not root?".format(hidden))
     for one in ranks:
-        rank_of(one)
+        say("rank", **{name: one[name] for name in ("pid", "rank", "label", "job", "world")})
     pids = [one["pid"] for one in ranks]
     if os.uname().machine in ASKED.get("later", ()) and not spy:
         ASKED["looks"] = 0
@@ -272,16 +248,15 @@ def main():
         left = begun + look * ASKED["apart_s"] - time.monotonic()
         if left > 0:
             time.sleep(left)
-        at_s = round(time.monotonic() - begun, 3)
-        tasks = {pid: tasks_of(pid) for pid in pids}
+        tasks = {pid: task_of(pid) for pid in pids}
         living = [pid for pid in pids if tasks[pid] and pid not in silent]
         threads = dumps_of(spy, keep, living) if spy else {}
         threads.update(dict.fromkeys(silent, SILENT))
         silent = {pid for pid, seen in threads.items() if seen == SILENT}
         for pid in pids:
             seen = threads.get(pid)
-            told = {"threads": seen} if isinstance(seen, list) else {"why": seen or ""}
-            say("look", pid=pid, look=look, at_s=at_s, tasks=tasks[pid], **told)
+            told = seen if isinstance(seen, dict) else {"why": seen or ""}
+            say("look", pid=pid, task=tasks[pid], **told)
     print(json.dumps({"k": "end", "lines": len(LINES)}))
 
 

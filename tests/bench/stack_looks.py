@@ -27,13 +27,13 @@ def look(number, waits, chance):
     else:
         name, line = chance.choice("abcdef"), chance.randrange(99)
         frames, state, held_in = (Frame(name, "train.py", line), *REDUCES[1:]), "R", ""
-    return Look(number, float(number), frames, not waits, state, held_in, number * 3, number * 5)
+    return Look(frames, not waits, state, held_in, number * 3, number * 5)
 
 
 def job(ranks, looks, share, chance, *, late=None):
     return [
         Stacked(
-            *(f"n{rank // 8}", rank, rank, "", "python"),
+            *(f"n{rank // 8}", rank, rank, ""),
             looks=tuple(
                 look(number, rank != late and chance.random() < share, chance)
                 for number in range(looks)

@@ -112,6 +112,12 @@ def gathered(known: Sequence[Heard], silent: Mapping[str, str]) -> Stacks:
     missing = [number for number in range(min(world, 1 << 20)) if number not in seen]
     if missing:
         unseen.append(f"{ranks_word(missing)} of {world} on no node that was asked")
+    jobs = {rank.job for rank in ranks if rank.rank is not None}
+    if len(jobs) > 1:
+        unseen.append(
+            f"whose ranks these are: {len(jobs)} jobs run here and count as one; say which with "
+            "--slurm, --kube or --pids"
+        )
     return Stacks(tuple(ranks), tuple(unseen))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clusterctl.knowledge.frames import kind_of, said, wait_of
 from clusterctl.triage.stacks.stacks import Frame, Look, Stacked
@@ -49,9 +49,11 @@ def place(look: Look) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """One rank over all looks.  `held`: in each look at the same line, which alone does not tell
-    one that stands from one that comes back there: `ran_ticks`, its main thread's CPU time between
-    the first look and the last, and `woke`, how often it slept anew, do; None: not known.
+    """One rank over all looks that saw something of it; `who` has only those.
+
+    `held`: in each look at the same line, which alone does not tell one that stands from one that
+    comes back there: `ran_ticks`, its main thread's CPU time between the first look and the last,
+    and `woke`, how often it slept anew, do; None: not known.
     """
 
     who: Stacked
@@ -85,7 +87,7 @@ def stay(one: Stacked) -> Stay | None:
     slept = [each.slept for each in looks if each.slept is not None]
     where = {(tuple(each.frames), each.held_in if not each.frames else "") for each in looks}
     return Stay(
-        one,
+        replace(one, looks=tuple(looks)),
         tuple(place(each) for each in looks),
         held=len(where) == 1 and len(looks) > 1,
         ran_ticks=ticks[-1] - ticks[0] if len(ticks) > 1 else None,

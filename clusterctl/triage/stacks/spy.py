@@ -11,12 +11,13 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from clusterctl.model import Question, UserError
+from clusterctl.triage.stacks.remedies import REFUSED
 
 # e_machine of elf.h, as uname calls it
 MACHINES = {62: "x86_64", 183: "aarch64", 243: "riscv64", 258: "loongarch64", 21: "ppc64le"}
 ELF, MACHINE_AT = b"\x7fELF", 18
 STACKS = "stacks"
-LOOK_S, TRIES = 8.0, 3  # of one py-spy at most, and how often; see remote/dump_stacks.py
+LOOK_S, TRIES = 8.0, 3  # of one py-spy, which takes 0.05 s where nothing is wrong, and how often
 SLACK_S = 15.0
 CAP_BYTES = 32 << 20
 
@@ -68,7 +69,15 @@ def question(
     program: Path | None = None,
 ) -> Question:
     """`wanted`: pids, slurm, pods, as for watch_job.  `program`: py-spy for that node, to send."""
-    asked = {**wanted, "looks": looks, "apart_s": apart_s, "native": native}
+    asked = {
+        **wanted,
+        "looks": looks,
+        "apart_s": apart_s,
+        "native": native,
+        "look_s": LOOK_S,
+        "tries": TRIES,
+        "refused": REFUSED,
+    }
     return Question(
         STACKS,
         (json.dumps(asked),),

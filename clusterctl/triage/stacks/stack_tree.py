@@ -35,28 +35,21 @@ def tree(stays: Sequence[Stay]) -> Branch:
     root = Branch("", "")
     for index, one in enumerate(stays):
         root.ranks.add(index)
-        walked: list[set[int]] = []
-        for place, look in zip(one.places, one.who.looks, strict=False):
+        walked: list[dict[int, Branch]] = []
+        for place, look in zip(one.places, one.who.looks, strict=True):
             steps = [(frame.name, frame.file, frame.line) for frame in reversed(look.frames)]
-            passed: set[int] = set()
+            passed: dict[int, Branch] = {}
             here = root
             for name, file, line in steps or [(NOT_PYTHON, "", 0)]:
                 here = here.branches.setdefault((name, file), Branch(name, file))
                 here.ranks.add(index)
                 here.lines.add(line)
-                passed.add(id(here))
+                passed[id(here)] = here
             here.kinds.setdefault(place.kind, set()).add(index)
             walked.append(passed)
-        for branch in descend(root):
-            if walked and all(id(branch) in passed for passed in walked):
-                branch.steady.add(index)
+        for branch in set.intersection(*map(set, walked)):
+            walked[0][branch].steady.add(index)
     return root
-
-
-def descend(branch: Branch) -> Iterator[Branch]:
-    for one in branch.branches.values():
-        yield one
-        yield from descend(one)
 
 
 def minority_first(branch: Branch) -> list[Branch]:

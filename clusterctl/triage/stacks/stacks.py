@@ -6,7 +6,7 @@ One bad line costs that line, a Trouble; a missing end mark is seen; nothing her
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +14,6 @@ from clusterctl.model import Kind, Trouble
 from clusterctl.spelling import visible
 from clusterctl.triage.counts import whole
 from clusterctl.triage.stacks.remedies import Spying, why_not
-
-MAIN = "MainThread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +38,8 @@ class Look:
 
     `state`, `held_in`, `ticks`, `slept` and `kernel` are the kernel's of that thread: run state,
     what it sleeps in, CPU time so far, how often it went to sleep so far, kernel frames leaf first.
-    `others`: threads that run or hang in D.
     """
 
-    number: int
-    at_s: float
     frames: tuple[Frame, ...] = ()
     active: bool | None = None
     state: str = ""
@@ -52,7 +47,6 @@ class Look:
     ticks: int | None = None
     slept: int | None = None
     kernel: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +60,6 @@ class Stacked:
     pid: int
     rank: int | None
     label: str
-    name: str
     job: str = ""
     world: int | None = None
     looks: tuple[Look, ...] = ()
@@ -132,7 +125,7 @@ def read(node: str, told: Sequence[Mapping[str, Any]]) -> tuple[list[Stacked], l
                     unread[old.pid] = why_not(str(one["why"]), spying)
             elif one["k"] == "trouble":
                 troubles.append(Trouble(Kind.DENIED, visible(str(one["detail"]), 200)))
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             shown = visible(repr(error), 80)
             troubles.append(Trouble(Kind.UNREADABLE, f"a line cannot be read: {shown}"))
     found = [
@@ -150,39 +143,29 @@ def rank(node: str, told: Mapping[str, Any]) -> Stacked:
         whole(told["pid"]),
         None if number is None else whole(number),
         short(told.get("label")),
-        short(told.get("name")),
         short(told.get("job")),
         None if world is None else whole(world),
     )
 
 
 def look(told: Mapping[str, Any]) -> Look:
-    """Raises KeyError, TypeError, ValueError, IndexError."""
-    pid, tasks = whole(told["pid"]), told["tasks"]
-    frames, active, tid = main_thread(pid, told.get("threads") or ())
-    mine = next((task for task in tasks if task[0] == tid), None)
-    state, held_in, ticks, kernel, slept = mine[2:7] if mine else ("", "", None, (), None)
+    """Raises KeyError, TypeError, ValueError."""
+    frames = tuple(
+        Frame(short(name), short(file), whole(line)) for name, file, line in told.get("frames", ())
+    )
+    active = told["active"] is True if "active" in told else None
+    if told["task"] is None:
+        return Look(frames, active)
+    state, held_in, ticks, kernel, slept = told["task"]
     return Look(
-        whole(told["look"]),
-        float(told["at_s"]),
-        tuple(frames),
+        frames,
         active,
         short(state),
         short(held_in),
         None if ticks is None else whole(ticks),
         None if slept is None else whole(slept),
         tuple(short(one) for one in kernel),
-        tuple(f"{short(t[1])} {short(t[2])}" for t in tasks if t[0] != tid),
     )
-
-
-def main_thread(pid: int, threads: Sequence[Any]) -> tuple[Iterator[Frame], bool | None, int]:
-    """The thread that the program began with: it is where the rank is."""
-    for name, tid, active, _, frames in threads:
-        if tid == pid or name == MAIN:
-            known = (Frame(short(one[0]), short(one[1]), whole(one[2])) for one in frames)
-            return known, active is True, tid if isinstance(tid, int) else pid
-    return iter(()), None, pid
 
 
 def short(told: object) -> str:
