@@ -13,10 +13,11 @@ from clusterctl.model import UserError
 from clusterctl.triage.running import placed
 from clusterctl.triage.running.ask import Wanted
 from clusterctl.triage.running.candidates import highest
+from clusterctl.triage.running.gpu_readings import gpus
 from clusterctl.triage.running.job import gathered
 from clusterctl.triage.running.live import judge
 from clusterctl.triage.running.observed import Seen
-from clusterctl.triage.running.readings import gpus, read
+from clusterctl.triage.running.readings import read
 from clusterctl.triage.verdict import Cause, Triage
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -129,6 +130,71 @@ def test_of_a_command_line_only_how_the_job_divides_itself_leaves_the_node() -> 
             one.kill()
     expected = {"pipeline": 4, "tensor": 2, "context": 2, "stages_inside": 1}
     assert [json.loads(text) for text in answers] == [expected] * len(PYTHONS)
+
+
+MOUNTSTATS = """device proc mounted on /proc with fstype proc
+device nfs1:/export mounted on /data with fstype nfs4 statvers=1.1
+\topts:\trw,vers=4.2,rsize=1048576
+\tage:\t36124
+\tevents:\t7 90 0 2 1 1 5 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+\tper-op statistics
+\t        NULL: 1 1 0 44 24 0 0 0 0
+\t        READ: 1300 1302 1 207680 75292 12 5200 5300 0
+\t     GETATTR: 90 90 0 1 2 0 45 50 0
+device none mounted on /sys with fstype sysfs
+\t        READ: 7 7 7 7 7 7 7 7 7
+"""
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_of_mountstats_come_the_operations_of_nfs_and_how_long_they_took(python: str) -> None:
+    told = (
+        "import json, sys, node_counters; found = {};"
+        "node_counters.shares(found, sys.stdin.read()); print(json.dumps(found))"
+    )
+    done = subprocess.run(
+        [python, "-c", told],
+        input=MOUNTSTATS,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(REMOTE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert found == {
+        "nfs./data.READ.operations": 1300,
+        "nfs./data.READ.sent": 1302,
+        "nfs./data.READ.timeouts": 1,
+        "nfs./data.READ.rtt_ms": 5200,
+        "nfs./data.GETATTR.operations": 90,
+        "nfs./data.GETATTR.sent": 90,
+        "nfs./data.GETATTR.timeouts": 0,
+        "nfs./data.GETATTR.rtt_ms": 45,
+    }
+
+
+@pytest.mark.skipif(shutil.which("ethtool") is None, reason="needs ethtool")
+@pytest.mark.parametrize("python", PYTHONS)
+def test_a_nics_counters_are_those_that_ethtool_shows(python: str) -> None:
+    told = (
+        "import json, re, socket, nic_stats; nic_stats.MATTERS = re.compile('');"
+        "wire = socket.socket(); every = {one: nic_stats.counted(wire, one)"
+        " for one in nic_stats.ports()}; print(json.dumps(every))"
+    )
+    done = subprocess.run(
+        [python, "-c", told],
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(REMOTE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for port, counters in json.loads(done.stdout).items():
+        shown = subprocess.run(["ethtool", "-S", port], capture_output=True, text=True, check=False)
+        names = [line.split(":")[0].strip() for line in shown.stdout.splitlines()[1:]]
+        assert set(counters) <= set(names)
+        queues = {name for name in names if re.match(r"[rt]x_?(?:queue_)?\d", name)}
+        drops = {name for name in names if "drop" in name and "xdp" not in name}
+        assert drops - queues <= set(counters)
 
 
 def test_processes_of_another_slurm_job_are_left_alone(ranks: list[int]) -> None:

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 from triage_texts import Rank, cards, texts, without_tcp
 
+from clusterctl.triage.running.gpu_readings import gpus
 from clusterctl.triage.running.job import gathered
 from clusterctl.triage.running.live import judge
 from clusterctl.triage.running.observed import Process
-from clusterctl.triage.running.readings import gpus, read
+from clusterctl.triage.running.readings import read
 from clusterctl.triage.running.roles import Role, roles, vote
 from clusterctl.triage.verdict import Cause, Triage
 

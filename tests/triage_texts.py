@@ -31,6 +31,7 @@ class Rank:
     rtt_us: float = 500.0
     lost: float = 0.0  # share of the segments it sends that never come
     deaf: float = 0.0  # share of the segments sent to it that never come
+    counted: dict[str, float] = field(default_factory=dict)  # by its node, in the window
     foreign: list[list[object]] = field(default_factory=list)
     unheard: tuple[int, ...] = ()  # ranks that send to it again and again
     misses: int = 0  # of the looks, the last ones
@@ -51,7 +52,11 @@ def texts(ranks: list[Rank], world: int | None = None) -> dict[str, str]:
         before = by_number[order[place - 1]]
         rows: list[dict[str, object]] = [
             {"k": "node", "name": node(one), "cpus": 8, "ranks": 1, "seconds": WINDOW_S},
-            {"k": "counters", "before": {"cpu.user": 5}, "after": {"cpu.user": 9}},
+            {
+                "k": "counters",
+                "before": {"cpu.user": 5, **dict.fromkeys(one.counted, 1000)},
+                "after": {"cpu.user": 9, **{name: 1000 + n for name, n in one.counted.items()}},
+            },
             {"k": "foreign", "most": one.foreign},
             rank_row(one, late, len(order) if world is None else world),
         ]
@@ -149,11 +154,19 @@ def link_row(one: Rank, other: Rank, *, data: bool) -> dict[str, object]:
     }
 
 
-def cards(clock: int, mask: int = 0, power: float = 400.0, use: int = 100) -> str:
+def cards(
+    clock: int,
+    mask: int = 0,
+    power: float = 400.0,
+    use: int = 100,
+    *,
+    width: int = 16,
+    errors: int = 0,
+) -> str:
     rows = [{"k": "gpu", "index": 0, "uuid": "GPU-1", "mig": False, "limit_w": 700.0}]
     rows += [{"k": "sample", "v": [0, power, clock, 60, mask, use, 1 << 30, 0, 0]}] * 3
-    lines = [json.dumps(row) for row in rows]
-    return "\n".join([*lines, json.dumps({"k": "end", "rows": len(lines)})]) + "\n"
+    link = {"tx_bytes_s": 2e9, "rx_bytes_s": 1e9, "errors": [5, 5 + errors], "gen": 5}
+    return printed([*rows, {"k": "link", "index": 0, "width": width, **link}])
 
 
 def without_tcp(ranks: list[Rank]) -> dict[str, str]:

@@ -109,7 +109,8 @@ def seen_of(said: Sequence[Said], wanted: str) -> Job:
 def seen(said: Said) -> Seen:
     from clusterctl.observe import last_words
     from clusterctl.triage.running.ask import GPUS, JOB
-    from clusterctl.triage.running.readings import gpus, read
+    from clusterctl.triage.running.gpu_readings import gpus
+    from clusterctl.triage.running.readings import read
 
     answer = said.answers[JOB]
     told = read(said.node, answer.stdout)

@@ -38,6 +38,7 @@ NIC = (
     "rx_missed_errors",
     "rx_fifo_errors",
 )
+OPERATIONS = ("READ:", "WRITE:", "GETATTR:", "OPEN:", "LOOKUP:", "ACCESS:", "COMMIT:")
 NOT_DISKS = ("loop", "ram", "zram", "dm-", "md")
 FOREIGNERS = 5
 
@@ -85,17 +86,21 @@ def disks(found):
             found["disk.%s.%s" % (words[2], name)] = int(words[place])
 
 
-def shares(found):
-    """NFS: what each operation waited in all; linux/sunrpc, per-op statistics 1.1."""
+def shares(found, text):
+    """NFS, of /proc/PID/mountstats: what each operation waited in all.
+
+    net/sunrpc/stats.c, per-op statistics 1.1: operations, transmissions, major timeouts, bytes
+    sent and received, and ms in the queue, until the answer, and in all.
+    """
     place = ""
-    for line in read("/proc/self/mountstats", 1 << 18).splitlines():
+    for line in text.splitlines():
         words = line.split()
         if words[:1] == ["device"] and "mounted" in words:
-            at = words.index("on") + 1
-            place = words[at] if " nfs" in line else ""
-        elif place and len(words) >= 9 and words[0] in ("READ:", "WRITE:", "GETATTR:", "OPEN:"):
+            place = words[words.index("on") + 1] if " with fstype nfs" in line else ""
+        elif place and len(words) >= 9 and words[0] in OPERATIONS:
             name = "nfs.%s.%s" % (place, words[0][:-1])
-            found[name + ".operations"], found[name + ".rtt_ms"] = int(words[1]), int(words[7])
+            for at, kind in ((1, "operations"), (2, "sent"), (3, "timeouts"), (7, "rtt_ms")):
+                found["%s.%s" % (name, kind)] = int(words[at])
 
 
 def networks(found):
@@ -177,10 +182,17 @@ def one_queue(found, index, told):
         found["text.queue.%s" % name] = kind
 
 
-def counters():
-    """Numbers that only grow, and under `now.` and `text.` what is so at this moment."""
+def counters(pid="self"):
+    """Numbers that only grow, and under `now.` and `text.` what is so at this moment.
+
+    Mounts are those that process `pid` sees: a container has its own.
+    """
     found = {}
-    for source in (processors, memory, disks, shares, networks, queues):
+
+    def mounted(found):
+        shares(found, read("/proc/%s/mountstats" % pid, 1 << 20))
+
+    for source in (processors, memory, disks, mounted, networks, queues):
         try:
             source(found)
         except (OSError, ValueError, IndexError) as error:

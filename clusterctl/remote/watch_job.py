@@ -19,6 +19,7 @@ import time
 import job_processes
 import job_sockets
 import job_states
+import nic_stats
 import node_counters
 
 CLOCK_S = 15.0  # a start that is further away is not ours to wait for: some clock is wrong
@@ -110,6 +111,12 @@ def reading(job):
     return spent, crews
 
 
+def counted(job):
+    found = node_counters.counters(job.ranks[0]["pid"])
+    found.update(nic_stats.counters())
+    return found
+
+
 def sum_of(crew, name):
     return sum(cells.get(name, 0) for cells in crew)
 
@@ -191,7 +198,7 @@ def main():
 def watch(job, places, every, stride, seconds):
     began, begin = time.monotonic(), time.time()
     spent, crews = reading(job)
-    counters, everybody = node_counters.counters(), node_counters.spent_by_all()
+    counters, everybody = counted(job), node_counters.spent_by_all()
     held, middle = limits(job, places), None
     for moment, when in moments(every, stride, begin, seconds):
         time.sleep(max(0.0, when - time.time()))
@@ -201,7 +208,7 @@ def watch(job, places, every, stride, seconds):
     time.sleep(max(0.0, began + seconds - time.monotonic()))
     passed = time.monotonic() - began
     spent_after, crews_after = reading(job)
-    counters_after, everybody_after = node_counters.counters(), node_counters.spent_by_all()
+    counters_after, everybody_after = counted(job), node_counters.spent_by_all()
     held_after = limits(job, places)
     say(
         "node",

@@ -54,7 +54,7 @@ def questions(wanted: Wanted, seconds: float, start: float) -> tuple[Question, .
             (json.dumps(order),),
             timeout_s=seconds + SLACK_S,
             script="watch_job",
-            modules=("job_processes", "job_sockets", "job_states", "node_counters"),
+            modules=("job_processes", "job_sockets", "job_states", "nic_stats", "node_counters"),
             cap_bytes=CAP_BYTES,
         ),
         Question(

@@ -29,6 +29,7 @@ class Candidate:
     suspects: tuple[Suspect, ...] = ()
     stuck: bool = False  # nothing moves at all
     next_step: str = ""
+    doing: str = ""  # the state of the suspect's main thread, where that is what is told
 
     @property
     def slowdown(self) -> float | None:

@@ -10,13 +10,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
-from clusterctl.triage.running import of_hosts, of_ranks, of_stages, of_wires
+from clusterctl.triage.running import (
+    of_gpus,
+    of_hosts,
+    of_ranks,
+    of_signals,
+    of_stages,
+    of_wires,
+)
 from clusterctl.triage.running.candidates import LEAST, SURE, Candidate, percent
 from clusterctl.triage.running.clocks import astray
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.lateness import Arrivals, arrivals
 from clusterctl.triage.running.observed import Process
 from clusterctl.triage.running.of_hangs import PULSE_BYTES, moved, stuck
+from clusterctl.triage.running.signals import signals
 from clusterctl.triage.running.wires import Flow, flows
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, RuledOut, Triage
 
@@ -39,10 +47,14 @@ def judge(job: Job) -> Triage:
         job = replace(job, unseen=(*job.unseen, *lines))
     told = arrivals([silenced(rank) if rank.node in wrong else rank for rank in job.ranks])
     carried = flows(job)
-    found = sorted(candidates(job, told, carried), key=lambda one: -one.weight)
+    odd = signals(job)
+    every = [of_signals.supported(one, odd) for one in candidates(job, told, carried)]
+    every += of_signals.lossy(job, odd)
+    found = sorted(every, key=lambda one: -one.weight)
     best = next((one for one in found if counts(one)), None)
     if best is None:
-        return nothing_wrong(job, told, carried, found)
+        answer = nothing_wrong(job, told, carried, found)
+        return replace(answer, evidence=(*answer.evidence, *of_signals.noted(job, odd)))
     return Triage(
         best.cause,
         slowdown=best.slowdown,
@@ -80,8 +92,8 @@ def candidates(job: Job, told: Arrivals, carried: Sequence[Flow]) -> Iterator[Ca
     yield from of_hosts.limited(job)
     yield from of_hosts.starved(job, told)
     yield from of_hosts.all_wait_for_input(job)
-    yield from of_hosts.slowed(job)
-    yield from of_hosts.drawing(job)
+    yield from of_gpus.slowed(job)
+    yield from of_gpus.drawing(job)
     if not told.moments:
         yield from of_ranks.apart(job)
 
@@ -103,14 +115,14 @@ def nothing_wrong(
     if len(job.ranks) < 2 or seen < len(job.ranks) or (job.world or 0) > 2 * len(job.ranks):
         why = f"{seen} of {job.world or '?'} ranks could be looked at: too few to compare"
         return Triage(Cause.UNKNOWN, evidence=(why,), unseen=job.unseen)
-    if not of_hosts.busy_gpus(job) and moved(job) < PULSE_BYTES * len(job.ranks):
+    if not of_gpus.busy_gpus(job) and moved(job) < PULSE_BYTES * len(job.ranks):
         why = "nothing moves between its ranks, and no accelerator is busy: it may hang, or wait"
         return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
     if told.share > 4 * LEAST:
         why = f"at {percent(told.share)} of the moments the others wait for somebody, and nothing "
         why += f"tells for whom or why: now for one, now for another of {len(told.late)} ranks"
         return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
-    if not told.moments and not of_hosts.busy_gpus(job):
+    if not told.moments and not of_gpus.busy_gpus(job):
         why = "no busy accelerator, and no TCP between ranks that was looked at on all nodes at "
         why += "the same moments: nothing shows who waits for whom"
         return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)

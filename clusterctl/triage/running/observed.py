@@ -123,6 +123,10 @@ class Gpu:
     reasons: tuple[str, ...] = ()
     nvlink_bytes: float | None = None  # both ways, in the window
     pcie_replays: float | None = None
+    pcie_errors: float | None = None  # corrected, in the window
+    pcie_bytes_s: float | None = None  # both ways
+    pcie_gen: int | None = None
+    pcie_width: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

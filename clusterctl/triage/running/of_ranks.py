@@ -87,7 +87,8 @@ def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
     ranks = [one for at in (together if whole else [place]) for one in number(job.ranks[at])]
     suspect = Suspect(name, tuple(ranks), rank.node, slower(share), sure, why)
     step = STACKS if cause is Cause.WORKER else ""
-    yield Candidate(cause, share, sure, why, (suspect,), next_step=step)
+    doing_most = max(worst.states, key=lambda state: worst.states[state])
+    yield Candidate(cause, share, sure, why, (suspect,), next_step=step, doing=doing_most)
 
 
 def over_usual(job: Job, told: Arrivals) -> dict[int, float]:
@@ -219,7 +220,7 @@ def apart(job: Job) -> Iterator[Candidate]:
         share = min(worst.excess, 0.99)
         named = f"{rank.called} on {rank.node}"
         suspect = Suspect(named, number(rank), rank.node, slower(share), sure, why)
-        yield Candidate(cause, share, sure, why, (suspect,), next_step=STACKS)
+        yield Candidate(cause, share, sure, why, (suspect,), next_step=STACKS, doing=state)
 
 
 # ----------------------------------------------------------------------------- moving pauses

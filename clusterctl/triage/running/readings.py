@@ -1,7 +1,7 @@
-"""What `remote/watch_job.py` and `remote/watch_gpus.py` say of one node, as data.  Pure.
+"""What `remote/watch_job.py` says of one node, as data.  Pure.
 
-Both print a JSON object a line and an end mark.  One bad line costs that line, a Trouble; a missing
-end mark is seen; nothing here raises, whatever a node prints.
+It prints a JSON object a line and an end mark, as `remote/watch_gpus.py` does.  One bad line costs
+that line, a Trouble; a missing end mark is seen; nothing here raises, whatever a node prints.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from clusterctl.spelling import visible
 from clusterctl.triage.running.observed import (
     STATES,
     Counters,
-    Gpu,
     Limit,
     Link,
     Look,
@@ -235,64 +234,3 @@ def strangers(row: Cells, ticks: float) -> Iterator[tuple[str, int, float]]:
         if isinstance(one, list) and len(one) == 3 and isinstance(one[0], str):
             cells = {"1": one[1], "2": one[2]}
             yield visible(one[0], 40), count(cells, "1") or 0, (number(cells, "2") or 0.0) / ticks
-
-
-# ----------------------------------------------------------------------------- accelerators
-
-SAMPLE = 9  # cells
-# nvml.h, nvmlClocksEventReason…: those that take clock away from a busy GPU
-REASONS = {
-    0x4: "sw_power_cap",
-    0x8: "hw_slowdown",
-    0x20: "sw_thermal",
-    0x40: "hw_thermal",
-    0x80: "hw_power_brake",
-}
-
-
-def gpus(stdout: str) -> tuple[list[Gpu], list[Trouble]]:
-    """What a node said to watch_gpus."""
-    found: dict[int, Gpu] = {}
-    samples: dict[int, list[list[float | None]]] = {}
-    troubles = []
-    for row in rows(stdout):
-        if isinstance(row, Trouble):
-            troubles.append(row)
-            continue
-        index = count(row, "index")
-        if row.get("k") == "gpu" and index is not None:
-            limit_w = number(row, "limit_w")
-            found[index] = Gpu(index, text(row, "uuid", 96), text(row, "lost"), limit_w=limit_w)
-        told = listed(row, "v")
-        if row.get("k") == "sample" and len(told) == SAMPLE:
-            cells = [number({"one": cell}, "one") for cell in told]
-            if cells[0] is not None:
-                samples.setdefault(int(cells[0]), []).append(cells)
-    return [summed(one, samples.get(one.index, [])) for one in found.values()], troubles
-
-
-def summed(gpu: Gpu, samples: list[list[float | None]]) -> Gpu:
-    def mean(place: int) -> float | None:
-        told = [value for one in samples if (value := one[place]) is not None]
-        return sum(told) / len(told) if told else None
-
-    def grown(*places: int) -> float | None:
-        told = [[one[place] for place in places] for one in samples]
-        full = [[value for value in row if value is not None] for row in told]
-        if len(full) < 2 or any(len(row) != len(places) for row in (full[0], full[-1])):
-            return None
-        return max(0.0, sum(full[-1]) - sum(full[0]))
-
-    mask = 0
-    for one in samples:
-        mask |= int(one[4] or 0)
-    return replace(
-        gpu,
-        power_w=mean(1),
-        clock_mhz=mean(2),
-        temp_c=mean(3),
-        use_percent=mean(5),
-        reasons=tuple(name for bit, name in REASONS.items() if mask & bit),
-        nvlink_bytes=grown(6, 7),
-        pcie_replays=grown(8),
-    )

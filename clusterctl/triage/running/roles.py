@@ -122,9 +122,12 @@ class Vote:
 
 
 def vote(
-    values: Mapping[str, float], groups: Mapping[str, Sequence[tuple[Hashable, str]]], error: float
+    values: Mapping[str, float],
+    groups: Mapping[str, Sequence[tuple[Hashable, str]]],
+    error: float,
+    sorts: int = 1,
 ) -> Vote | None:
-    """The one that stands out most among those of its role.
+    """The one that stands out most among those of its role; `sorts`: of values looked through.
 
     `groups`: of each name, from the narrowest on: a key, and how to speak of those who share it.
     Who has fewer than VOTERS others in any of them is held against everybody.
@@ -142,7 +145,7 @@ def vote(
     for key, named in judged.items():
         pool = list(values) if key is None else members[key]
         held = {name: values[name] for name in pool}
-        own = highest(held, error=error, among=len(values), of=named)
+        own = highest(held, error=error, among=len(values) * sorts, of=named)
         if own is not None:
             found.append(spoken(own, len(pool), named[own.name], groups.get(own.name, ())))
     return max(found, key=weight, default=None)

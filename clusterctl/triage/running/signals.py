@@ -1,0 +1,302 @@
+"""What a node counts that its peers do not: evidence for a class, and by itself no verdict.
+
+Nothing here is held against a limit.  Counters of daemons and fabrics scatter by factors, so they
+are compared by their logarithm, and to within what one event more or less makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from math import log, log1p, log2, sqrt
+from statistics import median
+
+from clusterctl.triage.running.candidates import SURE, listed
+from clusterctl.triage.running.devices import by_device
+from clusterctl.triage.running.job import Job
+from clusterctl.triage.running.observed import Gpu, Seen
+from clusterctl.triage.running.roles import Role, of_stage, vote
+from clusterctl.triage.running.wires import DATA as CARRIES
+from clusterctl.triage.verdict import Cause
+
+KINDS = 9  # sorts of signals that are looked through, each of which might stand out by chance
+FEWEST_OPERATIONS = 10  # below it, one slow answer makes the mean
+# By what a port loses or damages packets, in drivers' words: mlx5 (Documentation/networking/
+# device_drivers/ethernet/mellanox/mlx5/counters.rst), RDMA hw_counters (rdma-core,
+# Documentation/), bnxt_en, ice and hinic (drivers/net/ethernet/*/*/*ethtool.c).
+LOST = (
+    "discard",
+    "out_of_buffer",
+    "crc",
+    "fcs",
+    "symbol_err",
+    "bad_pkt",
+    "packet_seq_err",
+    "ack_timeout",
+    "new_pkt_rty",
+    "rx_dropped.nic",
+    "port_rcv_errors",
+)
+SENT = ("tx_packets", "rx_packets")
+RDMA_SENT = ("port_xmit_packets", "port_rcv_packets")
+
+Groups = Mapping[str, list[tuple[Hashable, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """`part`: a GPU or a port; empty: the node.  `loss`: of the packets, where it is loss.
+
+    `pages`: who runs there may have to wait for its own memory.
+    """
+
+    node: str
+    cause: Cause
+    says: str
+    confidence: float
+    part: str = ""
+    loss: float | None = None
+    pages: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """So many events, of so many that might have been, or in so many seconds."""
+
+    events: float
+    of: float
+
+    @property
+    def rate(self) -> float:
+        return self.events / self.of if self.of > 0 else 0.0
+
+
+def signals(job: Job) -> list[Signal]:
+    """All that stand out surely, whoever waits for them or not."""
+    found = [*memory(job), *slow_shares(job), *ports(job), *pcie(job)]
+    return [one for one in found if one.confidence >= SURE]
+
+
+def used(job: Job) -> dict[str, Seen]:
+    """Nodes that have ranks of the job."""
+    here = {rank.node for rank in job.ranks}
+    return {node: seen for node, seen in job.nodes.items() if node in here and seen.seconds}
+
+
+def by_node(job: Job) -> Groups:
+    """Groups of the nodes all of whose ranks are of one stage."""
+    roles: dict[str, list[Role]] = {}
+    for rank, role in zip(job.ranks, job.roles, strict=True):
+        roles.setdefault(rank.node, []).append(role)
+    return {
+        node: of_stage(its[0]) if len({one.stage for one in its}) == 1 else []
+        for node, its in roles.items()
+    }
+
+
+def odd(values: Mapping[str, Counted], groups: Groups) -> tuple[str, float, float] | None:
+    """(who stands out, its peers' rate, how sure), by the logarithm of as many chances each."""
+    usual = median([one.of for one in values.values()] or [0.0])
+    logs = {name: log1p(one.rate * usual) for name, one in values.items() if one.of > 0}
+    told = vote(logs, groups, error=1.0, sorts=KINDS)
+    if told is None or told.alone or told.found.excess <= 0:
+        return None
+    rates = [one.rate for name, one in values.items() if name != told.found.name]
+    return told.found.name, median(rates), told.found.confidence
+
+
+# ----------------------------------------------------------------------------- memory
+
+
+def grown(seen: Seen, *names: str) -> float | None:
+    told = [seen.spent["memory." + name] for name in names if "memory." + name in seen.spent]
+    return sum(told) if told else None
+
+
+def swapped(seen: Seen) -> Counted | None:
+    pages = grown(seen, "pswpin", "pswpout")
+    return None if pages is None else Counted(pages, seen.seconds)
+
+
+def reclaimed(seen: Seen) -> Counted | None:
+    pages = grown(seen, "pgscan_direct")
+    return None if pages is None else Counted(pages, seen.seconds)
+
+
+def misplaced(seen: Seen) -> Counted | None:
+    hits, misses = grown(seen, "numa_hit"), grown(seen, "numa_miss")
+    return None if hits is None or misses is None else Counted(misses, hits + misses)
+
+
+MEMORY: tuple[tuple[Callable[[Seen], Counted | None], str, float], ...] = (
+    (swapped, "{} pages/s go to swap or come from it", 1),
+    (reclaimed, "{} pages/s are looked through by who waits for memory (direct reclaim)", 1),
+    (misplaced, "{} % of its pages come from another socket's memory (NUMA misses)", 100),
+)
+
+
+def memory(job: Job) -> Iterator[Signal]:
+    for read, words, factor in MEMORY:
+        told = {node: read(seen) for node, seen in used(job).items()}
+        values = {node: one for node, one in told.items() if one is not None}
+        found = odd(values, by_node(job))
+        if found is not None:
+            node, usual, sure = found
+            says = words.format(shown(values[node].rate * factor))
+            yield Signal(
+                node,
+                Cause.HOST,
+                f"{says}, of its peers {shown(usual * factor)}",
+                sure,
+                pages=read is not misplaced,
+            )
+
+
+def shown(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
+def alike(job: Job) -> list[str]:
+    """What most nodes do: of the job or its machines, and nobody's fault."""
+    said = []
+    for read, words, factor in MEMORY[:2]:
+        told = [one.rate for seen in used(job).values() if (one := read(seen)) is not None]
+        if len(told) > 2 and median(told) > 0:
+            most = sum(rate > 0 for rate in told)
+            typical = words.format(shown(median(told) * factor))
+            said.append(f"{most} of {len(told)} nodes alike: {typical}")
+    return said
+
+
+# ----------------------------------------------------------------------------- NFS
+
+
+def waits(seen: Seen) -> dict[str, Counted]:
+    """By mount and operation: ms that answers took, and how many came.  Of few, nothing."""
+    found = {}
+    for name, count in seen.spent.items():
+        if name.startswith("nfs.") and name.endswith(".operations") and count >= FEWEST_OPERATIONS:
+            took = seen.spent.get(name.removesuffix("operations") + "rtt_ms")
+            if took is not None:
+                found[name[4:-11]] = Counted(took, count)
+    return found
+
+
+def slow_shares(job: Job) -> Iterator[Signal]:
+    """An operation of a mount that takes one node far longer than its peers."""
+    told = {node: waits(seen) for node, seen in used(job).items()}
+    for name in sorted({name for one in told.values() for name in one}):
+        values = {node: one[name] for node, one in told.items() if name in one}
+        # As the mean of waits that scatter as much as they are long; 1 ms: the counter's step.
+        logs = {node: log(max(one.rate, 1 / one.of)) for node, one in values.items()}
+        error = 1 / sqrt(min(one.of for one in values.values()))
+        found = vote(logs, by_node(job), error=error, sorts=KINDS)
+        if found is not None and not found.alone and found.found.excess > 0:
+            node = found.found.name
+            rest = median([one.rate for at, one in values.items() if at != node])
+            mount, _, operation = name.rpartition(".")
+            says = (
+                f"NFS {mount}: {values[node].rate:.1f} ms a {operation}, its peers {rest:.1f} ms "
+                f"({values[node].of:.0f} of them)"
+            )
+            if values[node].rate > rest:
+                yield Signal(node, Cause.DATA, says, found.found.confidence)
+
+
+# ----------------------------------------------------------------------------- ports
+
+
+def ports(job: Job) -> Iterator[Signal]:
+    """A port of the job's that loses or damages far more of its packets than its peers' do."""
+    lost = {}
+    packets = {}
+    for node, seen in used(job).items():
+        for port, (gone, carried) in carrying(seen).items():
+            lost[f"{node} {port}"], packets[f"{node} {port}"] = gone, carried
+    values = {name: Counted(sum(gone.values()), packets[name]) for name, gone in lost.items()}
+    nodes = by_node(job)
+    found = odd(values, {name: nodes.get(name.partition(" ")[0], []) for name in values})
+    if found is None:
+        return
+    name, usual, sure = found
+    node, _, port = name.partition(" ")
+    worst = sorted(lost[name].items(), key=lambda one: -one[1])
+    counts = listed([f"{word} {count:.0f}" for word, count in worst if count > 0])
+    share = values[name].rate
+    says = (
+        f"{port} lost {share:.2%} of {packets[name]:.0f} packets, ports of its peers {usual:.2%}: "
+        f"{counts}"
+    )
+    yield Signal(node, Cause.NETWORK, says, sure, port, share)
+
+
+def carrying(seen: Seen) -> dict[str, tuple[dict[str, float], float]]:
+    """Of each port that carries much of the node's packets: what it lost, by word; its packets.
+
+    One that carries little is not the job's, and loses what nobody misses.
+    """
+    lost: dict[str, dict[str, float]] = {}
+    packets: dict[str, float] = {}
+    for name, count in seen.spent.items():
+        kind, _, rest = name.partition(".")
+        port, _, word = rest.partition(".")
+        if (kind == "nic" and word in SENT) or (kind == "rdma" and word in RDMA_SENT):
+            packets[port] = packets.get(port, 0.0) + count
+        elif kind in {"rdma", "ethtool"} and any(part in word for part in LOST):
+            lost.setdefault(port, {})[word] = count
+    most = max(packets.values(), default=0.0)
+    return {
+        port: (gone, packets[port])
+        for port, gone in lost.items()
+        if packets.get(port, 0.0) > max(0.0, CARRIES * most)
+    }
+
+
+# ----------------------------------------------------------------------------- PCIe
+
+
+def pcie(job: Job) -> Iterator[Signal]:
+    """A GPU whose link to its host is narrower or slower, or corrects more errors, than peers'."""
+    gpus = {f"{node} gpu{gpu.index}": gpu for node, seen in used(job).items() for gpu in seen.gpus}
+    groups = by_device(job)
+    yield from noisy(job, gpus, groups)
+    lanes = {name: -width for name, gpu in gpus.items() if (width := speed(gpu)) is not None}
+    told = vote(lanes, groups, error=0.1, sorts=KINDS)
+    if told is None or told.alone or told.found.excess < 1:
+        return
+    node, _, part = told.found.name.partition(" ")
+    says = f"{part}: {link(gpus[told.found.name])}, its peers {2**told.found.excess:.0f} times that"
+    yield Signal(node, Cause.HOST, says, told.found.confidence, part)
+
+
+def noisy(job: Job, gpus: Mapping[str, Gpu], groups: Groups) -> Iterator[Signal]:
+    errors = {
+        name: Counted(told, job.nodes[name.partition(" ")[0]].seconds)
+        for name, gpu in gpus.items()
+        if (told := corrected(gpu)) is not None
+    }
+    found = odd(errors, groups)
+    if found is None:
+        return
+    name, usual, sure = found
+    node, _, part = name.partition(" ")
+    rate = shown(errors[name].rate)
+    says = f"{part}: PCIe corrects {rate} errors/s, its peers' {shown(usual)}"
+    yield Signal(node, Cause.HOST, says, sure, part)
+
+
+def corrected(gpu: Gpu) -> float | None:
+    told = [one for one in (gpu.pcie_replays, gpu.pcie_errors) if one is not None]
+    return sum(told) if told else None
+
+
+def speed(gpu: Gpu) -> float | None:
+    """Log2 of lanes times their rate: each generation doubles it.  A GPU at rest slows its link."""
+    if not gpu.pcie_width or gpu.pcie_gen is None or (gpu.use_percent or 0.0) <= 50:
+        return None
+    return log2(gpu.pcie_width) + gpu.pcie_gen
+
+
+def link(gpu: Gpu) -> str:
+    carried = f", carries {gpu.pcie_bytes_s / 1e9:.1f} GB/s" if gpu.pcie_bytes_s is not None else ""
+    return f"PCIe gen {gpu.pcie_gen} x{gpu.pcie_width}{carried}"
