@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import inf
@@ -56,10 +56,38 @@ def each(
         visits.stop()
 
 
+def merged(
+    items: Sequence[S], follow: Callable[[S], Iterator[T]], *, every_s: float, kept: int
+) -> Iterator[T | None]:
+    """What each of them yields, as it comes, until all have ended; None where nothing comes.
+
+    A None comes after `every_s` of silence.  At most `kept` things an item wait for the consumer;
+    then their threads do.  Errors and closing as for `each`.
+    """
+    if not items:
+        return
+
+    def visit(item: S) -> None:
+        for news in follow(item):
+            visits.tell(Done(news))
+
+    visits: Visits[S, T | None] = Visits(iter(items), visit, len(items), room=kept * len(items))
+    visits.start()
+    try:
+        while (news := visits.next(every_s)) is not None or visits.working:
+            if isinstance(news, Broke):
+                raise news.error
+            yield None if news is None else news.result
+    finally:
+        visits.stop()
+
+
 class Visits(Generic[S, T]):
     """Owns the threads of one fan-out; a thread is only made for an item that waits for it."""
 
-    def __init__(self, source: Iterator[S], visit: Callable[[S], T], at_once: int) -> None:
+    def __init__(
+        self, source: Iterator[S], visit: Callable[[S], T], at_once: int, *, room: int = 0
+    ) -> None:
         self.source = source
         self.visit = visit
         self.idle = at_once  # threads that may still be made
@@ -67,7 +95,8 @@ class Visits(Generic[S, T]):
         self.working = 0
         self.stopped = False
         self.taking = threading.Lock()
-        self.room = threading.Semaphore(at_once)  # for results that wait
+        self.waiting = max(at_once, room)
+        self.room = threading.Semaphore(self.waiting)  # for results that wait
         self.news: SimpleQueue[Done[T] | Broke | None] = SimpleQueue()
 
     def start(self) -> None:
@@ -86,7 +115,7 @@ class Visits(Generic[S, T]):
 
     def stop(self) -> None:
         self.stopped = True
-        self.room.release(2 * self.at_once)  # each thread may have one result and its end to tell
+        self.room.release(self.waiting + self.at_once)  # results, and each thread's end, to tell
 
     def _work(self) -> None:
         with ExitStack() as stack:
@@ -97,12 +126,12 @@ class Visits(Generic[S, T]):
             self.working -= 1
             last = self.working == 0
         if last:
-            self._tell(None)
+            self.tell(None)
 
     def _pass_on(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
         """What breaks in this thread goes on in the consumer's."""
         if error:
-            self._tell(Broke(error))
+            self.tell(Broke(error))
         return True
 
     def _take(self) -> bool:
@@ -116,9 +145,9 @@ class Visits(Generic[S, T]):
                 return False
             if self.idle:
                 self.start()
-        self._tell(Done(self.visit(item)))
+        self.tell(Done(self.visit(item)))
         return True
 
-    def _tell(self, news: Done[T] | Broke | None) -> None:
+    def tell(self, news: Done[T] | Broke | None) -> None:
         self.room.acquire()
         self.news.put(news)

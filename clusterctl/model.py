@@ -55,6 +55,8 @@ class Question:
     there.  `asleep`: with it, only where a file of the first form holds the second text.
     `brief`: a script that only reads and takes no time, so that one process of the node may run it
     after others like it; where it is held up, the others do not wait for it.
+    `lease_s`: what it says comes as it says it, in answers with `more`, until it ends.  The node
+    hears from us with each of them; where it does not for so long, it ends everything.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Question:
     programs: tuple[str, ...] = ()
     spare: tuple[str, ...] = ()
     asleep: tuple[str, ...] = ()
+    lease_s: float = 0.0
 
 
 SPARED = 300  # an exit code that no process has
@@ -81,7 +84,7 @@ class Answer:
     """What a node said to one question.  `exit_code` None: it was stopped at its deadline.
 
     A process ended by signal n has `exit_code` -n; SPARED: it was not asked, see `Question.spare`.
-    `truncated`: the output passed the cap.
+    `truncated`: the output passed the cap.  `more`: a part of stdout, and the rest comes later.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Answer:
     stderr: str
     seconds: float
     truncated: bool = False
+    more: bool = False
 
 
 WHOLE_NODE = "*"

@@ -49,7 +49,7 @@ class Tool:
         self.index = index
         (self.argv, self.script, self.modules, self.files) = question[:4]
         (self.timeout_s, self.cap_bytes, self.group, self.brief, self.programs) = question[4:9]
-        self.spare, self.asleep = question[9:]
+        self.spare, self.asleep, self.lease_s = question[9:]
         self.pid = 0
         self.pipes = {}  # file descriptor -> 0 for stdout, 1 for stderr
         self.chunks = ([], [])
@@ -88,6 +88,8 @@ class Talk:
         self.waiting = {}  # group -> tools that wait for their turn
         self.outbox = []
         self.answered = 0
+        self.end = 0.0  # our deadline
+        self.lease_s = 0.0
         self.lost = ""
         self.spared = set()  # forms of the device files that some question spares
         self.held = None  # those of them that jobs hold, once somebody has asked
@@ -597,6 +599,9 @@ def read(talk, tool, pipe):
         drop(talk, tool, pipe)
         return False
     number = tool.pipes[pipe]
+    if tool.lease_s and not number:
+        send(talk, "{} part {} {}\n".format(NONCE, tool.index, len(chunk)).encode() + chunk)
+        return True
     room = tool.cap_bytes - tool.sizes[number]
     if room > 0:
         tool.chunks[number].append(chunk[:room])
@@ -684,13 +689,15 @@ def flush(talk):
 
 
 def hear(talk):
-    """The lifeline: what it says does not matter, that it ends does."""
+    """The lifeline: what it says does not matter, that it ends does, and with a lease, when."""
     try:
         alive = os.read(0, 4096)
     except OSError as error:
         alive = error.errno == errno.EAGAIN
     if not alive:
         talk.lost = "stdin has ended"
+    elif talk.lease_s:
+        talk.end = time.monotonic() + talk.lease_s
 
 
 def listen(talk, wake, timeout_s):
@@ -760,8 +767,9 @@ def abandon(talk, wake):
 def converse(questions, sources):
     """Answers every question, then says how many there were.  Does not return."""
     node_s = float(sys.argv[4])
-    end = time.monotonic() + node_s
     talk = Talk(sources)
+    talk.end = time.monotonic() + node_s
+    talk.lease_s = min([question[11] for question in questions if question[11]], default=0.0)
     try:
         os.nice(int(sys.argv[5]))
     except OSError:
@@ -801,9 +809,9 @@ def converse(questions, sources):
             ended = True
         now = time.monotonic()
         impatient(talk, now)
-        if now > end:
+        if now > talk.end:
             talk.lost = "late"
-        patience = [end] + [tool.patience for tool in talk.running]
+        patience = [talk.end] + [tool.patience for tool in talk.running]
         if talk.crew and len(talk.crew.tools) > 1:
             patience.append(talk.crew.patience)
         listen(talk, wake, min(patience) - now)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import IO
 
 from clusterctl.model import Answer, Kind, Node, Question, Trouble
 from clusterctl.transport import Shell, TransportError
@@ -106,16 +107,17 @@ def converse(
                 outgoing = push(process.stdin.fileno(), outgoing)
                 if not outgoing:
                     ready.unregister(process.stdin)
-            if process.stderr in able and not collect(process.stderr.fileno(), stderr):
-                ready.unregister(process.stderr)
+            if process.stderr in able:
+                collect(process.stderr, stderr, ready)
             if process.stdout in able:
                 chunk = os.read(process.stdout.fileno(), READ_BYTES)
                 if not chunk:
                     raise ended(process, talk, stderr)
                 yield from talk.feed(chunk)
-                outgoing = talk.to_send()
-                if outgoing:
+                more = talk.to_send()
+                if more and not outgoing:
                     ready.register(process.stdin, selectors.EVENT_WRITE)
+                outgoing += more
 
 
 def push(pipe: int, outgoing: bytes) -> bytes:
@@ -126,11 +128,12 @@ def push(pipe: int, outgoing: bytes) -> bytes:
         return b""
 
 
-def collect(pipe: int, into: bytearray) -> bool:
-    """Whether there may be more.  Past its limit, what comes is read and forgotten."""
-    chunk = os.read(pipe, READ_BYTES)
+def collect(pipe: IO[bytes], into: bytearray, ready: selectors.BaseSelector) -> None:
+    """Until its end.  Past its limit, what comes is read and forgotten."""
+    chunk = os.read(pipe.fileno(), READ_BYTES)
     into += chunk[: STDERR_BYTES - len(into)]
-    return bool(chunk)
+    if not chunk:
+        ready.unregister(pipe)
 
 
 def ended(

@@ -6,6 +6,9 @@
     <-  NONCE answer INDEX EXIT MS TRUNCATED zLENGTH rLENGTH, and that many bytes; one a question
     <-  NONCE end COUNT
 
+Of a question with a lease, NONCE part INDEX LENGTH and that many bytes come first, again and again;
+each is acknowledged by one byte, and the node's deadline counts from the last of these.
+
 `sh` cannot count bytes.  It sends lines: `o` and `e` open those of stdout and stderr, so that no
 tool can forge the ones that open with `=`.
 """
@@ -71,6 +74,7 @@ HELLO = re.compile(rb"([0-9a-f]{16}) (?:(python) \S{1,40}|(sh))\r?\n")
 HEADER = re.compile(
     rb"answer (\d{1,6}) (-|-?\d{1,3}) (\d{1,10}) ([01]) ([rz])(\d{1,10}) ([rz])(\d{1,10})"
 )
+PART = re.compile(rb"part (\d{1,6}) (\d{1,6})")
 HEADER_SH = re.compile(rb"answer (\d{1,6}) (-|-?\d{1,3}) (\d{1,10})")
 END = re.compile(rb"end (\d{1,6})")
 
@@ -128,7 +132,7 @@ def packed(questions: tuple[Question, ...]) -> bytes:
         (
             *(q.command, q.script, q.modules, q.files),
             *(float(q.timeout_s), q.cap_bytes, q.group, q.brief, q.programs),
-            *(q.spare, q.asleep),
+            *(q.spare, q.asleep, q.lease_s),
         )
         for q in questions
     ]
@@ -193,7 +197,7 @@ class Conversation:
         pythons: str = PYTHONS,
     ) -> None:
         self.questions = tuple(questions)
-        self.node_s = node_s
+        self.node_s = min((q.lease_s for q in self.questions if q.lease_s), default=node_s)
         self.nice = nice
         self.nonce = secrets.token_hex(8)
         self.done = False
@@ -211,7 +215,7 @@ class Conversation:
             pythons=pythons,
             bootstrap=BOOTSTRAP,
             size=len(self.program),
-            node_s=float(node_s),
+            node_s=float(self.node_s),
             nice=int(nice),
         )
 
@@ -284,6 +288,11 @@ class Conversation:
             line = line.removeprefix(opening)
             if self.ends(line, len(self.questions)):
                 return
+            if part := PART.fullmatch(line):
+                if len(self.buffer) < length + 1 + int(part[2]):
+                    return
+                yield self.part(int(part[1]), length + 1, int(part[2]))
+                continue
             found = HEADER.fullmatch(line)
             if not found:
                 raise unreadable(line)
@@ -300,6 +309,16 @@ class Conversation:
             yield self.answer(index, found[2], found[3], stdout, stderr, cut=found[4] == b"1")
         if not self.done and len(self.buffer) >= HEADER_BYTES and length < 0:
             raise unreadable(bytes(self.buffer[:HEADER_BYTES]))
+
+    def part(self, index: int, start: int, size: int) -> Answer:
+        """Raises TransportError where nobody asked for parts."""
+        question = self.asked(index)
+        if not question.lease_s:
+            raise TransportError(Kind.UNREADABLE, f"a part of an answer: {question.name}")
+        said = bytes(self.buffer[start : start + size])
+        del self.buffer[: start + size]
+        self.outgoing += b"."
+        return Answer(question.name, None, said.decode(errors="replace"), "", 0.0, more=True)
 
     def read_lines(self) -> Iterator[Answer]:
         opening = b"=" + self.nonce.encode() + b" "
