@@ -7,6 +7,7 @@ knows nothing of how clusterctl judges, and clusterctl's own tests do not use it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -30,6 +31,16 @@ class Shape:
     uplink_capacity: float = 1.0  # in NICs
     missing_leaf_ports: int = 0  # nodes absent from the last leaf: unequal leaves
     per_flow: bool = False  # a slow link bounds each flow for itself, however many cross it
+    sizes: tuple[int, ...] = ()  # of leaves, in place of nodes and leaf_size
+    # Leaves are groups with a link to each other one; `via` is how many groups it leads on.
+    dragonfly: bool = False
+
+    def leaf_of(self) -> NDArray[np.int32]:
+        """The leaf of each node, on every rail."""
+        if self.sizes:
+            return np.repeat(np.arange(len(self.sizes), dtype=np.int32), self.sizes)
+        count = self.nodes - self.missing_leaf_ports
+        return np.arange(count, dtype=np.int32) // self.leaf_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +52,13 @@ class Noise:
     transient: tuple[float, float] = (0.6, 0.97)
     congested_uplinks: float = 0.005  # of all uplinks, each for one whole round
     congested: tuple[float, float] = (0.5, 0.95)
+    congested_rounds: float = 1.0  # that it lasts on average
     missing: float = 0.0
     failed_healthy: float = 0.0
     rail_spread: float = 0.0  # rails differ for good: another cable length, another firmware
     cross_leaf: float = 1.0  # what a path over the spine gets of one inside a leaf, all healthy
     quantum_gbit_s: float = 0.0  # what a tool rounds its figure to
+    slow_rail: float = 1.0  # what every path of rail 0 gets of it
 
 
 EASY = Noise(spread=0.0, transient_share=0.0, congested_uplinks=0.0)
@@ -61,6 +74,7 @@ class Fault:
     at: tuple[int, ...]  # node; node, rail; leaf, rail; leaf, rail, spine; spine
     dead: bool = False
     duty: float = 1.0  # share of rounds in which it shows
+    load_only: bool = False  # of a host: shows only where half of its rails send at once
 
 
 @dataclass(slots=True)
@@ -71,12 +85,25 @@ class World:
     faults: tuple[Fault, ...]
     rng: Generator
     nic: NDArray[np.float64] = field(init=False)  # (2, nodes, rails)
+    leaf: NDArray[np.int32] = field(init=False)  # of each node
+    busy: NDArray[np.float64] = field(init=False)  # (2, leaves, rails, uplinks): what is left
 
     def __post_init__(self) -> None:
         shape, noise = self.shape, self.noise
-        count = shape.nodes - shape.missing_leaf_ports
+        self.leaf = shape.leaf_of()
         rails = 1 + noise.rail_spread * self.rng.uniform(-1, 1, shape.rails)
-        self.nic = np.exp(self.rng.normal(0, noise.spread, (2, count, shape.rails))) * rails
+        rails[0] *= noise.slow_rail
+        size = (2, len(self.leaf), shape.rails)
+        self.nic = np.exp(self.rng.normal(0, noise.spread, size)) * rails
+        self.busy = np.ones((2, int(self.leaf.max()) + 1, shape.rails, shape.uplinks))
+
+    def congest(self) -> None:
+        """A round passes: some links get busy, some that were are free again."""
+        noise, rng = self.noise, self.rng
+        self.busy[rng.random(self.busy.shape) < 1 / noise.congested_rounds] = 1.0
+        share = noise.congested_uplinks / 2 / noise.congested_rounds
+        begins = rng.random(self.busy.shape) < share
+        self.busy[begins] = rng.uniform(*noise.congested, begins.sum())
 
     def topology(self) -> Topology:
         return topology(self.shape)
@@ -97,11 +124,13 @@ class World:
     def fill(self, out: Measured, at: NDArray[np.intp]) -> None:
         shape, noise, rng = self.shape, self.noise, self.rng
         src, dst, rail = out.src[at], out.dst[at], out.rail[at]
-        leaf_from, leaf_to = src // shape.leaf_size, dst // shape.leaf_size
+        leaf_from, leaf_to = self.leaf[src], self.leaf[dst]
         cross = leaf_from != leaf_to
         via = np.where(out.via[at] >= 0, out.via[at], rng.integers(0, shape.uplinks, len(at)))
         if self.mode == "hashed":
             via = rng.integers(0, shape.uplinks, len(at))
+        if shape.dragonfly:
+            via = (leaf_to - leaf_from) % shape.uplinks
         rate, dead = self.carried((src, dst, rail, leaf_from, leaf_to, cross, via))
         jitter = (
             rng.standard_t(4, len(at)) / np.sqrt(2) if noise.heavy else rng.normal(size=len(at))
@@ -124,13 +153,12 @@ class World:
         """Share of a NIC's line rate that each flow of a round gets; which of them are dead."""
         src, dst, rail, leaf_from, leaf_to, cross, via = flows
         shape, rng, U = self.shape, self.rng, self.shape.uplinks  # noqa: N806 - as in the papers
-        leaves, rails = -(-shape.nodes // shape.leaf_size), shape.rails
+        leaves, rails = self.busy.shape[1], shape.rails
         tx, rx = self.nic[0].copy(), self.nic[1].copy()
-        up = np.full((leaves, rails, U), shape.uplink_capacity)
-        down = up.copy()
-        for links in (up, down):
-            busy = rng.random(links.shape) < self.noise.congested_uplinks / 2
-            links[busy] *= rng.uniform(*self.noise.congested, busy.sum())
+        self.congest()
+        up, down = shape.uplink_capacity * self.busy
+        if shape.dragonfly:  # one link from group to group
+            down = np.full_like(down, np.inf)
         cap = np.full(len(src), np.inf)  # faults that bound each flow for itself: host, leaf, spine
         dead = np.zeros(len(src), dtype=bool)
         for fault in self.faults:
@@ -176,6 +204,8 @@ class World:
         src, dst, rail, leaf_from, leaf_to, cross, via = flows
         (tx, rx), (up, down) = nics, links
         match fault.kind:
+            case "host" if fault.load_only and ((src == fault.at[0]).sum() < self.shape.rails / 2):
+                return None
             case "host":
                 return (src == fault.at[0]) | (dst == fault.at[0])
             case "leaf":
@@ -241,25 +271,63 @@ def fair(paths: NDArray, capacity: NDArray, cap: NDArray) -> NDArray:
 
 
 def topology(shape: Shape) -> Topology:
-    count = shape.nodes - shape.missing_leaf_ports
-    leaf = np.repeat(np.arange(count, dtype=np.int32)[:, None] // shape.leaf_size, shape.rails, 1)
-    names = tuple(f"n{i:04d}" for i in range(count))
+    leaf = np.repeat(shape.leaf_of()[:, None], shape.rails, 1)
+    names = tuple(f"n{i:04d}" for i in range(len(leaf)))
     return Topology(names, leaf.astype(np.int32), shape.uplinks, "simulated")
 
 
+def between_groups(shape: Shape, rounds: int, rng: Generator) -> Measured:
+    """A round inside the groups of a dragonfly, then rounds over all links between them.
+
+    Who of group x is to meet group y meets one of y who is to meet x.
+    """
+    groups = [np.flatnonzero(shape.leaf_of() == one) for one in range(len(shape.sizes))]
+    rows = []
+    for number in range(rounds):
+        shuffled = [rng.permutation(group) for group in groups]
+        others = len(groups) - 1
+        wanted = [
+            {(x + 1 + step) % len(groups): nodes[step::others] for step in range(others)}
+            for x, nodes in enumerate(shuffled)
+        ]
+        if number:
+            pairs = [
+                pair
+                for x, meets in enumerate(wanted)
+                for y, nodes in meets.items()
+                for pair in zip(nodes, wanted[y][x], strict=False)
+            ]
+        else:
+            halves = [(nodes[0::2], nodes[1::2]) for nodes in shuffled]
+            pairs = [pair for a, b in halves for pair in zip(a, b, strict=False)]
+            pairs += [pair[::-1] for pair in pairs]
+        rows += [(number, *pair, rail) for pair in pairs for rail in range(shape.rails)]
+    round_, src, dst, rail = np.array(rows, dtype=np.int32).T
+    nothing = np.full(len(src), np.nan)
+    via = np.full(len(src), UNKNOWN, dtype=np.int32)
+    return Measured(round_, src, dst, rail, via, nothing, np.full(len(src), MISSING, dtype=np.int8))
+
+
 def plant(
-    shape: Shape, count: int, rng: Generator, sizes: tuple[float, ...] = SIZES
+    shape: Shape,
+    count: int,
+    rng: Generator,
+    sizes: tuple[float, ...] = SIZES,
+    mix: Mapping[str, float] = MIX,
 ) -> tuple[Fault, ...]:
     """`count` faults on different places, kinds in the stated mix."""
-    kinds, weights = list(MIX), np.array(list(MIX.values()), dtype=float)
+    kinds, weights = list(mix), np.array(list(mix.values()), dtype=float)
     found: dict[str, Fault] = {}
-    nodes = shape.nodes - shape.missing_leaf_ports
-    leaves = -(-nodes // shape.leaf_size)
+    at_leaf = shape.leaf_of()
+    nodes, leaves = len(at_leaf), int(at_leaf.max()) + 1
+    if shape.dragonfly:
+        weights[[kind in {"downlink", "spine"} for kind in kinds]] = 0
     while len(found) < count:
         kind = kinds[rng.choice(len(kinds), p=weights / weights.sum())]
         rate = float(rng.choice(sizes))
         node, rail = int(rng.integers(nodes)), int(rng.integers(shape.rails))
-        leaf, spine = int(rng.integers(leaves)), int(rng.integers(shape.uplinks))
+        leaf = int(rng.integers(leaves))
+        spine = int(rng.integers(int(shape.dragonfly), shape.uplinks))
         at, name = {
             "host": ((node,), f"host:n{node:04d}"),
             "nic-tx": ((node, rail), f"nic-tx:n{node:04d}/{rail}"),
