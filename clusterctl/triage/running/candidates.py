@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb, erfc, sqrt
+from math import erfc, exp, fsum, lgamma, log, log1p, sqrt
 from statistics import median
 
 from clusterctl.peers import SIGMA_PER_MAD
@@ -92,10 +92,18 @@ def highest(
 
 def beyond_chance(hits: int, of: int, chance: float, among: int) -> float:
     """1 less the probability that one of `among` gets so many of the draws by luck (binomial)."""
-    if not of:
+    if not of or not 0 < chance < 1:
         return 0.0
-    tail = sum(
-        comb(of, number) * chance**number * (1 - chance) ** (of - number)
+    # By logarithms: of a thousand draws the number of ways is beyond what a float holds.
+    ways = lgamma(of + 1)
+    tail = fsum(
+        exp(
+            ways
+            - lgamma(number + 1)
+            - lgamma(of - number + 1)
+            + number * log(chance)
+            + (of - number) * log1p(-chance)
+        )
         for number in range(hits, of + 1)
     )
     return min(MOST_SURE, max(0.0, 1 - among * tail))

@@ -34,9 +34,7 @@ def stuck(job: Job) -> Iterator[Candidate]:
         yield Candidate(Cause.WORKER, 1.0, 0.9, why, (suspect,), stuck=True)
     elif dead:
         yield cut_off(dead, common)
-    elif reads := [rank for rank in job.ranks if share_of(rank, INPUT) > 0.9][
-        len(job.ranks) // 2 :
-    ]:
+    elif 2 * len(reads) > len(job.ranks):
         why = (common, f"main threads wait for a disk or a file, {reads[-1].called}'s among them")
         yield Candidate(Cause.DATA, 1.0, 0.9, why, stuck=True, next_step=STORAGE)
     else:
@@ -111,7 +109,9 @@ def unanswered(job: Job) -> dict[str, int]:
 
 def links(job: Job, rank: Process | None = None) -> list[Link]:
     """Of the job's ranks, or of one."""
-    owners = {(one.node, one.pid) for one in (job.ranks if rank is None else (rank,))}
+    if rank is not None:
+        return [link for link in job.nodes[rank.node].links if link.pid == rank.pid]
+    owners = {(one.node, one.pid) for one in job.ranks}
     return [
         link
         for seen in job.nodes.values()

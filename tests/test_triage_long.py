@@ -1,0 +1,49 @@
+"""A job looked at for minutes: nothing overflows, and no work grows with a window's square."""
+
+from __future__ import annotations
+
+from math import comb
+
+import pytest
+
+from clusterctl.triage.running.candidates import beyond_chance
+from clusterctl.triage.running.observed import Link, Mark
+from clusterctl.triage.running.wires import MOST_MARKS, lost_between
+
+MINUTES = 6000  # looks of ten minutes
+
+
+@pytest.mark.parametrize("hits", [0, 1, 9, 30, 100])
+def test_luck_is_the_tail_of_the_binomial(hits):
+    tail = sum(comb(100, k) * 0.1**k * 0.9 ** (100 - k) for k in range(hits, 101))
+    assert beyond_chance(hits, 100, 0.1, 1) == pytest.approx(min(0.99, 1 - tail), abs=1e-9)
+
+
+def test_luck_in_as_many_draws_as_ten_minutes_have_looks_is_told():
+    assert beyond_chance(MINUTES // 2, MINUTES, 0.1, 8) == 0.99
+    assert beyond_chance(MINUTES // 10, MINUTES, 0.1, 8) == 0.0
+    assert beyond_chance(5, 10, 1.0, 2) == beyond_chance(0, 0, 0.1, 2) == 0.0
+
+
+class Counted(int):
+    """A number that counts how often it is taken from another."""
+
+    taken = 0
+
+    def __sub__(self, other):
+        Counted.taken += 1
+        return Counted(int(self) - int(other))
+
+
+def connection(marks):
+    return Link("n0", 1, "a 1", "b 1", len(marks), 50.0, 50.0, 0.0, 0.0, 0, marks=marks)
+
+
+def test_the_loss_of_a_long_window_is_told_by_some_of_its_looks():
+    Counted.taken = 0
+    near = connection({at: Mark(Counted(100 * at), 0, 0, 0) for at in range(MINUTES)})
+    far = connection({at: Mark(0, Counted(98 * at), 0, 0) for at in range(MINUTES)})
+    out, lost = lost_between(near, far)
+    assert out == pytest.approx(100 * MINUTES, rel=0.01)
+    assert lost == pytest.approx(2 * MINUTES, rel=0.01)
+    assert Counted.taken <= MOST_MARKS**2
