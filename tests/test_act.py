@@ -178,6 +178,23 @@ def test_the_same_fault_on_many_drains_none_and_says_why():
     assert going(steps_of(found[:2], fleet(100), Act())) == ["n000", "n001"]
 
 
+def test_what_is_graver_on_one_of_them_does_not_hide_the_same_fault_on_many():
+    found = [fault(f"n00{place}") for place in range(3)]
+    graver = fault("n002", "disk_health", severity=Severity.RETURN)
+    steps = steps_of([*found, graver], fleet(100), Act())
+    assert going(steps) == ["n002"]
+    assert [one.wanted.check for one in steps if one.do is Do.DRAIN] == ["disk_health"]
+    held = [one for one in steps if one.do is Do.HELD]
+    assert [one.wanted.node for one in held] == ["n000", "n001"]
+    assert "3 nodes have the same fault (xid) in 24 h" in held[0].why
+
+
+def test_an_undo_that_was_refused_is_none():
+    undo = drained("n001", id="u1", verb="undrain", undoes="a-n001", outcome=Outcome.REFUSED)
+    steps = steps_of([fault("n001")], fleet(20), Act(), (undo,))
+    assert going(steps) == ["n001"]
+
+
 def test_the_same_fault_one_after_the_other_is_the_same_fault():
     first = {"fault": wanted_of([fault("n009")])[0].fault}
     done = tuple(drained(f"n00{place}", evidence=first) for place in range(2))

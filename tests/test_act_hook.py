@@ -18,7 +18,7 @@ from clusterctl.act.deed import Outcome
 from clusterctl.act.hook import Hook
 from clusterctl.act.journal import NAME, read
 from clusterctl.cli import app
-from clusterctl.memory import acks
+from clusterctl.memory import acks, nights
 from clusterctl.memory.acks import Ack
 from clusterctl.model import Node
 
@@ -120,6 +120,24 @@ def test_what_is_acked_stays_though_the_run_knew_no_ack(tmp_path):
     broken = CliRunner().invoke(app, [*words, "--yes"])
     assert "not an ack" in str(broken.exception)  # what may be silenced is not drained
     assert not (tmp_path / NAME).exists()
+
+
+def test_what_somebody_acks_while_the_sweep_runs_is_not_drained_at_its_end(tmp_path):
+    began = datetime.now(UTC) - timedelta(minutes=20)
+    run = swept(["n1", "n2"], fault("n1"), fault("n2", "ecc"), verb="sweep")
+    run = replace(run, started=began, finished=began + timedelta(minutes=19))
+    recorder = store.Recorder(tmp_path, run.id)
+    recorder.begin(store.describe(run))
+    nights.remember(run, recorder.path, tmp_path)
+    recorder.finish(run)
+    given = began + timedelta(minutes=9)
+    end = given + timedelta(days=9)
+    acks.give(tmp_path, Ack("a1", frozenset({"n1"}), "xid", end, "bob", "RMA 4711", given))
+    words = ["drain", "--run", "r1", "--hook", str(hook(tmp_path, "exit 0").path)]
+    runner = CliRunner(env={"COLUMNS": "250"})
+    done = runner.invoke(app, [*words, "--runs-dir", str(tmp_path), "--yes"])
+    assert "acknowledged: a1 by bob" in done.output
+    assert [one.node for one in read(tmp_path / NAME).actions.values()] == ["n2"]
 
 
 def test_a_sweep_says_who_would_go_and_with_yes_takes_them_out(tmp_path):

@@ -106,7 +106,11 @@ def gauge(
         damaged=sum(before is None or before > since for before in damaged),
         faults={fault: frozenset(names) for fault, names in faults.items()},
         drains=last_drains(actions),
-        undone={one.called: one for one in actions if one.undoes and one.verb == "undrain"},
+        undone={
+            one.called: one
+            for one in actions
+            if one.undoes and one.verb == "undrain" and one.outcome in MAY_HAVE
+        },
     )
 
 
@@ -207,11 +211,10 @@ def same_faults(
 ) -> dict[str, str]:
     """Faults that are too common to be about one node each, and what to say of them."""
     nodes: defaultdict[str, set[str]] = defaultdict(set)
-    checks = {}
+    checks = {one.fault: one.check for one in wanted if one.fault}
     for one in wanted:
-        if one.fault:
-            nodes[one.fault].add(one.called)
-            checks[one.fault] = one.check
+        for fault in one.beside & checks.keys():  # also where something graver accuses the node
+            nodes[fault].add(one.called)
     for fault in nodes:
         nodes[fault] |= set(before.get(fault, ()))
     return {

@@ -63,7 +63,8 @@ class Picture:
 class Wanted:
     """A node that should go, and the finding that says so; None: an operator says so.
 
-    `fault`: what is equal where the same thing is wrong with several.  `rank`: how grave.
+    `fault`: what is equal where the same thing is wrong with several; `beside`: of all that is as
+    wrong with it.  `rank`: how grave.
     """
 
     node: str
@@ -73,6 +74,7 @@ class Wanted:
     short: str
     finding: Finding | None = None
     fault: str = ""
+    beside: frozenset[str] = frozenset()
     rank: int = 0
 
     @property

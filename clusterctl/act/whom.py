@@ -45,7 +45,7 @@ def whom(
         counting = [one for one, why in reasons if not why]
         if counting:
             node = nodes[name]
-            wanted.append(of_finding(node, called(node, label), max(counting, key=rank), run.id))
+            wanted.append(of_findings(node, called(node, label), counting, run.id))
         else:
             one, why = max(reasons, key=lambda pair: rank(pair[0]))
             spared.append(Spared(name, one.check, why))
@@ -89,15 +89,21 @@ def stays(finding: Finding, run: Run, act: Act, silenced: Silenced, now: datetim
     return next((why for met, why in reasons if met), "")
 
 
-def of_finding(node: Node, name: str, finding: Finding, run_id: str) -> Wanted:
+def of_findings(node: Node, name: str, counting: Sequence[Finding], run_id: str) -> Wanted:
+    finding = max(counting, key=rank)
     verdict = finding.verdict
     expected = f" (expected {verdict.expected})" if verdict.expected else ""
     short = f"{verdict.part} {verdict.actual or verdict.why}{expected}"
-    same = fault(finding.check, verdict)
     return Wanted(
         node.name, name, run_id, finding.check, short,
-        finding=finding, fault=f"{same.check} {same.kin} {same.gist}", rank=rank(finding),
+        finding=finding, fault=alike(finding), beside=frozenset(map(alike, counting)),
+        rank=rank(finding),
     )  # fmt: skip
+
+
+def alike(finding: Finding) -> str:
+    same = fault(finding.check, finding.verdict)
+    return f"{same.check} {same.kin} {same.gist}"
 
 
 def by_hand(nodes: Sequence[Node], label: str, who: str, why: str) -> Iterator[Wanted]:

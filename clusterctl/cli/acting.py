@@ -199,7 +199,7 @@ def acknowledged(run: Run, folder: Path, runs_dir: Path) -> Silenced:
         if night and id(finding) not in loud:
             return "when it was found"
         for ack in acks:
-            newer = night is None or ack.at > run.finished
+            newer = night is None or ack.at > run.started  # the night took those from before
             if newer and ack.check in {ALL, finding.check} and finding.verdict.node in ack.nodes:
                 return ack.words
         return ""
