@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -18,7 +19,7 @@ from rich.console import Console
 
 from clusterctl.model import UserError
 from clusterctl.report import timeline
-from clusterctl.triage.timeline import kineto, step_logs, trace_files, traces
+from clusterctl.triage.timeline import kineto, moves, step_logs, trace_files, traces
 from clusterctl.triage.timeline.classify import classify
 from clusterctl.triage.timeline.operations import Rows, dense
 from clusterctl.triage.timeline.replay import observed, replay
@@ -120,6 +121,19 @@ def test_a_job_with_one_dp_rank_blames_no_worker():
     assert found.cause is Cause.STAGE
     worker = next(one for one in found.ruled_out if one.cause is Cause.WORKER)
     assert "cannot be told" in worker.why
+
+
+def test_a_group_is_not_explained_by_a_link_of_a_stage_whose_number_begins_alike():
+    cell = [[(stage,) for stage in range(12)]] * 3
+    line = SimpleNamespace(
+        dps=(0, 1, 2), stages=tuple(range(12)), ranks=cell, nodes=[[""] * 12] * 3
+    )
+    link = moves.Unit("forward-send", 0, (10, 11), (0,))
+    groups = [moves.Unit(kind, -1, (1, 1), (1,)) for kind in ("all-gather", "reduce-scatter")]
+    found = moves.ends_of(
+        SimpleNamespace(line=line), [(link, 1.0), *((one, 1.0) for one in groups)]
+    )
+    assert [one.what for one in found] == ["dp 0 stage 10-11", "DP group of stage 1"]
 
 
 # ----------------------------------------------------------------------------------- replay
@@ -302,6 +316,39 @@ def test_a_healthy_kineto_job_has_no_suspect(tmp_path):
     assert traces.triage(kineto_files(tmp_path)).triage.cause is Cause.HEALTHY
 
 
+def test_one_rank_s_file_alone_is_compared_with_nobody_and_never_healthy(tmp_path):
+    found = traces.triage(kineto_files(tmp_path)[:1]).triage
+    assert found.cause is Cause.UNKNOWN
+    assert "every rank" in found.next_step
+    assert not found.suspects
+
+
+def test_two_files_of_one_rank_are_said(tmp_path):
+    first, *others = kineto_files(tmp_path)
+    again = tmp_path / f"again-{first.name}"
+    again.write_bytes(first.read_bytes())
+    found = traces.triage([again, first, *others]).triage
+    assert any(first.name in line and "same rank" in line for line in found.unseen)
+
+
+@pytest.mark.parametrize("key", ["ts", "dur"])
+def test_a_time_of_hundreds_of_digits_costs_its_event(tmp_path, key):
+    first, *others = kineto_files(tmp_path)
+    told = json.loads(first.read_text())
+    told["traceEvents"].append({"ph": "X", "name": "x", "ts": 1, "dur": 1, key: 10**400})
+    first.write_text(json.dumps(told))
+    assert any("1 rows" in line for line in traces.triage([first, *others]).triage.unseen)
+
+
+def test_numbers_that_name_no_grid_at_all_are_no_timeline():
+    """So many different ones that even their product is no number of an array."""
+    every = np.arange(2_200_000)
+    zero = np.zeros_like(every)
+    time = every.astype(np.float64)
+    odd = Rows(zero, every, zero, every, zero, time, time, every, zero, zero, ("x",))
+    assert dense(odd) is None
+
+
 def test_clocks_are_estimated_from_what_ends_together(tmp_path):
     rows = kineto.read(kineto_files(tmp_path))
     ends = dense(rows)
@@ -400,6 +447,22 @@ def test_steady_steps_are_healthy_and_blame_nobody(tmp_path):
     found = traces.triage(logs(tmp_path, np.repeat(job, 4, axis=1))).triage
     assert found.cause is Cause.HEALTHY
     assert any("cannot be told" in one.why for one in found.ruled_out)
+
+
+def test_a_step_that_is_no_step_is_passed_over(tmp_path):
+    file = tmp_path / "bar.log"
+    bar = " 12%|#   | {}/100 [00:15<01:50, {}it/s]\n"
+    file.write_text("".join(bar.format(step, "0.00" if step == 3 else "2.0") for step in range(30)))
+    assert len(step_logs.read([file]).steps) == 29
+
+
+def test_lines_that_make_no_table_are_one_line(tmp_path):
+    """Every line another rank and another step: a table of them all would be the square."""
+    file = tmp_path / "times.csv"
+    rows = "\n".join(f"{number},{number},1" for number in range(5000))
+    file.write_text(f"rank,step,seconds\n{rows}\n")
+    with pytest.raises(UserError, match=r"times\.csv.*5000 ranks"):
+        step_logs.read([file])
 
 
 def test_a_table_of_step_times_with_bad_rows(tmp_path):

@@ -192,11 +192,12 @@ def slow_hosts(
 ) -> Iterator[tuple[str, list[tuple[int, int]]]]:
     """(node, its workers): several, and nearly all of them slow, and not all that there are."""
     by_node: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    those = set(slow)
     for dp, row in enumerate(line.ranks):
         for stage, ranks in enumerate(row):
             by_node[home(line, dp, stage, ranks)].append((dp, stage))
     for node, there in by_node.items():
-        hit = [cell for cell in there if cell in set(slow)]
+        hit = [cell for cell in there if cell in those]
         if node and len(hit) > 1 and len(hit) >= HOST_SHARE * len(there) and len(by_node) > 1:
             yield node, hit
 
@@ -207,7 +208,7 @@ def home(line: Timeline, dp: int, stage: int, ranks: tuple[int, ...]) -> str:
         return line.nodes[dp][stage]
     if not ranks:
         return ""
-    first = min(whole_worker(line, ranks)) // NODE_RANKS * NODE_RANKS
+    first = min(ranks) // NODE_RANKS * NODE_RANKS
     return f"ranks {first}-{first + NODE_RANKS - 1}"
 
 

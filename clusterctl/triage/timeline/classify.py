@@ -164,6 +164,17 @@ def healthy(
     """
     mean = float(done.step_s.mean())
     slowdown = max(1.0, mean / float(replay(done.plan, usual_transfers(done)).mean()))
+    if not compared(judged):
+        told = f"{len(done.line.steps)} steps of {mean:.4g} s, even among themselves"
+        alone = "one worker alone: nobody does the same work, so it may be slow in every step"
+        return Triage(
+            Cause.UNKNOWN,
+            slowdown,
+            shares,
+            ruled_out=tuple(ruled_out(judged, costs, None, shares, mean)),
+            evidence=(told, alone),
+            next_step="give it a file of every rank",
+        )
     cause = Cause.UNKNOWN if slowdown >= UNEXPLAINED else Cause.HEALTHY
     told = (
         f"{len(done.line.steps)} steps of {mean:.4g} s, {len(done.line.dps)} DP ranks, "
@@ -178,6 +189,12 @@ def healthy(
         confidence=min(0.99, 1 - 0.5 ** len(done.line.steps)),
         evidence=(told, fits) if cause is Cause.UNKNOWN else (told,),
     )
+
+
+def compared(judged: Sequence[Judged]) -> bool:
+    """Whether some worker was held against another, of its own stage or of another."""
+    blind = {one.cause for one in judged if isinstance(one, Blind)}
+    return not {Cause.WORKER, Cause.STAGE} <= blind
 
 
 def usual_transfers(done: Study) -> Floats:

@@ -6,6 +6,7 @@ segment takes as long as its kernels were busy, so that a wait is a wait.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -24,13 +25,20 @@ def read(files: Sequence[Path]) -> Rows:
     """Raises UserError where a file is none, or no file has steps."""
     heard = [listen(file, number) for number, file in enumerate(files)]
     by_rank = {one.rank: one for one in heard}
-    if len(by_rank) < len(heard):
-        by_rank = dict(enumerate(heard))  # names that say nothing: take them in order
     unseen = [
         f"{file.name}: cut; its events up to there are used"
         for file, one in zip(files, heard, strict=True)
         if one.cut
     ]
+    if len(by_rank) < len(heard):
+        last = {one.rank: file.name for file, one in zip(files, heard, strict=True)}
+        unseen += [
+            f"whose it is: {file.name} and {last[one.rank]} say the same rank, so ranks are the "
+            "places of the files, from 0"
+            for file, one in zip(files, heard, strict=True)
+            if last[one.rank] != file.name
+        ][:3]
+        by_rank = dict(enumerate(heard))
     lacking = [file.name for file, one in zip(files, heard, strict=True) if not one.steps]
     if len(lacking) == len(files):
         raise UserError(
@@ -89,16 +97,19 @@ def moves(one: Heard, *, on_device: bool) -> list[tuple[int, int, float, float, 
     steps = one.device_steps if on_device and one.device_steps else one.steps
     turn: dict[int, int] = defaultdict(int)
     made = []
+    marks = sorted((begin, finish, step) for step, (begin, finish) in steps.items())
     for start, end, kind, group in sorted(found):
-        step = within(start, steps)
+        step = within(start, marks)
         if step is not None:
             made.append((step, turn[step], start, end, kind, group))
             turn[step] += 1
     return made
 
 
-def within(when: float, steps: Mapping[int, tuple[float, float]]) -> int | None:
-    return next((step for step, (start, end) in steps.items() if start <= when < end), None)
+def within(when: float, marks: Sequence[tuple[float, float, int]]) -> int | None:
+    """The step that a moment is in; `marks`: (begin, end, step), in order."""
+    place = bisect_right(marks, when, key=lambda one: one[0]) - 1
+    return marks[place][2] if place >= 0 and when < marks[place][1] else None
 
 
 def clocks(

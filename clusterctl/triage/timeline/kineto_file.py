@@ -156,7 +156,7 @@ def take(event: Mapping[str, Any], found: Heard) -> None:
     begin, took, name = event.get("ts"), event.get("dur"), event.get("name")
     try:
         start, length = float(begin), float(took)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found.unread += 1
         return
     sane = np.isfinite(start) and np.isfinite(length) and length >= 0

@@ -156,14 +156,17 @@ def ends_of(done: Study, slow: list[tuple[Unit, float]]) -> list[Suspect]:
     touched = Counter((unit.dp, stage) for unit, _ in links for stage in set(unit.ends))
     pairs = {(unit.dp, tuple(sorted(unit.ends))) for unit, _ in links}
     found = []
+    told: set[int] = set()  # stages whose slowness a worker or a link explains, or their group
     for (dp, stage), _ in touched.most_common():
         its = {pair for pair in pairs if pair[0] == dp and stage in pair[1]}
         if len(its) < 2:
             continue
         over = max(one for unit, one in links if unit.dp == dp and stage in unit.ends)
         found.append(worker(done, dp, stage, over, len(its)))
+        told.add(stage)
         pairs -= its
     for dp, ends in sorted(pairs):
+        told.add(ends[0])
         over = max(one for unit, one in links if unit.dp == dp and tuple(sorted(unit.ends)) == ends)
         ranks = [rank for stage in ends for rank in whole_worker(line, line.ranks[dp][stage])]
         found.append(
@@ -177,9 +180,8 @@ def ends_of(done: Study, slow: list[tuple[Unit, float]]) -> list[Suspect]:
             )
         )
     for unit, over in slow:
-        if unit.dp < 0 and not any(
-            f"stage {line.stages[unit.ends[0]]}" in one.what for one in found
-        ):
+        if unit.dp < 0 and unit.ends[0] not in told:
+            told.add(unit.ends[0])
             found.append(group(done, unit, over))
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,10 +95,10 @@ def dense(rows: Rows) -> Timeline | None:
     first = np.empty(len(codes), dtype=np.int64)
     first[op[::-1]] = np.arange(len(op))[::-1]
     shape = (len(codes), len(steps), len(dps))
-    flat = np.ravel_multi_index((op, step, dp), shape)
-    size = int(np.prod(shape))
+    size = prod(shape)
     if size > min(MOST_CELLS, SPARSE * len(rows.rank) + 1024):
         return None  # numbers that name no grid of steps: a broken trace, not a large one
+    flat = np.ravel_multi_index((op, step, dp), shape)
     times = np.bincount(flat, minlength=size)
     seen = (times > 0).reshape(shape)
     kept, whole, there = complete(seen)

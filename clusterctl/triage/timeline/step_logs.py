@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[int, float]]
     # tqdm (Hugging Face): 12%|█▏        | 12/100 [00:15<01:50,  1.25s/it]
     (
         form(rf"(\d{{1,9}})/\d{{1,9}} \[[^\]]{{0,60}}?,\s*{NUMBER}(s/it|it/s)"),
-        lambda hit: (int(hit[1]), float(hit[2]) ** (1 if hit[3] == "s/it" else -1)),
+        lambda hit: (int(hit[1]), each(float(hit[2]), hit[3])),
     ),
 )
 OF_LINE = re.compile(r"\[(?:default)?rank[ _:]?(\d{1,6})\]|\brank[ =:](\d{1,6})\b", re.IGNORECASE)
@@ -69,12 +70,20 @@ SECONDS = {
     "step_time_ms": 1e-3,
     "milliseconds": 1e-3,
 }
+SPARSE = 1000  # places in the table of ranks and steps for each line, at most
 LONGEST = 10_000  # characters of a line
 LEAST = 8  # steps
 SLOW, SIGMAS, OWN_SPREAD = 0.03, 4.0, 0.008  # as of workers in a trace of operations
 FAR = 6.0
 RARE = 0.4  # of steps
 LEAST_LOSS = 0.02
+
+
+def each(told: float, name: str) -> float:
+    """Seconds; nan of no step a second."""
+    if name.lower() == "s/it":
+        return told
+    return 1 / told if told else nan
 
 
 def unit(number: str, name: str) -> float:
@@ -108,6 +117,12 @@ def read(files: Sequence[Path]) -> StepTimes:
         raise UserError(
             f"{files[0]}: no line tells a step and its time; a trace is parquet, a Kineto JSON, "
             "CSV rank,step,seconds, or a log like 'step 12 … time/iter 1.2 s'"
+        )
+    ranks, steps = (len({key[at] for key in found}) for at in (1, 0))
+    if ranks * steps > SPARSE * len(found) + 1024:
+        raise UserError(
+            f"{files[0]}: {len(found)} lines of {ranks} ranks and {steps} steps: nearly every one "
+            "is of another, so they are no steps of one job"
         )
     unseen = [f"{name}: no line tells a step and its time" for name in silent]
     if unread:
