@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -169,15 +169,30 @@ def look(
     return [one for node, _ in asked for one in heard[node.name]]
 
 
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Processes that stand still on a node, and the number of their Slurm job; empty: none."""
+
+    pids: frozenset[int] = frozenset()
+    slurm: str = ""
+
+
+RUNNING = Paused()
+
+
 def admit(
-    nodes: Sequence[Node], before: Sequence[Observation], *, force: bool
+    nodes: Sequence[Node],
+    before: Sequence[Observation],
+    *,
+    force: bool,
+    paused: Mapping[str, Paused] | None = None,
 ) -> tuple[list[Node], dict[str, Verdict]]:
-    """Who may be loaded, and why the others may not."""
+    """Who may be loaded, and why the others may not.  What is `paused` there is not disturbed."""
     seen = by_node(before)
     refused: dict[str, Verdict] = {}
     for node in nodes:
         trouble = lost(seen.get(node.name, ()))
-        held = holders(seen.get(node.name, ()))
+        held = holders(seen.get(node.name, ()), (paused or {}).get(node.name, RUNNING))
         if trouble is not None:
             refused[node.name] = refusal(node, f"it did not answer: {trouble}")
         elif held and not force:
@@ -185,11 +200,22 @@ def admit(
     return [node for node in nodes if node.name not in refused], refused
 
 
-def holders(seen: Sequence[Observation]) -> str:
+def holders(seen: Sequence[Observation], paused: Paused = RUNNING) -> str:
     """Whom a load would disturb on a node; empty: nobody."""
     facts = [fact for one in seen for fact in one.facts]
-    running = {f"{one.name} ({one.pid})" for one in facts if isinstance(one, DeviceProcess)}
-    jobs = [job for one in facts if isinstance(one, Scheduler) for job in one.jobs]
+    running = {
+        f"{one.name} ({one.pid})"
+        for one in facts
+        if isinstance(one, DeviceProcess) and one.pid not in paused.pids
+    }
+    own = f"job {paused.slurm}"  # as probes/slurm.py writes it
+    jobs = [
+        job
+        for one in facts
+        if isinstance(one, Scheduler)
+        for job in one.jobs
+        if not paused.slurm or (job != own and not job.startswith(f"{own} "))
+    ]
     unsure = [one.troubles[0] for one in seen if one.probe == "slurm" and one.troubles]
     blind = not any(isinstance(one, Accelerator) for one in facts)
     said = []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +42,7 @@ from clusterctl.rails import Rails, rails_of
 
 if TYPE_CHECKING:
     from clusterctl.localise.located import Located
-    from clusterctl.run import World
+    from clusterctl.run import Paused, World
 
 WHOLE_RUN_S = 7 * 86400.0  # a conversation is held open; each round has its own deadline
 ROUND_EXTRA_S = 4.0  # beside the seconds each way: partners meet, answers come
@@ -64,7 +64,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class UnderWay:
-    """A run whose plan is on disk.  `rows`: every test planned; `done`: those that ran."""
+    """A run whose plan is on disk.  `rows`: every test planned; `done`: those that ran.
+
+    `paused`: what stands still on a node and may have it; `moved`: asked before each round, nodes
+    where it goes on, and why they are to be left alone.
+    """
 
     recorder: store.Recorder
     opening: Run
@@ -72,12 +76,17 @@ class UnderWay:
     settings: folder.Settings
     rows: list[Row]
     done: list[Row]
+    paused: Mapping[str, Paused] = field(default_factory=dict)
+    moved: Callable[[], Mapping[str, str]] = dict
 
 
-def begun(order: Order, flags: Flags) -> UnderWay:
-    """Plan it and write the plan; nothing was asked of a node yet.  Raises UserError."""
+def begun(order: Order, flags: Flags, chosen_nodes: Sequence[Node] = ()) -> UnderWay:
+    """Plan it and write the plan; nothing was asked of a node yet.  Raises UserError.
+
+    `chosen_nodes`: instead of those that the flags select.
+    """
     ambient.logs()
-    nodes = ambient.targets(flags)
+    nodes = tuple(chosen_nodes) or ambient.targets(flags)
     refuse_one_machine(nodes)
     described = topology_file(order.topology) if order.topology else None
     rails = rails_of(nodes, described)
@@ -95,7 +104,7 @@ def begun(order: Order, flags: Flags) -> UnderWay:
     now = ambient.now()
     opening = Run(
         recorder.final.name, book, nodes, seed, now, now, (), (),
-        verb="bandwidth", forced=flags.force, complete=False,
+        verb="bandwidth", forced=flags.force, why=flags.why, complete=False,
     )  # fmt: skip
     recorder.begin(store.describe(opening))
     try:
@@ -252,7 +261,7 @@ def admitted(going: UnderWay, world: World) -> tuple[list[Observation], dict[int
     book = going.opening.playbook
     asked = [(node, book.probes) for node in going.opening.nodes]
     before = look("before", asked, book, book.pace.node_s, world)
-    _, refused = admit(going.opening.nodes, before, force=going.opening.forced)
+    _, refused = admit(going.opening.nodes, before, force=going.opening.forced, paused=going.paused)
     place = {name: at for at, name in enumerate(going.rails.topology.nodes)}
     return before, {place[name]: f"{name}: {verdict.why}" for name, verdict in refused.items()}
 
@@ -325,11 +334,13 @@ def judged_by(
 def one_round(
     going: UnderWay, world: World, rows: list[Row], refused: Mapping[int, str]
 ) -> list[Row]:
-    """Flown and kept; whoever is refused is not loaded."""
+    """Flown and kept; whoever is refused, or whose paused job goes on, is not loaded."""
     book: Playbook = going.opening.playbook
-    able, idle = bandwidth.without(rows, refused)
+    names = going.rails.topology.nodes
+    moved = {names.index(name): f"{name}: {why}" for name, why in going.moved().items()}
+    able, idle = bandwidth.without(rows, {**refused, **moved})
     made = [*bandwidth.fly(able, going.rails, book.stages[0], world, book.pace), *idle]
-    folder.append(going.recorder.path, made, going.rails.topology.nodes)
+    folder.append(going.recorder.path, made, names)
     return made
 
 

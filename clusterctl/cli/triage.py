@@ -12,6 +12,7 @@ import typer
 
 from clusterctl.cli import options
 from clusterctl.cli import triage_collectives as collectives
+from clusterctl.cli import triage_links as links
 from clusterctl.cli import triage_live as live
 from clusterctl.cli import triage_past as looking_back
 from clusterctl.cli.language import Lang
@@ -62,6 +63,9 @@ def triage(
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
     form: options.OutputFormat = options.Format.TABLE,
+    probe_links: links.ProbeLinks = False,
+    force: links.Force = False,
+    why: links.Why = "",
     runs_at: looking_back.RunsAt = None,
     page: Annotated[
         Path | None,
@@ -74,12 +78,15 @@ def triage(
     given = collectives.Given(
         flight, ras or (), inspector, log or (), bool(stacks), looks, apart_s, native, spy_folder
     )
+    probing = links.probing(wanted=probe_links, force=force, why=why, runs_at=runs_at)
     whose = live.Whose(slurm, kube, kubeconfig, pids, job)
     flags = Flags(inventory, nodes, select, at_once, accept_new, ssh_config=ssh_config)
     if not files and (whose.any or ((inventory or nodes) and not given.any)):
         given = replace(given, stacks=stacks is not False)
-        reading = partial(live.running, whose, given, flags, seconds)
+        reading = partial(live.running, whose, given, flags, seconds, probing)
         collectives.answer(given, flags, form, page, runs_at=runs_at, live=reading)
+    if probe_links:
+        raise UserError("--probe-links: say where the job runs: --nodes, --slurm, --kube or --pids")
     if given.any and not files:
         collectives.answer(given, flags, form, page, runs_at=runs_at)
     if not files:

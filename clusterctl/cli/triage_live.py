@@ -17,6 +17,7 @@ from clusterctl.model import Kind, Node, Pace, Playbook, Question, Trouble, User
 
 if TYPE_CHECKING:
     from clusterctl.cli.triage_collectives import Given
+    from clusterctl.cli.triage_links import Probing
     from clusterctl.transport import Transport
     from clusterctl.triage.running.ask import Said, Wanted
     from clusterctl.triage.running.job import Job
@@ -59,9 +60,10 @@ class Whose:
 
 
 def running(
-    whose: Whose, given: Given, flags: Flags, seconds: float
+    whose: Whose, given: Given, flags: Flags, seconds: float, links: Probing
 ) -> tuple[list[Triage], Stacks | None]:
-    """Counters' and stacks' answer in one, and the stacks, to be shown.  Raises UserError."""
+    """The answer of counters, stacks and probed paths in one; the stacks.  Raises UserError."""
+    from clusterctl.cli.triage_links import probed, with_links
     from clusterctl.triage.agreed import with_stacks
     from clusterctl.triage.running.live import judge
 
@@ -74,11 +76,15 @@ def running(
         reach = ambient.reach(book.pace, flags, nice=19, closing=closing)
         said = heard(nodes, wanted, reach, seconds, at_once=book.pace.at_once)
         job = seen_of(said, whose.job)
-        found = judge(job)
-        if not given.stacks or not job.ranks:
-            return [found], None
-        stacks = stacks_of(job, nodes, given, reach, at_once=book.pace.at_once)
-    return [with_stacks(found, stacks)], stacks
+        found, stacks = judge(job), None
+        if given.stacks and job.ranks:
+            stacks = stacks_of(job, nodes, given, reach, at_once=book.pace.at_once)
+            found = with_stacks(found, stacks)
+        if links.wanted:
+            found = with_links(
+                found, job, probed(job, nodes, links, flags, reach, slurm=whose.slurm)
+            )
+    return [found], stacks
 
 
 def heard(

@@ -1,0 +1,1 @@
+"""Paths between a job's nodes, probed when somebody asks: lightly, or in full rounds."""

@@ -1,0 +1,211 @@
+"""Which NIC loses or holds back what little was sent, against the others of the same probe.  Pure.
+
+A NIC is named where it does so to most of its partners and others do not: one path alone may be
+anything between its ends.  Nothing here tells a rate.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from clusterctl.triage.links.known import Links, Way
+from clusterctl.triage.links.said import Told
+from clusterctl.triage.running.candidates import (
+    SURE,
+    beyond_chance,
+    highest,
+    listed,
+    percent,
+)
+from clusterctl.triage.running.of_wires import FEWEST_LOST, LOSS
+from clusterctl.triage.running.wires import RECEIVES, SENDS
+from clusterctl.triage.verdict import Suspect
+
+HOW = "low-rate probe"
+ONE_PATH = 0.5  # of confidence: which of its two ends it is, nothing tells
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    node: str
+    rail: int
+    way: str
+    ways: tuple[Way, ...]
+
+    @property
+    def called(self) -> str:
+        return f"{self.node} {self.way}" + (f" on rail {self.rail}" if self.rail else "")
+
+    @property
+    def sent(self) -> int:
+        return sum(one.sent for one in self.ways if one.lost is not None)
+
+    @property
+    def lost(self) -> int:
+        return sum(one.lost or 0 for one in self.ways)
+
+    @property
+    def waits(self) -> list[float]:
+        return [one.wait_us for one in self.ways if one.wait_us is not None]
+
+
+def blamed(told: Told) -> Links:
+    """What the probe says of the job's network."""
+    every = nics(told.ways)
+    nodes = frozenset(node for way in told.ways for node in (way.source, way.target))
+    found: dict[tuple[str, int, str], Suspect] = {}
+    evidence: list[str] = []
+    for one, why in (*losing(every, evidence), *waiting(every, evidence)):
+        key = (one.node, one.rail, one.way)
+        old = found.get(key)
+        found[key] = (
+            Suspect(one.called, (), one.node, float("nan"), why[0], (why[1],))
+            if old is None
+            else merged(old, *why)
+        )
+    suspects = tuple(sorted(found.values(), key=lambda one: -one.confidence))
+    return Links(HOW, nodes, suspects, tuple(evidence), quiet(told), told.unseen)
+
+
+def merged(old: Suspect, sure: float, why: str) -> Suspect:
+    confidence = min(SURE, 1 - (1 - old.confidence) * (1 - sure))
+    return Suspect(
+        old.what,
+        old.ranks,
+        old.node,
+        old.slowdown,
+        max(confidence, old.confidence),
+        (*old.why, why),
+    )
+
+
+def nics(ways: Sequence[Way]) -> list[Nic]:
+    by_nic: defaultdict[tuple[str, int, str], list[Way]] = defaultdict(list)
+    for one in ways:
+        by_nic[one.source, one.rail, SENDS].append(one)
+        by_nic[one.target, one.rail, RECEIVES].append(one)
+    return [Nic(*key, tuple(few)) for key, few in sorted(by_nic.items())]
+
+
+# ----------------------------------------------------------------------------- loss
+
+
+def losing(every: Sequence[Nic], evidence: list[str]) -> Iterator[tuple[Nic, tuple[float, str]]]:
+    """NICs that lose what most of their partners send them, or they send to most."""
+    sent, gone = sum(one.sent for one in every) / 2, sum(one.lost for one in every) / 2
+    if not sent:
+        return
+    bad = [one for one in every if one.lost >= FEWEST_LOST and share(one) > LOSS]
+    if len(bad) > 2 and 2 * len(bad) > len(every):
+        evidence.append(
+            f"{HOW}: {len(bad)} of {len(every)} NICs lose segments at once: the fabric is full, or "
+            "sick as a whole"
+        )
+        return
+    for one in bad:
+        elsewhere = max(LOSS, (gone - one.lost) / max(1.0, sent - one.sent))
+        sure = beyond_chance(one.lost, one.sent, elsewhere, len(every))
+        if sure < SURE:
+            continue
+        if len(one.ways) < 2:
+            sure = ONE_PATH
+        by = ", ".join(f"{way.called} {way.lost or 0} of {way.sent}" for way in worst(one))
+        rest = f"all others together {gone - one.lost:.0f} of {sent - one.sent:.0f}"
+        yield one, (sure, f"{HOW}: {one.lost} of {one.sent} segments never came ({by}); {rest}")
+
+
+def share(one: Nic) -> float:
+    """Of the partner that loses second most: what one path does may be its other end's doing."""
+    told = sorted((((way.lost or 0) / way.sent) for way in one.ways if way.sent), reverse=True)
+    return told[min(1, len(told) - 1)] if told else 0.0
+
+
+def worst(one: Nic) -> list[Way]:
+    return sorted(one.ways, key=lambda way: -(way.lost or 0))[:3]
+
+
+# ----------------------------------------------------------------------------- queues
+
+
+def waiting(every: Sequence[Nic], evidence: list[str]) -> Iterator[tuple[Nic, tuple[float, str]]]:
+    """The NIC before which a queue stands.
+
+    The median message to or from most of its partners waits longer than a round trip takes, and
+    longer than one in ten waits elsewhere.
+    """
+    told = {one: median(one.waits) for one in every if one.waits}
+    trip = quickest(every)
+    held = {one for one, wait in told.items() if wait > trip and most(one, trip)}
+    if len(held) > 2 and 2 * len(held) > len(told):
+        middle = us(median(told[one] for one in held))
+        evidence.append(
+            f"{HOW}: queues stand before {len(held)} of {len(told)} NICs (median {middle}): "
+            "everybody's transfers wait"
+        )
+        return
+    rest = {one: wait for one, wait in told.items() if one not in held}
+    usual = median([way.wait_90_us or 0.0 for one in rest for way in one.ways] or [0.0])
+    for one in held:
+        sure = stands_out(told[one], list(rest.values()), max(usual, trip / 2))
+        if len(one.ways) < 2:
+            sure = min(sure, ONE_PATH)
+        elif sure < SURE or told[one] < usual:
+            continue
+        paths = listed([way.called for way in one.ways], 3)
+        beside = f", with others {us(median(rest.values()))}" if rest else ""
+        trips = max(way.rtt_us or 0.0 for way in one.ways)
+        yield (
+            one,
+            (
+                sure,
+                (
+                    f"{HOW}: what it {one.way} waits {us(told[one])} on the way (median of "
+                    f"{paths}){beside}; round trips to {us(trips)}, the quickest of all {us(trip)}"
+                ),
+            ),
+        )
+
+
+def quickest(every: Sequence[Nic]) -> float:
+    """A round trip where nothing stands in a queue: of a quarter of the paths, at most half."""
+    least = sorted(way.rtt_least_us for one in every for way in one.ways if way.rtt_least_us)
+    return least[len(least) // 4] if least else 0.0
+
+
+def stands_out(value: float, others: Sequence[float], error: float) -> float:
+    out = highest({"": value, **{str(at): one for at, one in enumerate(others)}}, error=error)
+    if out is None:
+        return ONE_PATH
+    return out.confidence if out.value == value else 0.0
+
+
+def most(one: Nic, trip: float) -> bool:
+    return 2 * sum(wait > trip for wait in one.waits) > len(one.waits)
+
+
+def us(value: float) -> str:
+    return f"{value / 1e3:.1f} ms" if value >= 1000 else f"{value:.0f} us"
+
+
+# ----------------------------------------------------------------------------- what is well
+
+
+def quiet(told: Told) -> str:
+    """The figures of everybody, for what was ruled out."""
+    sent = sum(way.sent for way in told.ways)
+    lost = sum(way.lost or 0 for way in told.ways)
+    waits = [way.wait_us for way in told.ways if way.wait_us is not None]
+    trips = [way.rtt_us for way in told.ways if way.rtt_us is not None]
+    if not sent or not trips:
+        return f"{HOW}: no path answered"
+    cost = max(told.cost.values(), default=0.0)
+    return (
+        f"{HOW}: {len(told.ways)} ways: {lost} of {sent} segments lost"
+        f"{f' ({percent(lost / sent)})' if lost else ''}, round trips {us(median(trips))} in the "
+        f"middle and {us(max(trips))} at most, waits {us(max(waits))} at most; it took "
+        f"{told.rate_bit_s / 1e3:.0f} kbit/s a path and {percent(cost)} of a processor at most; "
+        "what paths carry it does not tell"
+    )

@@ -1,0 +1,121 @@
+"""What `remote/probe_paths.py` says on both ends of each path, put together.  Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from clusterctl.model import Answer, Trouble
+from clusterctl.observe import last_words
+from clusterctl.triage.links.known import Way
+from clusterctl.triage.running.readings import Cells, count, listed, number, rows, text
+
+NAMED = re.compile(r"(?P<src>[^>/]+)/(?P<rail>\d{1,3})>(?P<dst>[^>/]+)/(?P=rail)")
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a path, `out` and `come` in segments; None: not counted there."""
+
+    out: int | None = None
+    come: int | None = None
+    again: int | None = None
+    why: str = ""
+    rtt_us: tuple[float, ...] = ()
+    there_us: tuple[float, ...] = ()
+    back_us: tuple[float, ...] = ()
+    rate_bit_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """`cost`: of one processor, by node.  `rate_bit_s`: the most that any path was asked for."""
+
+    ways: tuple[Way, ...]
+    unseen: tuple[str, ...]
+    cost: Mapping[str, float]
+    rate_bit_s: float = 0.0
+
+
+def told(answers: Mapping[str, Answer | Trouble]) -> Told:
+    ends: dict[str, dict[str, End]] = {}
+    unseen: list[str] = []
+    cost: dict[str, float] = {}
+    for node, answer in answers.items():
+        if isinstance(answer, Trouble) or answer.exit_code != 0:
+            why = answer if isinstance(answer, Trouble) else last_words(answer)
+            unseen.append(f"{node}: its paths were not probed: {why}")
+            continue
+        for row in rows(answer.stdout):
+            if isinstance(row, Trouble):
+                unseen.append(f"{node}: {row}")
+            elif row.get("k") == "cost":
+                seconds = number(row, "seconds") or 0.0
+                cost[node] = (number(row, "cpu_s") or 0.0) / seconds if seconds else 0.0
+            elif row.get("k") == "path" and row.get("role") in {"call", "listen"}:
+                ends.setdefault(text(row, "name"), {})[text(row, "role")] = end(row)
+    ways = [way for name, both in sorted(ends.items()) for way in ways_of(name, both)]
+    unseen += [
+        f"{name}: {why}"
+        for name, both in sorted(ends.items())
+        if (why := "; ".join(sorted({one.why for one in both.values() if one.why})))
+    ]
+    rates = [one.rate_bit_s or 0.0 for both in ends.values() for one in both.values()]
+    return Told(tuple(ways), tuple(unseen), cost, max(rates, default=0.0))
+
+
+def ways_of(name: str, both: Mapping[str, End]) -> list[Way]:
+    named = NAMED.fullmatch(name)
+    if named is None:
+        return []
+    src, dst, rail = named["src"], named["dst"], int(named["rail"])
+    return list(of_path(src, dst, rail, both.get("call", End()), both.get("listen", End())))
+
+
+def end(row: Cells) -> End:
+    return End(
+        count(row, "out"),
+        count(row, "in"),
+        count(row, "again"),
+        text(row, "why"),
+        numbers(row, "rtt_us"),
+        numbers(row, "forward_us"),
+        numbers(row, "backward_us"),
+        number(row, "rate_bit_s"),
+    )
+
+
+def numbers(row: Cells, name: str) -> tuple[float, ...]:
+    """[least, median, 90th percentile, most]; empty where they are not all there."""
+    told = [number({"one": cell}, "one") for cell in listed(row, name)]
+    known = tuple(one for one in told if one is not None)
+    return known if len(known) == len(told) == 4 else ()
+
+
+def of_path(src: str, dst: str, rail: int, call: End, listen: End) -> Iterator[Way]:
+    """Both directions, where at least one end told of them."""
+    for source, target, near, far, took in (
+        (src, dst, call, listen, call.there_us),
+        (dst, src, listen, call, call.back_us),
+    ):
+        if near.out is None and not took:
+            continue
+        way = Way(source, target, rail, near.out or 0, lost(near, far))
+        if took and call.rtt_us:
+            least, middle, high, _ = took
+            way = replace(
+                way,
+                wait_us=max(0.0, middle - least),
+                wait_90_us=max(0.0, high - least),
+                rtt_us=call.rtt_us[1],
+                rtt_least_us=call.rtt_us[0],
+            )
+        yield way
+
+
+def lost(near: End, far: End) -> int | None:
+    """What one end sent and the other never got; else what it sent again."""
+    if near.out is not None and far.come is not None and not near.why and not far.why:
+        return max(0, near.out - far.come)
+    return near.again
