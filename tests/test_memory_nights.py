@@ -11,10 +11,14 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from acting import drained
 from scripted import NOON
 from typer.testing import CliRunner
 
 from clusterctl import store
+from clusterctl.act import journal
+from clusterctl.act.deed import Action, Outcome, Told
+from clusterctl.act.journal import Journal
 from clusterctl.cli import app
 from clusterctl.judge import beside_past
 from clusterctl.memory import acks, cache, dataset, identity
@@ -367,6 +371,33 @@ def test_an_ack_keeps_what_it_speaks_of_though_it_is_well_again(runs):
     assert (runs / name_of(4) / "answers-now.jsonl.gz").exists()
     assert (runs / name_of(5) / "answers-now.jsonl.gz").exists()
     assert not (runs / name_of(2) / "answers-now.jsonl.gz").exists()
+
+
+def journalled(runs: Path, *actions: tuple[Action, Outcome]) -> None:
+    kept_in = Journal(runs / journal.NAME)
+    for action, outcome in actions:
+        kept_in.begin(action)
+        kept_in.end(action, Told(outcome), action.at)
+
+
+def test_a_drain_keeps_its_run_until_it_is_undone_and_not_only_tried_to(runs):
+    well = name_of(3)
+    drain = drained("n3", run=well)
+    undrain = drained("n3", id="u", verb="undrain", run=name_of(2), hours_ago=0.5)
+    journalled(runs, (drain, Outcome.DONE), (undrain, Outcome.REFUSED))
+    told = json.loads(said("prune", "--keep", "0d", "--format", "json", runs=runs))["runs"]
+    why = {one["run"]: one["what"] for one in told}
+    assert why[well] == "n3 was drained for its xid"
+    assert why[name_of(2)] == "answers go"
+    journalled(runs, (replace(undrain, id="v"), Outcome.DONE))
+    assert "n3 was drained" not in said("prune", "--keep", "0d", runs=runs)
+
+
+def test_nothing_is_pruned_where_a_drain_cannot_be_read(runs):
+    (runs / journal.NAME).write_text("{}\n")
+    done = CliRunner().invoke(app, ["prune", "--keep", "0d", "--yes", "--runs-dir", str(runs)])
+    assert "actions.jsonl:1: not an action" in str(done.exception)
+    assert len(list(runs.rglob("answers-*"))) == NIGHTS
 
 
 # --------------------------------------------------------------------------- marks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -135,6 +136,17 @@ def test_a_memory_that_is_broken_is_said_and_an_older_one_is_used(lived, tmp_pat
 
 def page_start(runs: Path) -> datetime:
     return store.stored(pages(runs)[-1][0]).started
+
+
+def test_a_playbook_that_is_called_alike_is_another_one(lived, tmp_path):
+    *_, runs = lived
+    other = runs / "20991231T020000-nightly-gpu-0001"
+    shutil.copytree(pages(runs)[-1][0], other)
+    try:
+        page = next_night(runs, tmp_path)
+    finally:
+        shutil.rmtree(other)
+    assert page.before == pages(runs)[-1][0].name
 
 
 def test_runs_from_before_there_was_a_memory_are_gone_through_once(lived, tmp_path):

@@ -58,16 +58,21 @@ def acked(folder: Path, now: datetime) -> list[Claim]:
 
 
 def drained(folder: Path) -> dict[str, str]:
-    """Runs that a drain names which nobody has undone."""
+    """Runs that a drain names which nobody has undone.  Raises UserError where nobody knows."""
     from clusterctl.act import journal
+    from clusterctl.act.breaker import last_drains
 
-    actions = list(journal.read(folder / journal.NAME).actions.values())
-    undone = {one.undoes for one in actions}
-    last = {(one.by, one.called): one for one in actions}
+    log = journal.read(folder / journal.NAME)
+    if log.damaged:
+        shown = ", ".join(map(str, sorted(log.damaged)[:8]))
+        raise UserError(
+            f"{log.path}:{shown}: not an action: whose evidence must stay is not known; mend or "
+            "delete the line"
+        )
     return {
         one.run: f"{one.node} was drained for its {one.check}"
-        for one in actions
-        if one.verb == "drain" and one.id not in undone and last[one.by, one.called] is one
+        for by in {one.by for one in log.actions.values()}
+        for one in last_drains(log.of(by)).values()
     }
 
 

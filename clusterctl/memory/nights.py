@@ -93,8 +93,15 @@ def past(run: Run, runs_dir: Path) -> tuple[str, Memory]:
 
 def runs_of(playbook: str, runs_dir: Path) -> list[str]:
     """Ids, oldest first, of runs that ended."""
-    found = (path.parent.name for path in runs_dir.glob(f"*-{playbook}-*/run.json"))
-    return sorted(one for one in found if not one.endswith(store.PARTIAL))
+    found = (path.parent.name for path in runs_dir.glob("*/run.json"))
+    return sorted(
+        one for one in found if not one.endswith(store.PARTIAL) and playbook_of(one) == playbook
+    )
+
+
+def playbook_of(run: str) -> str:
+    """Of 20260101T020000-nightly-gpu-ab12 nightly-gpu."""
+    return run.partition("-")[2].rpartition("-")[0]
 
 
 def replayed(ids: Sequence[str], runs_dir: Path) -> tuple[str, Memory]:
