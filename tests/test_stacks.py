@@ -24,6 +24,7 @@ from rich.console import Console
 from clusterctl.knowledge import frames
 from clusterctl.model import Answer, Kind, Node, UserError
 from clusterctl.report.stacks import as_tree
+from clusterctl.report.triage import as_json
 from clusterctl.transport import TransportError
 from clusterctl.transport.local import Local
 from clusterctl.triage.collectives.collective_files import from_flight
@@ -289,6 +290,14 @@ def test_hostile_frames_are_shown_not_obeyed():
     text = shown({0: [(bad, FUTEX)] * 2})
     assert "[red]x[/red]" in text
     assert "\x1b" not in text
+
+
+def test_hostile_frames_break_no_json():
+    """Half a character is none, and a C1 control is one to a terminal."""
+    bad = [["step\ud800\x9b31m", "train.py", 3], *OUTER]
+    text = as_json(judged({**waiting(), 3: [(bad, RUNS)] * 3}))
+    assert "\x9b" not in text
+    assert json.loads(text.encode())["suspects"][0]["why"][0].count("step\\xd800\\x9b31m") == 1
 
 
 WHOLE = told({**waiting(2), 2: [(LOCK, FUTEX), ("refused", NAP)]})

@@ -19,6 +19,7 @@ from clusterctl.triage.verdict import NO_CULPRIT, Cause, Suspect, Triage
 
 SHOWN = 20
 REASONS = 4
+LONGEST = 2000  # characters of one text for a program
 # Of a share, as the published analyses of job traces call it.
 SHARE_KEYS = {Cause.STAGE: "stage"}
 SLOW_BECAUSE = {
@@ -72,7 +73,20 @@ def as_json(found: Triage, more: Mapping[str, object] | None = None) -> str:
         "unseen": list(found.unseen),
         **(more or {}),
     }
-    return json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    return json.dumps(readable(told), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def readable(told: object) -> object:
+    """Every text made visible: nodes and traces name things, and a terminal may read this, too."""
+    match told:
+        case str():
+            return visible(told, LONGEST)
+        case dict():
+            return {visible(str(key)): readable(value) for key, value in told.items()}
+        case list() | tuple():
+            return [readable(one) for one in told]
+        case _:
+            return told
 
 
 def finite(value: float | None) -> float | None:
@@ -95,7 +109,7 @@ def as_csv(found: Triage) -> str:
                 visible(one.node),
                 "" if slow is None else slow,
                 finite(one.confidence),
-                visible("; ".join(one.why), 2000),
+                visible("; ".join(one.why), LONGEST),
             )
         )
     return text.getvalue()
