@@ -262,11 +262,17 @@ def test_a_page_in_chinese_is_the_same_page_and_leaves_what_nodes_said():
     assert "<td>n017 &lt;b&gt; {} &amp;</td>" in page
 
 
-def test_no_sentence_of_a_page_loses_a_hole():
-    for english, said in chinese.of_shown().items():
+@pytest.mark.parametrize("name", ["zh_page.yml", "zh_screen.yml", "zh_triage.yml"])
+def test_no_sentence_of_a_page_or_screen_stands_twice_or_loses_a_hole(name):
+    document = yaml.compose(ZH.with_name(name).read_text(encoding="utf-8"))
+    assert isinstance(document, yaml.MappingNode)
+    keys = [key.value for key, _ in document.value]
+    assert len(keys) == len(set(keys))
+    for english, said in chinese.lines(name).items():
         holes = english.count("{}")
-        numbered = set(re.findall(r"\{(\d)\}", said))
-        assert said.count("{}") == holes or len(numbered) == holes, english
+        numbered = sorted(map(int, re.findall(r"\{(\d+)\}", said)))
+        whole = numbered == list(range(1, holes + 1)) if numbered else said.count("{}") == holes
+        assert whole, english
 
 
 def test_every_heading_of_the_pages_has_its_chinese():

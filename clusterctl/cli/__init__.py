@@ -28,6 +28,7 @@ from clusterctl.cli.localise import localise, plan_rounds
 from clusterctl.cli.nodes import nodes
 from clusterctl.cli.prune import prune
 from clusterctl.cli.read import read
+from clusterctl.cli.screen import tell
 from clusterctl.cli.show import show
 from clusterctl.cli.status import status
 from clusterctl.cli.sweep import sweep
@@ -132,7 +133,7 @@ class LastWords:
                 sys.stderr.write(f"clusterctl: {mistake(error)}\n")
                 sys.exit(EXIT_USAGE)
             case UserError():
-                sys.stderr.write(f"clusterctl: {error}\n")
+                tell(f"clusterctl: {error}\n")
                 sys.exit(EXIT_USAGE)
             case KeyboardInterrupt():
                 sys.exit(EXIT_INTERRUPTED)
@@ -142,7 +143,7 @@ class LastWords:
         import traceback
 
         traceback.print_exception(kind, error, trace)
-        sys.stderr.write("clusterctl: this is our bug; please report it with the lines above\n")
+        tell("clusterctl: this is our bug; please report it with the lines above\n")
         sys.exit(EXIT_BUG)
 
 

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from clusterctl.cli import world as ambient
+from clusterctl.cli.screen import said, tell
 from clusterctl.cli.world import Flags
 from clusterctl.model import Playbook, Run, UserError
 
@@ -139,7 +140,7 @@ def lead(
         if asks(book.probes):
             reach, bmc = for_campaign(reach, must=not stops)
         show = closing.enter_context(Display(book, terminal=sys.stderr.isatty()))
-        sys.stderr.write(f"run: {found.path}\n")
+        tell(f"run: {found.path}\n")
         why = found.about.get("campaign", {}).get("why", "")
         leader = Leader(
             found.path, opening, reach=reach, clock=ambient.now, skus=skus(),
@@ -180,9 +181,9 @@ def keep(found: Stored, run: Run) -> None:
     recorder = Recorder(found.path.parent, found.path.name.removesuffix(".partial"))
     for which in ("before", "after"):
         for node in run.nodes:
-            for said in read_reading(found.path, node.name, which) or ():
-                recorder.hear("now" if which == "after" else which, said)
-    sys.stderr.write(f"run: {finish(run, recorder)}\n")
+            for heard in read_reading(found.path, node.name, which) or ():
+                recorder.hear("now" if which == "after" else which, heard)
+    tell(f"run: {finish(run, recorder)}\n")
 
 
 @contextmanager
@@ -196,14 +197,14 @@ def graceful(leader: Leader, found: Stored) -> Iterator[None]:
             end = (
                 "burn on to their deadline" if runs_on else f"stop by themselves in {lease_s:.0f} s"
             )
-            sys.stderr.write(
+            tell(
                 f"\nclusterctl: left at once; nodes not reached {end}; "
                 f"`clusterctl stop {found.path}` cleans up\n"
             )
             raise KeyboardInterrupt
         leader.by_hand = True
         leader.ending = "stopped by Ctrl-C"
-        sys.stderr.write("\nclusterctl: stopping every node; once more leaves at once\n")
+        tell("\nclusterctl: stopping every node; once more leaves at once\n")
 
     before = signal.signal(signal.SIGINT, hear)
     try:
@@ -250,12 +251,12 @@ class Display:
             from rich.text import Text
 
             size = self.live.console.size
-            shown = lines(cases.values(), self.playbook, size.height - 1, size.width)
+            shown = lines(cases.values(), self.playbook, size.height - 1, size.width, said)
             self.live.update(Text("\n".join(shown), no_wrap=True))
             self.due = now + max(DRAW_EVERY_S, DRAW_SHARE * (time.monotonic() - now))
         elif time.monotonic() - self.spoke >= PLAIN_EVERY_S:
             self.spoke = time.monotonic()
-            sys.stderr.write(total(list(cases.values()), self.playbook) + "\n")
+            tell(total(list(cases.values()), self.playbook) + "\n")
 
 
 def detach(found: Stored, flags: Flags) -> None:
@@ -281,14 +282,12 @@ def detach(found: Stored, flags: Flags) -> None:
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )
     sys.stdout.write(f"{path.absolute()}\n")
-    sys.stderr.write(
-        f"see it with `clusterctl watch {path}`, end it with `clusterctl stop {path}`\n"
-    )
+    tell(f"see it with `clusterctl watch {path}`, end it with `clusterctl stop {path}`\n")
 
 
 def interrupted(found: Stored) -> int:
     """Exit code of a campaign that Ctrl-C stopped; says how to go on."""
-    sys.stderr.write(
+    tell(
         f"clusterctl: stopped; nothing is left on the nodes that answered.  Go on with "
         f"`clusterctl burnin --resume {found.path}`\n"
     )

@@ -10,7 +10,7 @@ import typer
 
 from clusterctl.cli import options
 from clusterctl.cli.language import Lang
-from clusterctl.cli.screen import tell
+from clusterctl.cli.screen import said, tell
 
 RunName = Annotated[str, typer.Argument(help='Id, start of an id, directory, or "last".')]
 EVERY_S = 2.0
@@ -38,7 +38,7 @@ def watch(
             show.tell(known.read())
             time.sleep(max(EVERY_S, 10 * (time.monotonic() - began)))
     if found.path.is_dir():
-        shown = lines(known.read().values(), opening.playbook, 1 << 20)
+        shown = lines(known.read().values(), opening.playbook, 1 << 20, say=said)
         sys.stdout.write("\n".join(shown) + "\n")
         if not is_led(found.path) and found.path.suffix == ".partial":
             tell(f"nobody leads it: `clusterctl burnin --resume {found.path}`\n", sys.stdout)

@@ -18,12 +18,13 @@ import yaml
 
 from clusterctl.knowledge import amd, ascend
 
-HOLE = "{}"
+HOLE, LABEL = "{}", ": "
 BETWEEN = {"; ": "；", " · ": " · ", ": ": "："}  # noqa: RUF001
-NUMBERED = re.compile(r"\{(\d)\}")
+NUMBERED = re.compile(r"\{(\d+)\}")
 RANKED = re.compile(r"(.*) \[([a-z-]+)\]", re.DOTALL)  # a remedy and its severity
 WORDY = re.compile(r"[A-Za-z]{2}")
-SAYS_LITTLE = 7  # characters that a sentence with holes has of its own
+LITTLE, LEAST = 14, 7  # characters that a sentence with holes has of its own
+PROSE = re.compile(r"\b[a-z]{2,} +[a-z]{2,}\b")
 LONGEST = 1200  # characters; what is longer was not said by us alone
 
 
@@ -37,6 +38,13 @@ class Form:
     @property
     def own(self) -> int:
         return sum(map(len, self.words))
+
+    def may_hold(self, piece: str, *, wide: bool) -> bool:
+        """Where it says little itself, half of somebody else's sentence is no piece of it."""
+        if self.own > LITTLE or LABEL in self.words[0]:
+            return True
+        alien = not PROSE.search(piece) if self.own > LEAST else piece.split() == [piece]
+        return alien or told(piece.strip(), wide=wide, alone=False) != piece.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,7 @@ def told(sentence: str, *, wide: bool, alone: bool = True) -> str:
         return sentence
     for form in known.forms:
         given = holes(form, sentence)
-        if given is not None:
+        if given is not None and all(form.may_hold(one, wide=wide) for one in given):
             return filled(form.chinese, [piece(one, wide=wide) for one in given])
     ranked = RANKED.fullmatch(sentence)
     if ranked and ranked[2] in known.sentences:
@@ -131,10 +139,7 @@ def piece(given: str, *, wide: bool, alone: bool = False) -> str:
 
 
 def holes(form: Form, sentence: str) -> list[str] | None:
-    """What stands in them, the first ones as short as may be; None: another sentence.
-
-    Where a form says little itself, a hole holds one word only.
-    """
+    """What stands in them, the first ones as short as may be; None: another sentence."""
     first, *between, last = form.words
     end = len(sentence) - len(last)
     if not (sentence.startswith(first) and sentence.endswith(last) and len(first) <= end):
@@ -146,10 +151,7 @@ def holes(form: Form, sentence: str) -> list[str] | None:
             return None
         found.append(sentence[at:there])
         at = there + len(words)
-    found.append(sentence[at:end])
-    if form.own <= SAYS_LITTLE and not all(one and one.split() == [one] for one in found):
-        return None
-    return found
+    return [*found, sentence[at:end]]
 
 
 def filled(chinese: str, given: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 
 from rich.cells import cell_len, set_cell_size
@@ -18,11 +18,14 @@ NAME, STAGE, BURNT = (10, 48), (5, 16), (8, 20)  # narrowest and widest
 METERS, VERDICT = 21, 18  # cells of the columns of numbers, and of the least of a verdict
 WIDE = 1 << 16  # for whoever reads it from a file
 SAID = 300  # characters of what a node or a check said
-Cells = tuple[str, str, str, str, str, str, str]
+Cells = tuple[str, ...]
+Say = Callable[[str], str]  # what is laid out in columns is told before it is
 HEAD: Cells = ("node", "stage", "burnt", "W", "°C", "errors", "verdict so far")
 
 
-def lines(cases: Iterable[Case], playbook: Playbook, room: int, width: int = WIDE) -> list[str]:
+def lines(
+    cases: Iterable[Case], playbook: Playbook, room: int, width: int = WIDE, say: Say = str
+) -> list[str]:
     """`room`: how many lines there may be, the head and the sum among them; `width`: in cells."""
     known = list(cases)
     free, ends = max(1, room - 2), [total(known, playbook)]
@@ -34,7 +37,9 @@ def lines(cases: Iterable[Case], playbook: Playbook, room: int, width: int = WID
         shown = [group_line(group, playbook) for group in cut]
         if left := sum(map(len, groups[len(cut) :])):
             ends.insert(0, f"… and {left} more nodes")
-    return [*laid_out([HEAD, *shown], width), *(fitted(text, width).rstrip() for text in ends)]
+    rows = [(row[0], say(row[1]), *row[2:6], say(row[6])) for row in shown]
+    head = tuple(map(say, HEAD))
+    return [*laid_out([head, *rows], width), *(fitted(say(one), width).rstrip() for one in ends)]
 
 
 def laid_out(rows: Sequence[Cells], width: int) -> list[str]:
@@ -48,9 +53,15 @@ def laid_out(rows: Sequence[Cells], width: int) -> list[str]:
     found = []
     for row in rows:
         name, stage, burnt = named(row[0], sizes[0]), fitted(row[1], sizes[1]), row[2]
-        text = f"{name} {stage} {burnt:<{sizes[2]}} {row[3]:>6} {row[4]:>3} {row[5]:>6}  {row[6]}"
+        burnt = set_cell_size(burnt, max(sizes[2], cell_len(burnt)))
+        watts, hottest, errors = right(row[3], 6), right(row[4], 3), right(row[5], 6)
+        text = f"{name} {stage} {burnt} {watts} {hottest} {errors}  {row[6]}"
         found.append(fitted(text, width).rstrip())
     return found
+
+
+def right(text: str, size: int) -> str:
+    return " " * (size - cell_len(text)) + text
 
 
 def fitted(text: str, size: int) -> str:

@@ -127,7 +127,8 @@ def spans(numbers: Sequence[int]) -> str:
 def rates(cables: Iterable[Cable]) -> str:
     counted = Counter(rate(cable) for cable in cables)
     return ", ".join(
-        f"{count} at {word}" if word else f"{count}" for word, count in counted.items()
+        f"{count} × {word}" if word else f"{count}"  # noqa: RUF001 - no word, so in any language
+        for word, count in counted.items()
     )
 
 
