@@ -292,6 +292,15 @@ def test_one_that_fails_fails_alone_and_no_secret_is_in_the_reason(caplog, capfd
     assert TOKEN not in shown
 
 
+def test_of_two_with_one_name_neither_hides_that_the_other_failed():
+    with listening() as well, listening(500) as ill:
+        servers = (ill, well, ill)
+        people = [Addressee("url", f"json://127.0.0.1:{one.server_port}/") for one in servers]
+        message = Message("title", "body")
+        outcomes = notify_send.send(people, message, now_s=1.0, left_s=lambda: inf)
+    assert [bool(one.why) for one in outcomes] == [True, False, True]
+
+
 def test_one_that_never_answers_is_not_waited_for():
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -55,10 +54,13 @@ def send(
     people: Sequence[Addressee], message: Message, *, now_s: float, left_s: Callable[[], float]
 ) -> list[Outcome]:
     """To all of them at once; who has not taken it when no second is left has failed."""
-    telling = partial(tell, message=message, now_s=now_s)
-    heard = {one.name: one for one in each(people, telling, at_once=AT_ONCE, left_s=left_s)}
+
+    def telling(place: int) -> tuple[int, Outcome]:  # not by name: two may be called alike
+        return place, tell(people[place], message=message, now_s=now_s)
+
+    heard = dict(each(range(len(people)), telling, at_once=AT_ONCE, left_s=left_s))
     late = "it did not take the message in time"
-    return [heard.get(one.name, Outcome(one.name, late)) for one in people]
+    return [heard.get(place, Outcome(one.name, late)) for place, one in enumerate(people)]
 
 
 def tell(one: Addressee, *, message: Message, now_s: float) -> Outcome:
