@@ -1,7 +1,6 @@
 """Biren GPUs by brsmi, whose queries are like nvidia-smi's: BRsmi user guide (BIRENSUPA SDK).
 
-No output of a real machine was at hand.  Biren's libbiren-ml.so, with NVML's calls under the
-prefix brml, is not asked: its structures are nowhere to check against.
+No output of a real machine was at hand.
 """
 
 from __future__ import annotations
@@ -32,6 +31,8 @@ PROBES = (
         parse,
         yields=(Accelerator, Version),
         about="Biren GPUs, from brsmi",
+        subject="biren",
+        rank=1,  # after the library, which nvml_alike asks
         applies=Applies(
             pci_vendors=("1ee0",),
             kinds=("accelerator",),

@@ -288,6 +288,8 @@ PROBES = (
         parse,
         yields=(Accelerator, DeviceProcess, Version),
         about="Iluvatar GPUs and the processes on them, from ixsmi",
+        subject="iluvatar",
+        rank=1,  # after the library, which nvml_alike asks
         applies=Applies(
             pci_vendors=("1e3e",),
             kinds=("accelerator",),

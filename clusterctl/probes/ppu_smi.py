@@ -1,7 +1,6 @@
 """T-Head (Alibaba) PPUs by ppu-smi: SAIL PPU-SMI manual, sections 3.2 and 3.2.1.
 
-No output of a real machine was at hand but the manual's.  libhgml.so, which has NVML's calls
-under the prefix hgml, is not asked: ppu-smi stands on it and its queries are documented.
+No output of a real machine was at hand but the manual's.
 """
 
 from __future__ import annotations
@@ -30,6 +29,8 @@ PROBES = (
         parse,
         yields=(Accelerator, Version),
         about="T-Head PPUs, from ppu-smi",
+        subject="thead",
+        rank=1,  # after the library, which nvml_alike asks
         applies=Applies(
             pci_vendors=("1ded",),
             kinds=("accelerator",),
