@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -17,8 +17,11 @@ from clusterctl.cli.screen import show
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from clusterctl.cli.world import Flags
     from clusterctl.model import Node
+    from clusterctl.triage.past.known import Past
     from clusterctl.triage.stacks.asked_stacks import Reach, Stacks
     from clusterctl.triage.timeline.whatif import Study
     from clusterctl.triage.verdict import Triage
@@ -66,7 +69,7 @@ SpyFolder = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Files, and nodes for --ras and --stacks.  `wanted`: whose processes: pids, slurm, pods."""
+    """Files, and nodes for --ras and --stacks."""
 
     flight: Path | None = None
     ras: Sequence[str] = ()
@@ -77,7 +80,6 @@ class Given:
     apart_s: float = 1.0
     native: bool = False
     spy_folder: Path | None = None
-    wanted: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def any(self) -> bool:
@@ -114,14 +116,21 @@ def answer(
     elif form is options.Format.CSV:
         sys.stdout.write(triage.as_csv(found))
     else:
-        show(triage.as_table(found))
-        show(past.as_lines(then))
-        if stacks is not None and stacks.ranks:
-            from clusterctl.report.stacks import as_tree
-            from clusterctl.triage.stacks.places import stays
-
-            show(as_tree(stays(stacks.ranks)))
+        show(*parts(found, then, stacks))
     raise typer.Exit(triage.exit_code(found))
+
+
+def parts(found: Triage, then: Past, stacks: Stacks | None) -> Iterator[RenderableType]:
+    """What a person reads of an answer: who, then and now, where in the code."""
+    from clusterctl.report import past, triage
+
+    yield triage.as_table(found)
+    yield past.as_lines(then)
+    if stacks is not None and stacks.ranks:
+        from clusterctl.report.stacks import as_tree
+        from clusterctl.triage.stacks.places import stays
+
+        yield as_tree(stays(stacks.ranks))
 
 
 def write_page(found: Triage, study: Study | None, page: Path, then: Sequence[str]) -> None:
@@ -191,7 +200,5 @@ def look(given: Given, nodes: Sequence[Node], reach: Reach, *, at_once: int) -> 
     from clusterctl.triage.stacks.asked_stacks import Looking, ask_stacks
     from clusterctl.triage.stacks.spy import binaries
 
-    looking = Looking(
-        given.wanted, given.looks, given.apart_s, given.native, binaries(given.spy_folder)
-    )
+    looking = Looking({}, given.looks, given.apart_s, given.native, binaries(given.spy_folder))
     return ask_stacks(nodes, looking, reach, at_once=at_once)

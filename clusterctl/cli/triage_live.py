@@ -67,8 +67,6 @@ def running(
     from clusterctl.triage.agreed import with_stacks
     from clusterctl.triage.running.live import judge
 
-    if sum(map(bool, (whose.slurm, whose.kube, whose.pids))) > 1:
-        raise UserError("triage: give one of --slurm, --kube and --pids")
     ambient.logs()
     with ExitStack() as closing:
         wanted, nodes = located(whose, flags, closing)
@@ -159,9 +157,14 @@ def stacks_of(
 def located(
     whose: Whose, flags: Flags, closing: ExitStack
 ) -> tuple[Mapping[str, Wanted], Sequence[Node]]:
-    """Whose processes by node, and the nodes: by the inventory's name where it has them."""
+    """Whose processes by node, and the nodes: by the inventory's name where it has them.
+
+    Raises UserError.
+    """
     from clusterctl.inventory import load
 
+    if sum(map(bool, (whose.slurm, whose.kube, whose.pids))) > 1:
+        raise UserError("triage: give one of --slurm, --kube and --pids")
     if not whose.any:
         return {}, ambient.targets(flags)
     placed = where(whose, flags, closing)
