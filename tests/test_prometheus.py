@@ -114,6 +114,21 @@ def test_what_a_node_says_cannot_break_the_file():
     assert told["clusterctl_nodes", "pass"] == 1
 
 
+def test_what_many_nodes_share_is_a_series_of_its_own_however_long_their_names():
+    def rack(*parts: str) -> Finding:
+        return finding(",".join(f"{part}x" for part in parts), Status.FAIL, "all nodes")
+
+    folded = finding(",".join(f"n{place:04}" for place in range(1250)), Status.FAIL, "leaf=3")
+    odd = [f"{place * 7919 % 1000:03}-{'y' * 20}" for place in range(40)]
+    given = run(folded, rack(*odd, "one"), rack(*odd, "two"))
+    named = [key for key in metrics(given) if key[0] == "clusterctl_finding"]
+    assert ("clusterctl_finding", "ecc", "n[0000-1249]", "leaf=3", "none", "fail") in named
+    assert len(named) == 3
+    lines = [line.split(" ")[0] for line in text(given, account(given), Beyond()).splitlines()]
+    samples = [line for line in lines if line.startswith("clusterctl_")]
+    assert len(samples) == len(set(samples))
+
+
 def test_the_last_success_is_handed_on_from_file_to_file(tmp_path):
     path = tmp_path / "x.prom"
     assert last_success(path) == 0
