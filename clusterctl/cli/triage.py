@@ -81,6 +81,11 @@ def triage(
     probing = links.probing(wanted=probe_links, force=force, why=why, runs_at=runs_at)
     whose = live.Whose(slurm, kube, kubeconfig, pids, job)
     flags = Flags(inventory, nodes, select, at_once, accept_new, ssh_config=ssh_config)
+    if files and whose.any:
+        raise UserError(
+            "triage: --trace is of a job that ran, --slurm, --kube and --pids are of one that "
+            "runs: give one or the other"
+        )
     if not files and (whose.any or ((inventory or nodes) and not given.any)):
         given = replace(given, stacks=stacks is not False)
         reading = partial(live.running, whose, given, flags, seconds, probing)

@@ -79,5 +79,8 @@ def known(suspect: Suspect, told: Triage, seen: Sequence[Stay]) -> Suspect:
 
 def of(suspect: Suspect, seen: Sequence[Stay]) -> Stay | None:
     """None: it is several ranks, or none that was looked at."""
-    own = [one for one in seen if one.who.rank in suspect.ranks or one.who.node == suspect.node]
+    if suspect.ranks:
+        own = [one for one in seen if one.who.rank in suspect.ranks]
+    else:
+        own = [one for one in seen if one.who.node == suspect.node]
     return own[0] if len(own) == 1 and suspect.node else None
