@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -293,6 +294,17 @@ def test_a_night_two_started_together_a_corrupt_run_and_silence(ctl, tmp_path):
     again = ctl("--quiet")  # somebody has read that yesterday
     assert (again.returncode, again.stdout) == (0, "")
     assert all(str(torn) in line or str(old) in line for line in again.stderr.splitlines())
+
+
+def test_a_silent_night_that_had_no_time_to_look_is_not_exit_0(ctl, tmp_path):
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        port = deaf.getsockname()[1]
+        (tmp_path / "deaf.yml").write_text(f"nodes: {{deaf: {{address: 127.0.0.1, port: {port}}}}}")
+        done = ctl("-i", tmp_path / "deaf.yml", "--quiet", "--budget", "2s")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "were not asked to the end" in done.stderr
 
 
 def test_a_mistake_in_cron_s_flags_is_one_line_and_nothing_is_run(ctl, tmp_path):

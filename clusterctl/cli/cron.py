@@ -73,16 +73,19 @@ def unreached(run: Run) -> list[str]:
     return sorted(cut)
 
 
-def tell(run: Run, night: Page | None, out: Outlets, budget: str) -> None:
-    """All that goes elsewhere than to the screen; what fails of it is said on stderr."""
+def tell(run: Run, night: Page | None, out: Outlets, budget: str, *, worth: bool) -> bool:
+    """All that goes elsewhere than to the screen; what fails of it is said on stderr.
+
+    `worth`: see worth_saying.  False where the budget ended before everybody was asked.
+    """
     from clusterctl.cli.finish import accounted
     from clusterctl.cli.outlets import complain, pour
 
     if left := unreached(run):
         complain(spent(run, left, budget))
     whole = not left and kept_whole(out.runs_dir / run.id)
-    worth = worth_saying(run, night)
     pour(run, accounted(run, night), night, out, whole=whole, worth=worth)
+    return not left
 
 
 def kept_whole(folder: Path) -> bool:

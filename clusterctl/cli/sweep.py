@@ -68,7 +68,7 @@ def sweep(
     run = carry_out("sweep", playbook or "nightly", flags, terms)
     night = remembered(run, folder / run.id)
     worth = cron.worth_saying(run, night)
-    cron.tell(run, night, out, budget)
+    asked = cron.tell(run, night, out, budget, worth=worth)
     code = render(
         run,
         form,
@@ -80,7 +80,7 @@ def sweep(
         night=night,
         silent=quiet and not worth,
     )
-    code = 0 if quiet and not worth else code
+    code = 0 if quiet and not worth and asked else code
     if drain:
         file = sys.stdout if form is options.Format.TABLE and output is None else sys.stderr
         code = after_sweep(run, way, flags, code, acting.Telling(file, quiet=quiet), yes=yes)
