@@ -7,15 +7,16 @@ anything between its ends.  Nothing here tells a rate.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from math import exp, log
 from statistics import median
 
 from clusterctl.triage.links.known import Links, Way
 from clusterctl.triage.links.said import Told
 from clusterctl.triage.running.candidates import (
+    MOST_SURE,
     SURE,
-    beyond_chance,
     highest,
     listed,
     percent,
@@ -66,6 +67,7 @@ def blamed(told: Told) -> Links:
             if old is None
             else merged(old, *why)
         )
+    evidence += single(told.ways, found)
     suspects = tuple(sorted(found.values(), key=lambda one: -one.confidence))
     return Links(HOW, nodes, suspects, tuple(evidence), quiet(told), told.unseen)
 
@@ -106,8 +108,8 @@ def losing(every: Sequence[Nic], evidence: list[str]) -> Iterator[tuple[Nic, tup
         )
         return
     for one in bad:
-        elsewhere = max(LOSS, (gone - one.lost) / max(1.0, sent - one.sent))
-        sure = beyond_chance(one.lost, one.sent, elsewhere, len(every))
+        elsewhere = min(0.5, max(LOSS, (gone - one.lost) / max(1.0, sent - one.sent)))
+        sure = more_than_chance(one.lost, one.sent, elsewhere, len(every))
         if sure < SURE:
             continue
         if len(one.ways) < 2:
@@ -121,6 +123,26 @@ def share(one: Nic) -> float:
     """Of the partner that loses second most: what one path does may be its other end's doing."""
     told = sorted((((way.lost or 0) / way.sent) for way in one.ways if way.sent), reverse=True)
     return told[min(1, len(told) - 1)] if told else 0.0
+
+
+def more_than_chance(lost: int, sent: int, chance: float, among: int) -> float:
+    """1 less the most that luck makes one of `among` lose so many (Chernoff, 1952)."""
+    share = min(lost / sent, 1 - 1e-9) if sent else 0.0
+    if share <= chance:
+        return 0.0
+    far = share * log(share / chance) + (1 - share) * log((1 - share) / (1 - chance))
+    return min(MOST_SURE, max(0.0, 1 - among * exp(-sent * far)))
+
+
+def single(ways: Sequence[Way], named: Collection[tuple[str, int, str]]) -> list[str]:
+    """Paths that lose and whose ends do not: something between them, which nothing here names."""
+    return [
+        f"{HOW}: {one.called} lost {one.lost} of {one.sent} segments, and its ends lose no others'"
+        for one in ways
+        if (one.lost or 0) >= FEWEST_LOST
+        and not {(one.source, one.rail, SENDS), (one.target, one.rail, RECEIVES)} & set(named)
+        and more_than_chance(one.lost or 0, one.sent, LOSS, len(ways)) >= SURE
+    ]
 
 
 def worst(one: Nic) -> list[Way]:

@@ -53,8 +53,8 @@ def told(answers: Mapping[str, Answer | Trouble]) -> Told:
             elif row.get("k") == "cost":
                 seconds = number(row, "seconds") or 0.0
                 cost[node] = (number(row, "cpu_s") or 0.0) / seconds if seconds else 0.0
-            elif row.get("k") == "path" and row.get("role") in {"call", "listen"}:
-                ends.setdefault(text(row, "name"), {})[text(row, "role")] = end(row)
+            elif (role := role_of(node, row)) is not None:
+                ends.setdefault(text(row, "name"), {})[role] = end(row)
     ways = [way for name, both in sorted(ends.items()) for way in ways_of(name, both)]
     unseen += [
         f"{name}: {why}"
@@ -63,6 +63,14 @@ def told(answers: Mapping[str, Answer | Trouble]) -> Told:
     ]
     rates = [one.rate_bit_s or 0.0 for both in ends.values() for one in both.values()]
     return Told(tuple(ways), tuple(unseen), cost, max(rates, default=0.0))
+
+
+def role_of(node: str, row: Cells) -> str | None:
+    """Which end of its path a row tells of; None: not one of this node's."""
+    named, role = NAMED.fullmatch(text(row, "name")), text(row, "role")
+    if named is None or named.group({"call": "src", "listen": "dst"}.get(role, 0)) != node:
+        return None
+    return role if row.get("k") == "path" else None
 
 
 def ways_of(name: str, both: Mapping[str, End]) -> list[Way]:
@@ -74,10 +82,11 @@ def ways_of(name: str, both: Mapping[str, End]) -> list[Way]:
 
 
 def end(row: Cells) -> End:
+    out, come, again = (count(row, name) for name in ("out", "in", "again"))
     return End(
-        count(row, "out"),
-        count(row, "in"),
-        count(row, "again"),
+        None if out is None else max(0, out),
+        None if come is None else max(0, come),
+        None if again is None else max(0, again),
         text(row, "why"),
         numbers(row, "rtt_us"),
         numbers(row, "forward_us"),
