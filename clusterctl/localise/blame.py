@@ -25,6 +25,7 @@ from clusterctl.localise.paths import (
     UPS,
     Paths,
 )
+from clusterctl.localise.spells import Spells, flapped, flapping, of_parts, spells
 from clusterctl.localise.verdict import Judged, without
 
 Floats = NDArray[np.float64]
@@ -57,12 +58,14 @@ EPISODE = {
     UPS: 5e-3,
     DOWNS: 5e-3,
 }
-ALWAYS, FLAPPING, ONE_LINK = range(3)
-WEIGHT = np.log([0.85, 0.1, 0.05])
-GROUP_WEIGHT = np.log([0.4, 0.1, 0.5])
+# Slow all the time; for about half of its tests; on one of a group's links; for whole rounds.
+ALWAYS, FLAPPING, ONE_LINK, SPELLS = range(4)
+WEIGHT = np.log([0.85, 0.05, 0.05, 0.05])
+GROUP_WEIGHT = np.log([0.4, 0.05, 0.5, 0.05])
 ROOM = 0.05  # ln rate; less is the difference between near and far
 SHARED_LEAVES_ROOM = 0.97
 ENDPOINTS = (HOST, TX, RX, LEAF)
+OF_NICS = (HOST, LEAF, UPS, DOWNS)  # what several NICs that lie low may be mistaken for
 WORTH_A_LOOK = 3.5  # nats on the screen, before the prior
 MOST_CANDIDATES = 1500
 MOST_ROWS = 80_000  # of all candidates together
@@ -250,6 +253,9 @@ def score_some(model: Model, state: State, components: Ints, log_prior: Floats) 
         sums.append(np.add.reduceat(diluted(gain, part), starts))
     else:
         sums.append(np.full_like(sums[0], -np.inf))
+    rounds = spells(model.number[rows], counts)
+    by_round = rounds.sums(always)
+    sums.append(rounds.total(flapping(by_round)))
     weights = np.where((kind >= UPS)[:, None], GROUP_WEIGHT, WEIGHT)
     stacked = np.stack(sums, axis=1) + weights[:, :, None]  # components, modes, slowdowns
     flat = stacked.reshape(len(components), -1)
@@ -262,7 +268,11 @@ def score_some(model: Model, state: State, components: Ints, log_prior: Floats) 
     low = np.add.reduceat(diluted(lesser, shares), starts)
     lag = np.concatenate([small, model.grid])
     born = np.concatenate([low, sums[0]], axis=1) - 0.5 * (lag / model.judged.spread) ** 2
-    none = np.maximum(passing(model, always, rows, counts, kind), born.max(axis=1))
+    held = passing(by_round, rounds.sums(diluted(always, 0.5)), rounds, kind)
+    own = parts_of(paths, rows, np.repeat(components, counts), of_row)
+    differ = of_parts(np.concatenate([lesser, gain], axis=1), own, counts, lag, model.judged.spread)
+    differ[~np.isin(kind, OF_NICS)] = -np.inf
+    none = np.maximum(np.maximum(held, differ), born.max(axis=1))
     return Scores(
         components,
         fault + log_prior[components],
@@ -333,17 +343,21 @@ def log_sum(values: Floats) -> Floats:
     return found
 
 
-def passing(model: Model, gain: Floats, rows: Ints, counts: Ints, kind: Ints) -> Floats:
+def passing(whole: Floats, partly: Floats, rounds: Spells, kind: Ints) -> Floats:
     """Ln likelihood of no fault, when each round may have had its own passing trouble."""
-    owner = np.repeat(np.arange(len(counts)), counts)
-    code = owner * (int(model.number.max(initial=0)) + 1) + model.number[rows]
-    starts = np.flatnonzero(np.diff(code, prepend=-1))
-    whole, partly = np.add.reduceat(gain, starts), np.add.reduceat(diluted(gain, 0.5), starts)
     both = np.concatenate([whole, partly], axis=1)
     by_round = log_sum(both) - np.log(both.shape[1])
-    chance = np.array([EPISODE[one] for one in range(9)])[kind[owner[starts]]]
+    chance = np.array([EPISODE[one] for one in range(9)])[kind[rounds.owner]]
     held = np.logaddexp(np.log1p(-chance), np.log(chance) + by_round)
-    return np.bincount(owner[starts], held, len(counts)).astype(np.float64)
+    return rounds.total(held)
+
+
+def parts_of(paths: Paths, rows: Ints, component: Ints, kind: Ints) -> Ints:
+    """The NIC by which each row crosses the component: its sender's, unless that is elsewhere."""
+    near = np.where(kind == HOST, paths.crossed[0, rows], paths.crossed[4, rows])
+    sends = (kind == UPS) | ((kind != DOWNS) & (near == component))
+    found: Ints = np.where(sends, paths.crossed[2, rows], paths.crossed[3, rows])
+    return found
 
 
 def after(model: Model, faults: Sequence[Fault]) -> State:
@@ -366,11 +380,14 @@ def add(model: Model, state: State, fault: Fault) -> None:
         share = np.where(model.paths.alone[rows] & (kind == HOST), 0.5, 1.0)
         lower = sure & (fault.by < state.level[rows])
         state.level[rows[lower]] = fault.by
-    elif fault.mode == FLAPPING:
-        share = np.full(len(rows), 0.5)
-    else:
+    elif fault.mode == ONE_LINK:
         share = model.paths.share[rows]
-    state.base[rows] += diluted(gain[:, None], share)[:, 0]
+    else:
+        share = np.full(len(rows), 0.5)
+    if fault.mode == SPELLS:
+        state.base[rows] += flapped(gain, model.number[rows])
+    else:
+        state.base[rows] += diluted(gain[:, None], share)[:, 0]
     hidden = hidden_rows(model, fault.component)
     if len(hidden):
         part = gains(model, state, hidden, by)

@@ -25,6 +25,7 @@ from clusterctl.localise.noise import (
     width_of,
 )
 from clusterctl.localise.paths import DOWN, UP, Paths
+from clusterctl.localise.rounding import unrounded
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -70,7 +71,7 @@ def judge(rows: Measured, paths: Paths, floors: Sequence[Floor]) -> Judged:
     """`rows` are those with status OK or FAILED."""
     failed = rows.status == FAILED
     with np.errstate(invalid="ignore", divide="ignore"):
-        x = np.where(failed, np.nan, np.log(np.maximum(rows.gbit_s, 1e-12)))
+        x = np.where(failed, np.nan, np.log(np.maximum(unrounded(rows.gbit_s), 1e-12)))
     stratum = strata(rows, paths)
     levels, said = baseline(x, rows, stratum)
     classes, also = node_classes(x - levels, levels, rows, paths)
@@ -295,27 +296,17 @@ def one_leaf(low: NDArray[np.bool_], paths: Paths) -> bool:
 
 def scales(residual: Floats, x: Floats, stratum: Ints, failed: NDArray[np.bool_]) -> Floats:
     """One sigma of every row; small strata lean on all rows."""
-    finest = max(FINEST, 0.45 * step_of(x[~failed]))
-    pooled = max(upper_sigma(residual[~failed]), finest)
+    pooled = max(upper_sigma(residual[~failed]), FINEST)
     for _, at in groups(stratum, x):
         if len(at) >= ENOUGH:  # flows that meet in one stratum say nothing of another
-            pooled = min(pooled, 3 * max(upper_sigma(residual[at][~failed[at]]), finest))
+            pooled = min(pooled, 3 * max(upper_sigma(residual[at][~failed[at]]), FINEST))
     sigma = np.full(len(residual), pooled)
     for _, at in groups(stratum, x):
         values = residual[at][~failed[at]]
         weight = len(values) / (len(values) + FEW)
         mixed = weight * upper_sigma(values) ** 2 + (1 - weight) * pooled**2
-        sigma[at] = max(float(np.sqrt(mixed)), finest)
+        sigma[at] = max(float(np.sqrt(mixed)), FINEST)
     return sigma
-
-
-def step_of(x: Floats) -> float:
-    """The step of a rounded rate as a fraction of it, 0 where rates are not rounded."""
-    values = np.unique(x)
-    if len(values) < 2 or len(values) > len(x) / 3:
-        return 0.0
-    near = values[values > np.median(x) - 0.2]
-    return float(min(np.median(np.diff(near)), 0.1)) if len(near) > 1 else 0.0
 
 
 def tails(residual: Floats, sigma: Floats, stratum: Ints, explained: NDArray[np.bool_]) -> Floats:
