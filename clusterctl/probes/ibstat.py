@@ -16,6 +16,13 @@ LINE = re.compile(r"\s*([A-Z][\w ]*?):\s*(.*)")
 PORT = re.compile(r"Port ([0-9]{1,3})")
 STATES = {"Active": "active", "Down": "down", "Initializing": "init", "Armed": "armed"}
 LAYERS = {"InfiniBand": "infiniband", "Ethernet": "ethernet"}
+# IB specification, PortPhysicalState, as libibmad spells them.
+PHYSICAL = frozenset(
+    {
+        *("no state change", "sleep", "polling", "disabled", "portconfigurationtraining"),
+        *("linkup", "linkerrorrecovery", "phytest"),
+    }
+)
 ASKED = ("State", "Physical state", "Rate", "Link layer")
 BROKEN = re.compile(r"ib(?:panic|warn).*|.*(?:No such file|[Ff]ailed|Permission denied).*")
 # Of other lists that name hosts and GUIDs and no state.
@@ -59,7 +66,8 @@ def strange(line: str) -> Trouble:
 def port_of(part: str, about: Told, told: Told) -> Iterator[Fact | Trouble]:
     lacking = [name for name in ASKED if not told.get(name)]
     layer = LAYERS.get(told.get("Link layer", ""))
-    if lacking or layer is None or told["State"] not in STATES:
+    phys = told.get("Physical state", "").lower()
+    if lacking or layer is None or told["State"] not in STATES or phys not in PHYSICAL:
         why = f"lacks {', '.join(lacking)}" if lacking else f"strange: {visible(str(told), 160)}"
         yield Trouble(Kind.UNREADABLE, why, part)
         return
@@ -69,7 +77,6 @@ def port_of(part: str, about: Told, told: Told) -> Iterator[Fact | Trouble]:
         yield Trouble(Kind.UNREADABLE, str(error), part)
         return
     device, firmware = part.rpartition("/")[0], visible(about.get("Firmware version", ""), 60)
-    phys = visible(told["Physical state"].lower(), 40)
     guid = about.get("Node GUID", "").lower()
     yield Port(
         part,

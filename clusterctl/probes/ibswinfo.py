@@ -27,16 +27,20 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     supplies: list[Psu] = []
     fans: list[Fan] = []
     for line in lines:
-        if not (row := ROW.fullmatch(line.rstrip())):
+        row = ROW.fullmatch(line.rstrip())
+        below = supplies if line.startswith(" ") else []
+        if not row and not below:
             continue
+        name, value = (row[2], row[3].strip()) if row else (line.strip(), "")
         try:
-            if read := read_row(row[2], row[3].strip(), supplies if row[1] else []):
+            if read := read_row(name, value, below):
                 yield from keep(read, supplies, fans)
             else:
-                about[row[2]] = row[3].strip()
+                about[name] = value
         except Unreadable as error:
-            name = visible(row[2], 40)
-            yield Trouble(Kind.UNREADABLE, f"{name}: {error}", name)
+            yield Trouble(Kind.UNREADABLE, f"{visible(name, 40)}: {error}", visible(name, 40))
+            if below and name != "power (W)":  # it may be what says that the supply is ill
+                supplies[-1] = replace(supplies[-1], health=None)
     if rest.strip() or not (lines and RULE.fullmatch(lines[-1].strip())):
         yield Trouble(Kind.CUT, "the text ends before its last rule")
     yield from supplies
@@ -69,7 +73,8 @@ def read_row(name: str, value: str, supplies: list[Psu]) -> Fact | None:
     return Fan("fans", health=health(value)) if name == "fan status" else None
 
 
-def of_supply(supply: Psu, name: str, value: str) -> Psu | None:
+def of_supply(supply: Psu, name: str, value: str) -> Psu:
+    """Raises Unreadable."""
     if name in {"DC power", "fan status"}:
         worst = "critical" if "critical" in (supply.health, health(value)) else supply.health
         words = supply.words if health(value) == "ok" else (*supply.words, f"{name}: {value}")
@@ -78,7 +83,9 @@ def of_supply(supply: Psu, name: str, value: str) -> Psu | None:
         return replace(supply, power_w=number(value))
     if name == "S/N":
         return replace(supply, serial=visible(value, 40))
-    return replace(supply, model=visible(value, 40)) if name == "P/N" else None
+    if name == "P/N":
+        return replace(supply, model=visible(value, 40))
+    raise Unreadable("not known of a power supply")
 
 
 def health(text: str) -> str:
