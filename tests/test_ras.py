@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterctl.model import Trouble
-from clusterctl.triage.collectives.ras import Snapshot, snapshots
+from clusterctl.triage.collectives.ras import snapshots
+from clusterctl.triage.collectives.ras_seen import Snapshot
 from clusterctl.triage.collectives.ras_verdict import triage_ras
 from clusterctl.triage.verdict import Cause
 
@@ -246,6 +247,50 @@ def test_what_is_not_ras_s_is_said():
     for text in ("", "hello\n", "{}", "[]", '{"communicators": 7}'):
         seen = list(snapshots(text))
         assert all(isinstance(one, Trouble) for one in seen), text
+
+
+def two_groups(*, whole):
+    """Eight ranks in two communicators of four, and one of all; n2's second is behind in its own.
+
+    Rank 5 of the job is rank 1 of its group.
+    """
+    made = json.loads(as_json([9] * 8))
+    every = made["communicators"].pop()
+    for group in range(2):
+        ranks = [dict(one, rank=at) for at, one in enumerate(every["ranks"][4 * group :][:4])]
+        for one in ranks:
+            one["collective_counts"] = {"AllReduce": 7 - (one["pid"] == 105)}
+        made["communicators"].append(dict(every, hash=f"0x{group}", size=4, ranks=ranks))
+    made["communicators"] += [every] * whole
+    return json.dumps(made)
+
+
+def test_a_rank_of_a_group_is_named_by_its_number_in_the_job():
+    assert named(told(two_groups(whole=True) * 2)) == {5}
+    unknown = told(two_groups(whole=False) * 2)
+    assert [one.what for one in unknown.suspects] == ["rank 1 of communicator 1 on 10.0.0.2"]
+    assert unknown.suspects[0].ranks == ()
+
+
+def test_ranks_of_unknown_processes_are_not_taken_for_each_other():
+    nowhere = "  Rank 3 reported Unhandled CUDA error -- [process information not found]\n"
+    two = ERRORS.replace(
+        "  Rank 3 reported Unhandled CUDA error -- GPU 3 managed by process 17 on node 10.0.0.1\n",
+        nowhere + nowhere.replace("Rank 3", "Rank 5"),
+    )
+    assert two != ERRORS
+    assert named(told(two)) == {3, 5}
+
+
+def test_in_the_text_a_group_that_is_not_of_all_names_no_rank_of_the_job():
+    part = STOPPED.replace("3-4         8         8", "2         4         4")
+    assert named(told(part)) == set()
+    assert told(part).suspects[0].what == "process 3487984 on 10.0.0.2"
+    old = OLD.replace("3-4         8         8", "2         4         4")
+    assert named(told(old)) == set()
+    behind = (BEHIND % 6650).replace("4         8         8", "2         4         4")
+    (one,) = told(behind).suspects
+    assert (one.what, one.ranks) == ("rank 5 of communicator 27a079b828ff1a75 on 10.0.0.2", ())
 
 
 def test_timeouts_of_ras_itself_are_on_the_screen():

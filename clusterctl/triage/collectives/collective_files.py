@@ -14,7 +14,8 @@ from clusterctl.triage.collectives.flight import flight, rank_of
 from clusterctl.triage.collectives.inspector import Timing, timings
 from clusterctl.triage.collectives.log_verdict import triage_log
 from clusterctl.triage.collectives.nccl_log import KEPT_OF_A_LINE, Log, read_log
-from clusterctl.triage.collectives.ras import Snapshot, snapshots
+from clusterctl.triage.collectives.ras import snapshots
+from clusterctl.triage.collectives.ras_seen import Snapshot
 from clusterctl.triage.collectives.ras_verdict import triage_ras
 from clusterctl.triage.collectives.wavefront import triage_flights
 from clusterctl.triage.verdict import Triage

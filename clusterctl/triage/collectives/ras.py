@@ -10,14 +10,15 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from clusterctl.model import Kind, Trouble
 from clusterctl.spelling import visible
+from clusterctl.triage.collectives.ras_seen import Communicator, Level, Place, Snapshot
 from clusterctl.triage.counts import whole
 
-COMM = re.compile(r"#\d{1,9}-\d{1,9} \(([0-9a-f]{1,16})\) (INCOMPLETE|ERROR|MISMATCH)")
+COMM = re.compile(r"#(\d{1,9})-\d{1,9} \(([0-9a-f]{1,16})\) (INCOMPLETE|ERROR|MISMATCH)")
 PLACE = (
     r" -- GPUs? (?P<gpu>\S{1,80}) managed by process (?P<pid>\d{1,10}) on node (?P<node>\S{1,255})"
 )
@@ -39,9 +40,13 @@ MISSING = re.compile(r"\s+The missing ranks?: ([\d, ]{1,400})")
 REPORTED = re.compile(r"\s+\d{1,9} ranks reported (.{1,60})")
 OWN_REPORT = re.compile(r" reported (.{1,60})")
 TIMEOUTS = re.compile(r"\s+Encountered (\d{1,9}) communication timeouts?")
+# Group, communicators in it, nodes and ranks per node, ranks of each, ranks in all, status, errors.
 SUMMARY = re.compile(
-    r"\s*\d{1,9}\s+\d{1,9}\s+\d{1,9}\s+\S{1,20}\s+\d{1,9}\s+\d{1,9}\s+[A-Z,]{2,40}\s+\S{2,40}"
+    r"\s*(\d{1,9})\s+\d{1,9}\s+\d{1,9}\s+\S{1,20}\s+(\d{1,9})\s+\d{1,9}\s+[A-Z,]{2,40}"
+    r"\s+\S{2,40}"
 )
+# Nodes, processes per node, GPUs per process, processes, GPUs.
+TOTALS = re.compile(r"\s*\d{1,9}\s+\S{1,20}\s+\S{1,20}\s+\d{1,9}\s+(\d{1,9})\s*")
 HEADINGS = ("INCOMPLETE", "DEAD", "TIMEOUT")
 # ncclResult_t, nccl.h; 0 is success and 7 in progress
 ERRORS = {
@@ -57,48 +62,6 @@ FINE = frozenset({0, 7})
 # 2.28.7 and 2.28.9 leave out the comma before the status of a rank that is missing:
 # `"nvml_dev": 1\n          "status": {`
 NO_COMMA = re.compile(r'("nvml_dev": -?\d{1,9})(\s{1,40}"status")')
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """`rank` is of the communicator; -1 where only the process is known."""
-
-    rank: int
-    node: str = ""
-    pid: int = 0
-    gpu: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """How many ranks have launched `value` operations; `places`: those that are named."""
-
-    value: int
-    count: int
-    places: tuple[Place, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Communicator:
-    """`levels`: by operation, only where ranks differ (text) or all (JSON); "" is any operation."""
-
-    name: str
-    size: int | None = None
-    levels: Mapping[str, tuple[Level, ...]] = field(default_factory=dict)
-    missing: tuple[Place, ...] = ()
-    errors: tuple[tuple[Place, str], ...] = ()
-    status_differs: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One answer.  `lost`: processes that gave no data, and `dead` those that never will."""
-
-    communicators: tuple[Communicator, ...] = ()
-    lost: tuple[Place, ...] = ()
-    dead: tuple[Place, ...] = ()
-    timeouts: int = 0
-    whole: bool = True
 
 
 def snapshots(text: str) -> Iterator[Snapshot | Trouble]:
@@ -157,7 +120,8 @@ def told_snapshot(told: Mapping[str, Any]) -> Iterator[Snapshot | Trouble]:
     except (KeyError, TypeError, ValueError):
         timeouts = 0
         yield Trouble(Kind.UNREADABLE, "RAS does not tell its own timeouts")
-    yield Snapshot(tuple(found), (), tuple(dead), timeouts)
+    gpus = {(at.node, at.pid, at.gpu) for one in found for at in one.places}
+    yield Snapshot(tuple(found), (), tuple(dead), timeouts, gpus=len(gpus))
     if bad:
         yield Trouble(Kind.UNREADABLE, f"{bad} communicators of RAS cannot be read")
 
@@ -233,14 +197,19 @@ class Reading:
         self.communicators: dict[str, Communicator] = {}
         self.processes: dict[str, list[Place]] = {"INCOMPLETE": [], "DEAD": []}
         self.timeouts = 0
+        self.sizes: dict[int, int] = {}  # of the communicators of a group
+        self.gpus: int | None = None
 
     def line(self, line: str) -> None:
         if line.startswith(("Job summary", "NCCL version", "Communicators...")):
             self.known = True
-        elif SUMMARY.fullmatch(line):
+        elif found := SUMMARY.fullmatch(line):
             self.whole = True
+            self.sizes[int(found[1])] = int(found[2])
+        elif found := TOTALS.fullmatch(line):
+            self.gpus = int(found[1])
         elif found := COMM.match(line):
-            self.open(found[1])
+            self.open(found[2], self.sizes.get(int(found[1])))
         elif line.strip() in HEADINGS:
             self.open(line.strip())
         elif found := TIMEOUTS.match(line):
@@ -251,11 +220,11 @@ class Reading:
         elif self.section in self.communicators:
             self.inside(line)
 
-    def open(self, section: str) -> None:
+    def open(self, section: str, size: int | None = None) -> None:
         self.known = True
         self.section, self.operation, self.error, self.level = section, "", "", None
         if section not in HEADINGS:
-            self.communicators.setdefault(section, Communicator(section))
+            self.communicators.setdefault(section, Communicator(section, size))
 
     def inside(self, line: str) -> None:
         here = self.communicators[self.section]
@@ -309,4 +278,4 @@ class Reading:
             ordered = tuple(levels[value] for value in sorted(levels))
             found[name] = replace(found[name], levels={**found[name].levels, operation: ordered})
         lost, dead = (tuple(self.processes[key]) for key in ("INCOMPLETE", "DEAD"))
-        return Snapshot(tuple(found.values()), lost, dead, self.timeouts, self.whole)
+        return Snapshot(tuple(found.values()), lost, dead, self.timeouts, self.whole, self.gpus)

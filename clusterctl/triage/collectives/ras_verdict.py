@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import nan
 
-from clusterctl.triage.collectives.ras import Communicator, Level, Place, Snapshot
+from clusterctl.triage.collectives.ras_seen import Communicator, Level, Place, Snapshot
 from clusterctl.triage.ranks import ranks_word
 from clusterctl.triage.verdict import Cause, Suspect, Triage
 
@@ -72,16 +72,32 @@ def nobody_named(snapshots: Sequence[Snapshot], unseen: Sequence[str]) -> Triage
     )
 
 
+def of_all(last: Snapshot, one: Communicator) -> bool:
+    """Whether it is of every rank, so that its ranks are the job's."""
+    if one.size is None or last.gpus is None:
+        return len(last.communicators) == 1
+    return one.size >= last.gpus
+
+
+def job_ranks(last: Snapshot) -> dict[tuple[str, int, str], int]:
+    """By node, process and GPU, of those that RAS knows."""
+    return {
+        (place.node, place.pid, place.gpu): place.rank
+        for one in last.communicators
+        if of_all(last, one)
+        for place in one.places
+        if place.pid
+    }
+
+
 def gone(last: Snapshot) -> Iterator[Suspect]:
     """Processes that RAS cannot reach: stopped, hung hard, or dead."""
     dead = {(one.node, one.pid) for one in last.dead}
     said: set[tuple[str, int]] = set()
     ranks: dict[tuple[str, int], set[int]] = {}
-    for one in largest_last(last):  # where the larger one's ranks are the job's, they stay
-        by_process: dict[tuple[str, int], set[int]] = {}
-        for place in one.missing:
-            by_process.setdefault((place.node, place.pid), set()).add(place.rank)
-        ranks.update(by_process)
+    for one in last.communicators:
+        for place in one.missing if of_all(last, one) else ():
+            ranks.setdefault((place.node, place.pid), set()).add(place.rank)
     for place in (*last.dead, *last.lost, *(p for c in last.communicators for p in c.missing)):
         key = (place.node, place.pid)
         if key in said or (not place.node and any(said)):
@@ -98,33 +114,42 @@ def gone(last: Snapshot) -> Iterator[Suspect]:
         )
 
 
-def largest_last(one: Snapshot) -> list[Communicator]:
-    return sorted(one.communicators, key=lambda each: each.size or 0)
-
-
 def called(place: Place, ranks: Sequence[int] = ()) -> str:
-    who = ranks_word(ranks) if ranks else f"process {place.pid}"
+    who = ranks_word(ranks) if ranks else f"process {place.pid}" if place.pid else "a process"
     return f"{who} on {place.node}" if place.node else who
 
 
+def known(
+    last: Snapshot, one: Communicator, place: Place, ranks: Mapping[tuple[str, int, str], int]
+) -> tuple[str, tuple[int, ...], str]:
+    """(what to call it, its rank in the job, its node): within a group ranks have other numbers."""
+    elsewhere = ranks.get((place.node, place.pid, place.gpu))
+    rank = place.rank if of_all(last, one) else elsewhere
+    if rank is not None:
+        return called(place, (rank,)), (rank,), place.node
+    where = f" on {place.node}" if place.node else ""
+    return f"rank {place.rank} of communicator {one.name}{where}", (), place.node
+
+
 def erring(last: Snapshot) -> Iterator[Suspect]:
+    ranks = job_ranks(last)
     for one in last.communicators:
         for place, error in one.errors:
             if error != VICTIM:
                 yield Suspect(
-                    called(place, (place.rank,)),
-                    (place.rank,),
-                    place.node,
+                    *known(last, one, place, ranks),
                     confidence=0.85,
                     why=(f"it reports {error!r} in communicator {one.name}",),
                 )
 
 
 def victims(last: Snapshot) -> Iterator[str]:
-    hit = [place.rank for one in last.communicators for place, e in one.errors if e == VICTIM]
-    if hit:
-        yield f"{ranks_word(sorted(set(hit)))} lost a peer ({VICTIM}): look for the one that ended"
     for one in last.communicators:
+        hit = {place.rank for place, error in one.errors if error == VICTIM}
+        if hit:
+            whose = "" if of_all(last, one) else f" of communicator {one.name}"
+            they = ranks_word(sorted(hit))
+            yield f"{they}{whose} lost a peer ({VICTIM}): look for the one that ended"
         if one.status_differs:
             yield f"communicator {one.name} is being made or taken down: its ranks differ in status"
 
@@ -133,7 +158,8 @@ def behind(snapshots: Sequence[Snapshot]) -> Iterator[Suspect]:
     """Who has launched fewer operations than most: surely stuck where a second look is the same."""
     last = snapshots[-1]
     said: set[tuple[str, int]] = set()
-    for one in reversed(largest_last(last)):
+    ranks = job_ranks(last)
+    for one in sorted(last.communicators, key=lambda each: -(each.size or 0)):
         earlier = [
             old for each in snapshots[:-1] for old in each.communicators if old.name == one.name
         ]
@@ -148,13 +174,14 @@ def behind(snapshots: Sequence[Snapshot]) -> Iterator[Suspect]:
             for place in low.places:
                 if (key := (place.node, place.pid or -place.rank)) not in said:
                     said.add(key)
-                    yield late(one, operation, place, (low, top), still=still, few=few)
+                    who = known(last, one, place, ranks)
+                    yield late(one, operation, who, (low, top), still=still, few=few)
 
 
 def late(
     one: Communicator,
     operation: str,
-    place: Place,
+    who: tuple[str, tuple[int, ...], str],
     levels: tuple[Level, Level],
     *,
     still: bool,
@@ -172,9 +199,7 @@ def late(
     if not few:
         why.append("as many ranks are behind as are ahead")
     return Suspect(
-        called(place, (place.rank,)),
-        (place.rank,),
-        place.node,
+        *who,
         slowdown=None if still else nan,
         confidence=sure,
         why=tuple(why),

@@ -15,7 +15,8 @@ from clusterctl.model import Answer, Kind, Node, Question, Trouble
 from clusterctl.observe import last_words
 from clusterctl.spelling import visible
 from clusterctl.transport import Transport, TransportError
-from clusterctl.triage.collectives.ras import Snapshot, snapshots
+from clusterctl.triage.collectives.ras import snapshots
+from clusterctl.triage.collectives.ras_seen import Snapshot
 from clusterctl.triage.collectives.ras_verdict import APART_S, triage_ras
 from clusterctl.triage.ranks import ranks_word
 from clusterctl.triage.stacks import spy
