@@ -53,6 +53,16 @@ SECRETS = [
     "AKIA0123456789HUNTER hf_hunter22xhunter22x",
     '{"secret": "hunter22x", "psk":"hunter22x"}',
     "Basic aHVudGVyMjJ4aHVudGVyMjJ4",
+    'password="hunter22x and the end is cut',
+    'password="a \\" hunter22x"',
+    "Set-Cookie: sid=hunter22x",
+    "encryption_key: hunter22x",
+    "NGC=nvapi-hunter22xhunter22xhunter22x",
+    "sudo: COMMAND=/usr/bin/ipmitool -I lanplus -U ADMIN -P hunter22x sel list",
+    'type=EXECVE argc=4 a0="ipmitool" a1="-P" a2="hunter22x" a3="sel"',
+    "COMMAND=/usr/bin/sshpass -p hunter22x ssh n1",
+    "curl -s --user ops:hunter22x https://bmc/redfish",
+    "machine bmc login ops password hunter22x",
 ]
 HARMLESS = [
     "PasswordAuthentication yes",
@@ -62,6 +72,8 @@ HARMLESS = [
     "a password is required",
     "-----BEGIN CERTIFICATE-----",
     "12:00:00 up 3 days",
+    "ipmitool -I lanplus -U ADMIN sel list",
+    "curl: (7) Failed to connect",
 ]
 
 
@@ -81,7 +93,18 @@ def test_what_is_no_secret_stays(text):
     assert without_addresses(text, Aliases()) == text
 
 
-PIECES = ("a", "password", "token=", "$6$", "-----BEGIN ", "community ", "a:", "://x:")
+PIECES = (
+    "a",
+    "password",
+    "token=",
+    "$6$",
+    "-----BEGIN ",
+    "community ",
+    "a:",
+    "://x:",
+    "ipmitool -",
+    "curl ",
+)
 
 
 @pytest.mark.parametrize("piece", PIECES)
@@ -112,7 +135,7 @@ def test_an_address_has_one_alias_everywhere_and_nobody_s_have_none():
 
 
 def written(found: Bundle, path: Path) -> dict[str, bytes]:
-    found.write(path, {"node": "n1"})
+    found.write(path, {"node": "n1"}, {})
     with tarfile.open(path) as tar:
         return {one.name: tar.extractfile(one).read() for one in tar}
 
@@ -138,7 +161,7 @@ def test_the_manifest_knows_every_file_and_what_is_not_there_and_why(tmp_path):
 def test_only_its_owner_may_read_it(tmp_path):
     before = os.umask(0)
     try:
-        bundle().write(tmp_path / "b.tar.gz", {})
+        bundle().write(tmp_path / "b.tar.gz", {}, {})
     finally:
         os.umask(before)
     assert (tmp_path / "b.tar.gz").stat().st_mode & 0o777 == 0o600
@@ -160,13 +183,7 @@ def test_two_of_one_name_are_both_there(tmp_path):
 
 
 def packed() -> bytes:
-    inner = io.BytesIO()
-    with tarfile.open(fileobj=inner, mode="w:gz") as tar:
-        for name, data in (("log", b"token=abcdef\n"), ("../up", b"fine\n"), ("blob", b"\0\1")):
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return inner.getvalue()
+    return tarred(("log", b"token=abcdef\n"), ("../up", b"fine\n"), ("blob", b"\0\1"))
 
 
 def test_secrets_hide_in_packed_files_too_and_what_cannot_be_read_stays_out(tmp_path):
@@ -184,6 +201,54 @@ def test_secrets_hide_in_packed_files_too_and_what_cannot_be_read_stays_out(tmp_
     assert any("torn" in one for one in why)
 
 
+def test_the_manifest_keeps_no_secret_and_no_address_of_the_inventory(tmp_path):
+    found = bundle(aliases=Aliases())
+    found.add_text("a.txt", "s", "10.9.8.7 said so")
+    found.lack("the node", "unreachable: 10.9.8.7 does not answer")
+    labels = {"token": "hunter22x", "note": "password=hunter22x", "bmc": "10.9.8.7", "rack": "r1"}
+    found.write(tmp_path / "b", {"node": "n1"}, labels)
+    with tarfile.open(tmp_path / "b") as tar:
+        told = json.loads(tar.extractfile("n1-x/MANIFEST.json").read())
+        text = tar.extractfile("n1-x/a.txt").read().decode()
+    alias = text.split()[0]
+    assert told["labels"] == {
+        "token": GONE, "note": f"password={GONE}", "bmc": alias, "rack": "r1",
+    }  # fmt: skip
+    assert told["missing"][0]["why"] == f"unreachable: {alias} does not answer"
+
+
+def tarred(*members: tuple[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as tar:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return made.getvalue()
+
+
+def test_what_a_node_calls_its_files_draws_nothing_on_a_terminal():
+    found = bundle()
+    found.add_file("a.tgz", "s", tarred(("\x1b]0;pwned\x07\x9b31m", b"\0\1")))
+    (missing,) = found.missing
+    assert "pwned" in missing.why
+    assert missing.why.isprintable()
+
+
+def test_an_archive_that_unpacks_to_more_than_memory_is_named():
+    hole = tarfile.TarInfo("hole")
+    hole.pax_headers = {
+        "GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "hole",
+        "GNU.sparse.map": "0,0", "GNU.sparse.size": str(1 << 40),
+    }  # fmt: skip
+    found = bundle()
+    found.add_file("a.tar", "s", hole.tobuf(tarfile.PAX_FORMAT) + bytes(10240))
+    found.add_file("b.tgz", "s", tarred(*[("same", b"x")] * 10_001))
+    assert [one.source for one in found.missing] == ["s", "s"]
+    assert all("it unpacks to more than" in one.why for one in found.missing)
+    assert len({one.name for one in found.entries}) == len(found.entries) == 10_000
+
+
 def test_a_blob_is_kept_where_it_is_asked_for(tmp_path):
     found = bundle(binaries=True)
     found.add_file("all.tgz", "s", packed())
@@ -198,7 +263,7 @@ def test_a_full_disk_leaves_no_half_archive(tmp_path):
         found = bundle(binaries=True)
         found.add_file("x", "s", b"\0" + os.urandom(200_000))
         with pytest.raises(OSError, match="No space"):
-            found.write(tmp_path / "b.tar.gz", {})
+            found.write(tmp_path / "b.tar.gz", {}, {})
         assert not list(tmp_path.iterdir())
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)

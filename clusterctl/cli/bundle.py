@@ -64,9 +64,9 @@ def bundle(
     aliases = Aliases() if redact_addresses else None
     found = Bundle(name, made, aliases, binaries=with_binaries)
     gather(found, chosen[0], flags)
-    about = {"node": chosen[0].name, "tool": "clusterctl bundle", "labels": dict(chosen[0].labels)}
+    about = {"node": chosen[0].name, "tool": "clusterctl bundle"}
     try:
-        found.write(path, about)
+        found.write(path, about, chosen[0].labels)
     except OSError as error:
         raise UserError(f"-o {path}: {error.strerror}; nothing was written") from None
     raise typer.Exit(told(found, path))
@@ -95,6 +95,7 @@ def ask(node: Node, book: Playbook, collectors: tuple[Collector, ...], flags: Fl
     """All that the node says, or why it says no more, in one conversation."""
     from clusterctl.cli import world as ambient
     from clusterctl.cli.start import PASSIVE_NICE
+    from clusterctl.spelling import visible
     from clusterctl.transport import TransportError
     from clusterctl.transport.replay import Recording
 
@@ -109,7 +110,7 @@ def ask(node: Node, book: Playbook, collectors: tuple[Collector, ...], flags: Fl
                 for number, answer in enumerate(shell.ask(questions), 1):
                     going(f"{number} of {len(questions)}: {answer.name}")
         except TransportError as error:
-            tell(f"clusterctl: {node.name}: {error}; the rest is bundled\n")
+            tell(f"clusterctl: {node.name}: {visible(str(error))}; the rest is bundled\n")
     going("")
     return heard
 

@@ -10,14 +10,18 @@ import os
 import re
 import tarfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from clusterctl.spelling import visible
 from clusterctl.support.redact import Aliases, without_addresses, without_secrets
 
 MOST_UNPACKED_BYTES = 512 << 20
+MOST_MEMBERS = 10_000
+LONGEST_WORDS = 400
 SAFE = re.compile(r"[^\w.@+=-]")
 
 
@@ -51,12 +55,11 @@ class Bundle:
     binaries: bool = False
     entries: list[Entry] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
-    contents: list[tuple[str, bytes]] = field(default_factory=list)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    alike: Counter[str] = field(default_factory=Counter)  # how many more wanted that name
 
     def add_text(self, name: str, source: str, text: str) -> None:
-        clean, gone = without_secrets(text)
-        if self.aliases is not None:
-            clean = without_addresses(clean, self.aliases)
+        clean, gone = self._clean(text)
         self._put(name, source, clean.encode(errors="replace"), gone)
 
     def add_file(self, name: str, source: str, data: bytes) -> None:
@@ -68,12 +71,15 @@ class Bundle:
             self.lack(source, f"{name}: cannot be opened, so it cannot be redacted: {error}")
 
     def lack(self, source: str, why: str, *, absent: bool = False) -> None:
+        """Both in words that a terminal may show: names in them are a node's."""
+        source, why = (visible(self._clean(one)[0], LONGEST_WORDS) for one in (source, why))
         self.missing.append(Missing(source, why, absent))
 
-    def manifest(self, about: Mapping[str, object]) -> str:
+    def manifest(self, about: Mapping[str, str], labels: Mapping[str, str]) -> str:
         """JSON: the list of a bundle, for whoever gets it."""
         told = {
             **about,
+            "labels": {name: self._label(name, value) for name, value in labels.items()},
             "made": self.made.isoformat(),
             "addresses": "as they are" if self.aliases is None else "by alias",
             "entries": [asdict(one) for one in self.entries],
@@ -81,15 +87,18 @@ class Bundle:
         }
         return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
 
-    def write(self, path: Path, about: Mapping[str, object]) -> None:
-        """The archive, whole or not at all, readable by its owner alone.  Raises OSError."""
+    def write(self, path: Path, about: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        """The archive, whole or not at all, readable by its owner alone.  Raises OSError.
+
+        `labels`: of the node; an inventory may hold passwords and addresses, too.
+        """
         draft = path.with_name(f".{path.name}.new")
         draft.unlink(missing_ok=True)
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:
-                manifest = (f"{self.root}/MANIFEST.json", self.manifest(about).encode())
-                pack(file, [manifest, *self.contents], self.made)
+                manifest = (f"{self.root}/MANIFEST.json", self.manifest(about, labels).encode())
+                pack(file, [manifest, *self.contents.items()], self.made)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
@@ -108,14 +117,21 @@ class Bundle:
                 source, f"{name}: no text, so it cannot be redacted; --with-binaries keeps it"
             )
 
+    def _clean(self, text: str) -> tuple[str, int]:
+        """Without what nobody else may read, and how many secrets went."""
+        clean, gone = without_secrets(text)
+        return (clean if self.aliases is None else without_addresses(clean, self.aliases)), gone
+
+    def _label(self, name: str, value: str) -> str:
+        """`token: abc` is a secret for its name."""
+        return self._clean(f"{name}={value}")[0].removeprefix(f"{name}=")
+
     def _put(self, name: str, source: str, data: bytes, gone: int) -> None:
-        place = f"{self.root}/{inside(name)}"
-        taken = {known for known, _ in self.contents}
-        number = 2
-        while place in taken:
-            place = f"{self.root}/{inside(name)}.{number}"
-            number += 1
-        self.contents.append((place, data))
+        wanted = place = f"{self.root}/{inside(name)}"
+        while place in self.contents:
+            self.alike[wanted] += 1
+            place = f"{wanted}.{self.alike[wanted] + 1}"
+        self.contents[place] = data
         digest = hashlib.sha256(data).hexdigest()
         self.entries.append(Entry(place, source, digest, len(data), gone))
 
@@ -148,8 +164,12 @@ def opened(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
     if data[257:262] != b"ustar":
         yield name, data
         return
+    unpacked = 0
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        for member in tar:
+        for number, member in enumerate(tar):
+            unpacked += member.size  # what it says: a hole in a file costs a tar nothing
+            if number == MOST_MEMBERS or unpacked > MOST_UNPACKED_BYTES:
+                raise ValueError("it unpacks to more than half a gigabyte or ten thousand files")
             held = tar.extractfile(member) if member.isfile() else None
             if held is not None:
                 yield f"{name}/{member.name}", held.read()

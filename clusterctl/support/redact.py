@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 GONE = "<redacted>"
 WORD = (
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
-    r"|shared[_-]?key|credentials?|psk)"
+    r"|(?:shared|auth|encryption|session|signing)[_-]?key|credentials?|psk)"
 )
 # Each with what stays of it.  Every repetition is bounded or cannot be entered twice, so that a
 # megabyte on one line costs no more than many short ones.
@@ -23,15 +23,28 @@ SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         GONE,
     ),
-    (re.compile(r"(?i)\b(authorization[\"']?\s{0,4}[:=]\s{0,4})[^\n]+"), rf"\1{GONE}"),
+    (
+        re.compile(r"(?i)\b((?:authorization|(?:set-)?cookie)[\"']?\s{0,4}[:=]\s{0,4})[^\n]+"),
+        rf"\1{GONE}",
+    ),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}"), rf"\1 {GONE}"),
     # "password": "x", password=x, PASSWORD: x, --token x; not "password required"
     (
         re.compile(
-            rf"(?i)({WORD}[\w.-]{{0,40}}[\"']?\s{{0,4}}[:=]\s{{0,4}})(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;\"']+)"
+            rf"(?i)({WORD}[\w.-]{{0,40}}[\"']?\s{{0,4}}[:=]\s{{0,4}})"
+            r"(?:\"(?:\\.|[^\"\\\n])*\"?|'[^'\n]*'?|[^\s,;\"']+)"
         ),
         rf"\1{GONE}",
     ),
+    # what sudo and the audit log keep of command lines: ipmitool -P, sshpass -p, curl -u
+    (
+        re.compile(
+            r"\b((?:ipmitool\b[^\n]{0,200}?[\s=]\"?-[Pky]|sshpass\b[^\n]{0,80}?[\s=]\"?-p"
+            r"|curl\b[^\n]{0,200}?[\s=]\"?(?:-u|--user))(?:\"?\s+(?:a\d+=)?\"?|=)?)[^\s\"]+"
+        ),
+        rf"\1{GONE}",
+    ),
+    (re.compile(r"(?i)\b(login\s{1,4}\S{1,80}\s{1,4}password\s{1,4})\S+"), rf"\1{GONE}"),
     (re.compile(rf"(?i)(--?[\w-]{{0,40}}{WORD}[\w-]{{0,40}}[ =]{{1,4}})[^\s]+"), rf"\1{GONE}"),
     (
         re.compile(
@@ -44,7 +57,7 @@ SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\$(?:1|2[aby]|5|6|7|y|gy)\$[./A-Za-z0-9$=,]{8,}"), GONE),
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), GONE),
     (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), GONE),
-    (re.compile(r"\b(?:gh[pousr]_|hf_|glpat-|xox[abprs]-|sk-)[\w-]{16,}"), GONE),
+    (re.compile(r"\b(?:gh[pousr]_|hf_|nvapi-|glpat-|xox[abprs]-|sk-)[\w-]{16,}"), GONE),
 )
 OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 HEX = r"[0-9a-f]{1,4}"
