@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -265,3 +266,38 @@ def test_a_healthy_boot_holds_only_remarks():
 )
 def test_real_faults_are_named(name, told):
     assert {one.code for one in events(capture(name))} == told
+
+
+# What a reader counts, line by line.
+COUNTED = {
+    "aer_multiple_corrected_lines.txt": {"aer corrected": 1},
+    "aer_pciehp_mlx5_dgx_spark.txt": {"aer corrected": 2},
+    "gcm_syslog_line121.txt": {"xid 31": 1, "xid 48": 1},
+    "gcm_syslog_line129.txt": {"xid 31": 1},
+    "gpud_decode_iso_0.log": {"xid 13": 629, "xid 43": 7},
+    "gpud_nccl_segfault.log": {},  # a program's own fault
+    "imbue_doctest_lines.txt": {"xid 94": 1, "xid 64": 1, "mlx5 pcie_limited": 1, "sxid 12028": 1},
+    "mlx5_lines_nvsentinel_design048.txt": {
+        "mlx5 power": 1, "mlx5 module_error": 1, "mlx5 command_timeout": 1,
+        "mlx5 health_compromised": 1, "mlx5 unrecoverable": 1, "mlx5 access_reg": 1,
+        "link tx_timeout": 1, "mlx5 unplugged": 1, "mlx5 tx_timeout": 1, "mlx5 rx_timeout": 1,
+        "hung soft_lockup": 1,
+    },
+    "nvme_apst_disappear_ts.txt": {"nvme down": 1, "nvme removed": 1},
+}  # fmt: skip
+
+
+@captures
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_log_holds_what_a_reader_counts(name):
+    found = [one for one in kernel_log.parse(capture(name)) if isinstance(one, KernelEvent)]
+    told = Counter[str]()
+    for one in found:
+        told[f"{one.kind} {one.code}"] += one.count
+    assert dict(told) == COUNTED[name]
+
+
+@captures
+@pytest.mark.parametrize("name", ["azure_ib_0flap_syslog.txt", "edac_ghes_hpc_csv_export.txt"])
+def test_what_is_no_kernel_log_is_no_quiet_log(name):
+    assert [one.kind for one in kernel_log.parse(capture(name))] == [Kind.UNREADABLE]
