@@ -160,7 +160,7 @@ def test_a_pause_that_moves_from_rank_to_rank_accuses_none_of_them():
             if row["k"] == "rank":
                 row["after"]["main_run_ns"] = 2e9
                 for look in row["looks"]:
-                    if look[0] % 8 == turn:
+                    if look[0] // 3 % 8 == turn:
                         look[1:4] = ["run", 600, 600]
         told[node] = "".join(json.dumps(row) + "\n" for row in rows)
     found = judged(told)

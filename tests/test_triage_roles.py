@@ -106,7 +106,7 @@ def test_a_stage_that_draws_more_power_accuses_nobody_and_one_of_its_gpus_that_d
     assert judged(ranks, stage).cause is Cause.HEALTHY
     found = judged(ranks, stage | {2: 690.0})
     assert found.suspects[0].ranks == (2,)
-    assert "against the 3 others of stage 0 and local rank 0" in found.suspects[0].why[0]
+    assert "against the 3 others of stage 0" in found.suspects[0].why[0]
 
 
 def test_too_few_of_a_role_are_held_against_all_and_that_is_said():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import erfc, exp, fsum, lgamma, log, log1p, sqrt
+from math import erfc, exp, fsum, inf, isfinite, lgamma, log, log1p, sqrt
 from statistics import median
 
 from clusterctl.peers import SIGMA_PER_MAD
@@ -69,8 +69,8 @@ def highest(
     """The highest of at least three, against the others' median and spread.
 
     `error`: what one value is unsure by, by how it was counted.  The chance that the highest of so
-    many stands out so far by itself (normal, Bonferroni) is what confidence lacks to 1.  `of`: who
-    may be it; the rest are only its peers.  `among`: so many were looked through for it.
+    many stands out so far by itself (Student's t, Bonferroni) is what confidence lacks to 1.  `of`:
+    who may be it; the rest are only its peers.  `among`: so many were looked through for it.
     """
     if len(values) < 3:
         return None
@@ -78,16 +78,28 @@ def highest(
     others = [value for one, value in values.items() if one != name]
     middle = median(others)
     spread = SIGMA_PER_MAD * median(abs(value - middle) for value in others)
-    # A median absolute deviation of few is itself unsure: Student's t of so many peers has a
-    # heavier tail than the normal one, which this widening stands for.
-    spread *= 1 + 3 / len(others)
     scale = sqrt(spread**2 + error**2)
     if scale <= 0:
         sure = MOST_SURE if values[name] > middle else 0.0
     else:
-        chance = (among or len(values)) * 0.5 * erfc((values[name] - middle) / scale / sqrt(2))
+        # A spread of few is itself unsure, an error by counting is not (Welch, Satterthwaite).
+        freedom = (len(others) - 1) * (scale / spread) ** 4 if spread > 0 else inf
+        chance = (among or len(values)) * beyond((values[name] - middle) / scale, freedom)
         sure = min(MOST_SURE, max(0.0, 1 - chance))
     return Outlier(name, values[name], middle, sure)
+
+
+def beyond(distance: float, freedom: float) -> float:
+    """The chance of Student's t to be beyond a distance: as of a normal one, brought nearer.
+
+    Wallace, Annals of Mathematical Statistics 30 (1959): within 1 % from three degrees on.
+    """
+    if distance <= 0:
+        return 0.5
+    if isfinite(freedom):
+        grown = freedom * log1p(distance * distance / freedom)
+        distance = (8 * freedom + 1) / (8 * freedom + 3) * sqrt(grown)
+    return 0.5 * erfc(distance / sqrt(2))
 
 
 def beyond_chance(hits: int, of: int, chance: float, among: int) -> float:

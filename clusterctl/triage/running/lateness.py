@@ -27,6 +27,7 @@ class Late:
     share: float
     states: Mapping[str, int]  # of its main thread, at those moments
     spells: int  # stretches of moments
+    longest: float = 0.0  # of the moments, those in the longest stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +53,39 @@ def arrivals(ranks: Sequence[Process]) -> Arrivals:
     told = {moment: seen for moment, seen in by_moment.items() if len(seen) >= enough}
     states: defaultdict[int, Counter[str]] = defaultdict(Counter)
     spells: Counter[int] = Counter()
+    late_at: defaultdict[int, list[int]] = defaultdict(list)
     before: frozenset[int] = frozenset()
     waits = 0
-    for moment in sorted(told):
+    for number, moment in enumerate(sorted(told)):
         last = behind(told[moment])
         waits += bool(last)
         for place in last:
             states[place][told[moment][place].state] += 1
             spells[place] += place not in before
+            late_at[place].append(number)
         before = last
     return Arrivals(
         len(told),
         {
-            place: Late(seen.total() / len(told), seen, spells[place])
+            place: Late(
+                seen.total() / len(told), seen, spells[place], longest(late_at[place]) / len(told)
+            )
             for place, seen in states.items()
         },
         waits / len(told) if told else 0.0,
     )
+
+
+def longest(late_at: Sequence[int]) -> int:
+    """Moments of the longest stretch; one moment within it may be lost."""
+    found, length, last, lost = 0, 0, -2, 0
+    for number in late_at:
+        if number - last == 1 or (number - last == 2 and 4 * (lost + 1) <= length):
+            length, lost = length + 1, lost + number - last - 1
+        else:
+            length, lost = 1, 0
+        found, last = max(found, length), number
+    return found
 
 
 def behind(seen: Mapping[int, Look]) -> frozenset[int]:

@@ -13,6 +13,7 @@ from statistics import median
 from clusterctl.triage.running import (
     of_gpus,
     of_hosts,
+    of_pauses,
     of_ranks,
     of_signals,
     of_stages,
@@ -23,7 +24,8 @@ from clusterctl.triage.running.clocks import astray
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.lateness import Arrivals, arrivals
 from clusterctl.triage.running.observed import Process
-from clusterctl.triage.running.of_hangs import PULSE_BYTES, moved, stuck
+from clusterctl.triage.running.of_hangs import PULSE_BYTES, elsewhere, moved, still, stuck
+from clusterctl.triage.running.ports import ports
 from clusterctl.triage.running.signals import signals
 from clusterctl.triage.running.wires import Flow, flows
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, RuledOut, Triage
@@ -45,9 +47,11 @@ def judge(job: Job) -> Triage:
             for node, s in sorted(wrong.items())
         )
         job = replace(job, unseen=(*job.unseen, *lines))
+    if elsewhere(job):
+        job = replace(job, ranks=tuple(map(silenced, job.ranks)), paths=())
     told = arrivals([silenced(rank) if rank.node in wrong else rank for rank in job.ranks])
     carried = flows(job)
-    odd = signals(job)
+    odd = [*signals(job), *ports(job)]
     every = [of_signals.supported(one, odd) for one in candidates(job, told, carried)]
     every += of_signals.lossy(job, odd)
     found = sorted(every, key=lambda one: -one.weight)
@@ -85,7 +89,7 @@ def candidates(job: Job, told: Arrivals, carried: Sequence[Flow]) -> Iterator[Ca
         return
     yield from of_stages.heavier(job, told)
     yield from of_ranks.late(job, told)
-    yield from of_ranks.moving(job, told)
+    yield from of_pauses.moving(job, told)
     yield from of_wires.slow(job, carried)
     yield from of_wires.lossy(job, carried)
     yield from of_wires.marked(job)
@@ -117,6 +121,10 @@ def nothing_wrong(
         return Triage(Cause.UNKNOWN, evidence=(why,), unseen=job.unseen)
     if not of_gpus.busy_gpus(job) and moved(job) < PULSE_BYTES * len(job.ranks):
         why = "nothing moves between its ranks, and no accelerator is busy: it may hang, or wait"
+        return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
+    if all(still(job, rank) for rank in job.ranks):
+        why = "nothing moves between its ranks, and main threads compute: a step that is longer "
+        why += "than the window, or it hangs; look longer: --seconds 60"
         return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
     if told.share > 4 * LEAST:
         why = f"at {percent(told.share)} of the moments the others wait for somebody, and nothing "

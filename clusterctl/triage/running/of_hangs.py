@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 
 from clusterctl.inventory.ranges import fold
 from clusterctl.triage.running.candidates import Candidate
@@ -15,12 +16,16 @@ from clusterctl.triage.verdict import Cause, Suspect
 
 STORAGE = "look at the file system that they read, from one of the nodes: does `ls` return?"
 PULSE_BYTES = 4096.0
+RDMA_SENT = (".port_xmit_data", ".tx_roce_bytes", ".port_xmit_packets")
+AT_WORK = frozenset({"run", "device"})
 AHEAD_S = 2 * TICK_MS / 1e3
 
 
 def stuck(job: Job) -> Iterator[Candidate]:
     """No rank got a byte to another between the readings: which of the causes it is."""
     if len(job.ranks) < 2 or not all(still(job, rank) for rank in job.ranks):
+        return
+    if not job.missing and not unanswered(job) and computing(job):
         return
     seconds = min(job.nodes[rank.node].seconds for rank in job.ranks)
     common = f"no rank got a byte to another for {seconds:.0f} s"
@@ -125,6 +130,32 @@ def moved(job: Job, rank: Process | None = None) -> float:
     return sum(
         one.spent.get("acked", 0.0) + one.spent.get("received", 0.0) for one in links(job, rank)
     )
+
+
+def elsewhere(job: Job) -> bool:
+    """Its ranks talk over RDMA or NVLink: connections that say nothing are left from their start.
+
+    Of an RDMA port port_xmit_data counts four bytes (InfiniBand, PortCounters), and of a port
+    that has no such counter, packets.
+    """
+    nodes = {rank.node for rank in job.ranks}
+    carried = sum(
+        grown
+        for node in nodes
+        for name, grown in job.nodes[node].spent.items()
+        if name.startswith("rdma.") and name.endswith(RDMA_SENT)
+    )
+    carried += sum(gpu.nvlink_bytes or 0.0 for node in nodes for gpu in job.nodes[node].gpus)
+    between = sum(
+        path.near.spent.get("acked", 0.0) + path.far.spent.get("acked", 0.0) for path in job.paths
+    )
+    return between < PULSE_BYTES * len(job.ranks) <= carried
+
+
+def computing(job: Job) -> bool:
+    """Most main threads of most ranks: as in a step that is longer than the window."""
+    shares = [share_of(rank, AT_WORK) for rank in job.ranks if rank.looks]
+    return bool(shares) and median(shares) > 0.5
 
 
 def still(job: Job, rank: Process) -> bool:

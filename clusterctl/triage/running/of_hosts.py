@@ -15,7 +15,8 @@ from clusterctl.triage.running.candidates import (
 )
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.lateness import Arrivals
-from clusterctl.triage.running.observed import Process
+from clusterctl.triage.running.observed import Process, Seen
+from clusterctl.triage.running.of_pauses import writes
 from clusterctl.triage.running.of_ranks import INPUT, crowd, held, states
 from clusterctl.triage.running.roles import VOTERS, mates, of_stage, vote
 from clusterctl.triage.verdict import Cause, Suspect
@@ -69,9 +70,8 @@ def starved(job: Job, told: Arrivals) -> Iterator[Candidate]:
     sure = min(one.confidence for one in (*found, worst) if one is not None)
     rank = job.ranks[int(worst.name)]
     seconds = job.nodes[rank.node].seconds
-    others = sum(spent for _, _, spent in job.nodes[rank.node].foreign)
     latest = max(told.late, key=lambda place: told.late[place].share, default=None)
-    if told.moments and latest != int(worst.name) and others < LEAST * seconds:
+    if latest != int(worst.name) and held_share(job, rank) < LEAST > taken(job.nodes[rank.node]):
         return
     why = [
         (
@@ -87,6 +87,14 @@ def starved(job: Job, told: Arrivals) -> Iterator[Candidate]:
     ranks = () if rank.rank is None else (rank.rank,)
     suspect = Suspect(rank.node, ranks, rank.node, slower(share), sure, tuple(why))
     yield Candidate(Cause.HOST, share, sure, tuple(why), (suspect,))
+
+
+def taken(seen: Seen) -> float:
+    """Of the node's processors, the share that others had: other processes, other guests."""
+    foreign = sum(spent for _, _, spent in seen.foreign)
+    ticks = sum(grown for name, grown in seen.spent.items() if name.startswith("cpu."))
+    stolen = seen.spent.get("cpu.steal", 0.0) / ticks if ticks else 0.0
+    return stolen + (foreign / (seen.cpus * seen.seconds) if seen.seconds else 0.0)
 
 
 def limited(job: Job) -> Iterator[Candidate]:
@@ -126,7 +134,9 @@ def all_wait_for_input(job: Job) -> Iterator[Candidate]:
         ),
         *disks(job),
     )
-    yield Candidate(Cause.DATA, median(told), MOST_SURE, why)
+    saves = 2 * sum(writes(rank) for rank in job.ranks) > len(job.ranks)
+    cause = Cause.CHECKPOINT if saves else Cause.DATA
+    yield Candidate(cause, median(told), MOST_SURE, why)
 
 
 def disks(job: Job) -> list[str]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from statistics import median
 
-from clusterctl.triage.running import of_stages
+from clusterctl.triage.running import of_pauses, of_stages
 from clusterctl.triage.running.candidates import (
     LEAST,
     Candidate,
@@ -18,7 +17,8 @@ from clusterctl.triage.running.candidates import (
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.lateness import Arrivals, Late
 from clusterctl.triage.running.observed import Process
-from clusterctl.triage.running.roles import of_stage, usual, vote
+from clusterctl.triage.running.of_pauses import main_share, over_usual
+from clusterctl.triage.running.roles import of_stage, vote
 from clusterctl.triage.verdict import Cause, Suspect
 
 DOING = {
@@ -36,11 +36,6 @@ DOING = {
 }
 INPUT = frozenset({"disk", "file", "pipe"})
 STACKS = "look at its stacks: clusterctl triage says which line, where py-spy may look"
-
-
-def main_share(rank: Process, name: str, seconds: float) -> float:
-    """Of the window, by the kernel's own count of the main thread: main_run_ns, main_ready_ns."""
-    return (rank.spent or {}).get(name, 0.0) / 1e9 / seconds if seconds else 0.0
 
 
 def states(rank: Process) -> dict[str, float]:
@@ -68,6 +63,11 @@ def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
         return
     sure = drawn(job, told, {place, *(set(over) - set(behind_it))}, share)
     cause, doing, hints = cause_of(job, rank, worst)
+    once = of_pauses.only_once(worst, share)
+    if once and of_pauses.writes(rank):
+        yield of_pauses.checkpoint(rank, worst.longest, told.moments)
+        return
+    sure = min(sure, of_stages.UNSURE) if once else sure
     if whole and cause is Cause.WORKER:
         cause = Cause.HOST
     why = (
@@ -77,6 +77,7 @@ def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
         ),
         f"meanwhile its main thread {doing}",
         *hints,
+        *([of_pauses.ONCE] if once else []),
         *of_stages.peers_of(job, place, worst.share - share),
         *of_stages.downstream(job, behind_it, place),
     )
@@ -89,12 +90,6 @@ def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
     step = STACKS if cause is Cause.WORKER else ""
     doing_most = max(worst.states, key=lambda state: worst.states[state])
     yield Candidate(cause, share, sure, why, (suspect,), next_step=step, doing=doing_most)
-
-
-def over_usual(job: Job, told: Arrivals) -> dict[int, float]:
-    """Of the moments, those at which it was waited for beyond what is usual in its stage."""
-    shares = {place: one.share for place, one in told.late.items()}
-    return {place: one - usual(job.roles, place, shares) for place, one in shares.items()}
 
 
 def drawn(job: Job, told: Arrivals, among: Collection[int], share: float) -> float:
@@ -211,55 +206,19 @@ def apart(job: Job) -> Iterator[Candidate]:
         if told.alone and state in INPUT:  # some stages read the data, and others do not
             sure = min(sure, of_stages.UNSURE)
         rank = job.ranks[int(worst.name)]
+        once = of_pauses.in_one_stretch(rank, state)
+        if once and of_pauses.writes(rank):
+            yield of_pauses.checkpoint(rank, worst.value, len(rank.looks))
+            continue
+        sure = min(sure, of_stages.UNSURE) if once else sure
         cause = Cause.DATA if state in INPUT else Cause.WORKER
         own, typical = percent(worst.value), percent(worst.middle)
         why = (
             f"its main thread {DOING[state]} {own} of the time, that of its peers {typical}",
             f"held against {told.among}",
+            *([of_pauses.ONCE] if once else []),
         )
         share = min(worst.excess, 0.99)
         named = f"{rank.called} on {rank.node}"
         suspect = Suspect(named, number(rank), rank.node, slower(share), sure, why)
         yield Candidate(cause, share, sure, why, (suspect,), next_step=STACKS, doing=state)
-
-
-# ----------------------------------------------------------------------------- moving pauses
-
-
-def moving(job: Job, told: Arrivals) -> Iterator[Candidate]:
-    """Now one rank computes while all wait, now another: pauses that no part is to blame for."""
-    if len(told.late) < 3:
-        return
-    share, over = told.share, list(over_usual(job, told).values())
-    most = max(one.share for one in told.late.values())
-    running = sum(one.states.get("run", 0) for one in told.late.values())
-    looks = sum(sum(one.states.values()) for one in told.late.values())
-    if share < LEAST or sum(over) < LEAST or max(over) > sum(over) / 2:
-        return
-    if running < looks / 2:
-        return
-    spent = [
-        (
-            main_share(rank, "main_run_ns", job.nodes[rank.node].seconds),
-            main_share(rank, "main_ready_ns", job.nodes[rank.node].seconds),
-        )
-        for rank in (job.ranks[place] for place in told.late)
-    ]
-    run, ready = (median(column) for column in zip(*spent, strict=True))
-    if run < LEAST or ready > 2 * run:
-        return  # nobody computes much: processors were busy, now here, now there
-    spells = sum(one.spells for one in told.late.values())
-    length = share * sum(job.nodes[rank.node].seconds for rank in job.ranks) / len(job.ranks)
-    why = (
-        (
-            f"at {percent(share)} of {told.moments} moments one rank computes and all others wait, "
-            f"and it is {len(told.late)} ranks in turn, none of them at more than {percent(most)}"
-        ),
-        (
-            f"{spells} pauses, {length / max(1, spells):.2f} s each; meanwhile the rank's main "
-            "thread runs, and waits neither for data nor for a lock"
-        ),
-        f"main threads run {percent(run)} of the time and wait for a processor {percent(ready)}",
-    )
-    sure = min(0.8, beyond_chance(spells, told.moments, 0.01, 1))
-    yield Candidate(Cause.GC, share, sure, why)

@@ -1,11 +1,11 @@
-"""What signals add to candidates: a class, a sentence, confidence; and lossy ports themselves."""
+"""What signals add to candidates: a class and a sentence; and lossy ports themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from clusterctl.triage.running.candidates import MOST_SURE, Candidate, slower
+from clusterctl.triage.running.candidates import Candidate, slower
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.of_wires import LOSS, ranks
 from clusterctl.triage.running.signals import Signal, alike
@@ -29,18 +29,13 @@ def supported(one: Candidate, odd: Sequence[Signal]) -> Candidate:
     if not own:
         return one
     cause = named(one, own)
-    sure = one.confidence
-    for its in own:
-        if its.cause is cause:
-            sure = min(MOST_SURE, 1 - (1 - sure) * (1 - its.confidence))
     why = (*first.why, *(its.says for its in own))
     what = first.node if cause is Cause.HOST and cause is not one.cause else first.what
-    suspect = replace(first, what=what, confidence=sure, why=why)
+    suspect = replace(first, what=what, why=why)
     step = one.next_step if cause is one.cause else ""
     return replace(
         one,
         cause=cause,
-        confidence=sure,
         why=(*one.why, *(its.says for its in own)),
         suspects=(suspect, *one.suspects[1:]),
         next_step=step,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from math import log1p
 from statistics import mean, median
 
 from clusterctl.triage.running.candidates import (
     LEAST,
     MOST_SURE,
     Candidate,
+    highest,
     listed,
     percent,
     slower,
@@ -17,7 +19,15 @@ from clusterctl.triage.running.candidates import (
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.of_stages import UNSURE
 from clusterctl.triage.running.roles import STAGE, VOTERS, vote
-from clusterctl.triage.running.wires import RECEIVES, SENDS, Flow, Nic, data, nics
+from clusterctl.triage.running.wires import (
+    FEWEST_SEGMENTS,
+    RECEIVES,
+    SENDS,
+    Flow,
+    Nic,
+    data,
+    nics,
+)
 from clusterctl.triage.verdict import Cause, Suspect
 
 # Loss that a healthy path in a data centre does not have: 1 in 1000 already holds TCP over 10
@@ -193,7 +203,7 @@ def lossy(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
         yield Candidate(Cause.CONGESTION, extra(told, found[0]), MOST_SURE, full)
         return
     worst = max(found, key=loss)
-    sure = MOST_SURE if len(worst.pairs) > 1 else 0.5
+    sure = min(MOST_SURE if len(worst.pairs) > 1 else 0.5, alone_in_losing(told, worst))
     shown = "; ".join(f"{lost:.0f} of {out:.0f}" for out, lost in worst.pairs[:3])
     why: tuple[str, ...] = (
         (
@@ -207,6 +217,19 @@ def lossy(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
     share = extra(told, worst)
     suspect = Suspect(worst.called, ranks(job, worst.node), worst.node, slower(share), sure, why)
     yield Candidate(Cause.NETWORK, share, sure, why, (suspect,))
+
+
+def alone_in_losing(told: Sequence[Flow], worst: Nic) -> float:
+    """How sure it loses more than NICs that its node has nothing to do with, by logarithms."""
+    rest = nics(one for one in told if worst.node not in one.ends)
+    usual = median([nic.out for nic in rest] or [0.0])
+    values = {
+        nic.called: log1p(loss(nic) * usual)
+        for nic in (*rest, worst)
+        if nic.pairs and nic.out >= FEWEST_SEGMENTS
+    }
+    found = highest(values, error=1.0, of=[worst.called])
+    return found.confidence if found else MOST_SURE
 
 
 def loss(nic: Nic) -> float:

@@ -19,6 +19,7 @@ from clusterctl.triage.running.observed import Process
 
 STAGE = "of stage"
 VOTERS = 3  # others of the same role: one odd one among them does not move their median
+ENOUGH = 7  # others, whose spread tells something; below it a wider group is taken, if there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,9 @@ def vote(
             members[key].append(name)
     judged: defaultdict[Hashable, dict[str, str]] = defaultdict(dict)
     for name in values:
-        levels = groups.get(name, ())
-        key, words = next((one for one in levels if len(members[one[0]]) > VOTERS), (None, ""))
+        fit = [one for one in groups.get(name, ()) if len(members[one[0]]) > VOTERS]
+        many = [one for one in fit if len(members[one[0]]) > ENOUGH]
+        key, words = (many or fit[-1:] or [(None, "")])[0]
         judged[key][name] = words
     found = []
     for key, named in judged.items():

@@ -11,35 +11,15 @@ from dataclasses import dataclass
 from math import log, log1p, log2, sqrt
 from statistics import median
 
-from clusterctl.triage.running.candidates import SURE, listed
+from clusterctl.triage.running.candidates import SURE
 from clusterctl.triage.running.devices import by_device
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.observed import Gpu, Seen
 from clusterctl.triage.running.roles import Role, of_stage, vote
-from clusterctl.triage.running.wires import DATA as CARRIES
 from clusterctl.triage.verdict import Cause
 
 KINDS = 9  # sorts of signals that are looked through, each of which might stand out by chance
 FEWEST_OPERATIONS = 10  # below it, one slow answer makes the mean
-# By what a port loses or damages packets, in drivers' words: mlx5 (Documentation/networking/
-# device_drivers/ethernet/mellanox/mlx5/counters.rst), RDMA hw_counters (rdma-core,
-# Documentation/), bnxt_en, ice and hinic (drivers/net/ethernet/*/*/*ethtool.c).
-LOST = (
-    "discard",
-    "out_of_buffer",
-    "crc",
-    "fcs",
-    "symbol_err",
-    "bad_pkt",
-    "packet_seq_err",
-    "ack_timeout",
-    "new_pkt_rty",
-    "rx_dropped.nic",
-    "port_rcv_errors",
-)
-SENT = ("tx_packets", "rx_packets")
-RDMA_SENT = ("port_xmit_packets", "port_rcv_packets")
-
 Groups = Mapping[str, list[tuple[Hashable, str]]]
 
 
@@ -73,7 +53,7 @@ class Counted:
 
 def signals(job: Job) -> list[Signal]:
     """All that stand out surely, whoever waits for them or not."""
-    found = [*memory(job), *slow_shares(job), *ports(job), *pcie(job)]
+    found = [*memory(job), *slow_shares(job), *pcie(job)]
     return [one for one in found if one.confidence >= SURE]
 
 
@@ -94,11 +74,13 @@ def by_node(job: Job) -> Groups:
     }
 
 
-def odd(values: Mapping[str, Counted], groups: Groups) -> tuple[str, float, float] | None:
+def odd(
+    values: Mapping[str, Counted], groups: Groups, sorts: int = KINDS
+) -> tuple[str, float, float] | None:
     """(who stands out, its peers' rate, how sure), by the logarithm of as many chances each."""
     usual = median([one.of for one in values.values()] or [0.0])
     logs = {name: log1p(one.rate * usual) for name, one in values.items() if one.of > 0}
-    told = vote(logs, groups, error=1.0, sorts=KINDS)
+    told = vote(logs, groups, error=1.0, sorts=sorts)
     if told is None or told.alone or told.found.excess <= 0:
         return None
     rates = [one.rate for name, one in values.items() if name != told.found.name]
@@ -185,12 +167,13 @@ def waits(seen: Seen) -> dict[str, Counted]:
 def slow_shares(job: Job) -> Iterator[Signal]:
     """An operation of a mount that takes one node far longer than its peers."""
     told = {node: waits(seen) for node, seen in used(job).items()}
-    for name in sorted({name for one in told.values() for name in one}):
+    names = sorted({name for one in told.values() for name in one})
+    for name in names:
         values = {node: one[name] for node, one in told.items() if name in one}
         # As the mean of waits that scatter as much as they are long; 1 ms: the counter's step.
         logs = {node: log(max(one.rate, 1 / one.of)) for node, one in values.items()}
         error = 1 / sqrt(min(one.of for one in values.values()))
-        found = vote(logs, by_node(job), error=error, sorts=KINDS)
+        found = vote(logs, by_node(job), error=error, sorts=KINDS * len(names))
         if found is not None and not found.alone and found.found.excess > 0:
             node = found.found.name
             rest = median([one.rate for at, one in values.items() if at != node])
@@ -201,55 +184,6 @@ def slow_shares(job: Job) -> Iterator[Signal]:
             )
             if values[node].rate > rest:
                 yield Signal(node, Cause.DATA, says, found.found.confidence)
-
-
-# ----------------------------------------------------------------------------- ports
-
-
-def ports(job: Job) -> Iterator[Signal]:
-    """A port of the job's that loses or damages far more of its packets than its peers' do."""
-    lost = {}
-    packets = {}
-    for node, seen in used(job).items():
-        for port, (gone, carried) in carrying(seen).items():
-            lost[f"{node} {port}"], packets[f"{node} {port}"] = gone, carried
-    values = {name: Counted(sum(gone.values()), packets[name]) for name, gone in lost.items()}
-    nodes = by_node(job)
-    found = odd(values, {name: nodes.get(name.partition(" ")[0], []) for name in values})
-    if found is None:
-        return
-    name, usual, sure = found
-    node, _, port = name.partition(" ")
-    worst = sorted(lost[name].items(), key=lambda one: -one[1])
-    counts = listed([f"{word} {count:.0f}" for word, count in worst if count > 0])
-    share = values[name].rate
-    says = (
-        f"{port} lost {share:.2%} of {packets[name]:.0f} packets, ports of its peers {usual:.2%}: "
-        f"{counts}"
-    )
-    yield Signal(node, Cause.NETWORK, says, sure, port, share)
-
-
-def carrying(seen: Seen) -> dict[str, tuple[dict[str, float], float]]:
-    """Of each port that carries much of the node's packets: what it lost, by word; its packets.
-
-    One that carries little is not the job's, and loses what nobody misses.
-    """
-    lost: dict[str, dict[str, float]] = {}
-    packets: dict[str, float] = {}
-    for name, count in seen.spent.items():
-        kind, _, rest = name.partition(".")
-        port, _, word = rest.partition(".")
-        if (kind == "nic" and word in SENT) or (kind == "rdma" and word in RDMA_SENT):
-            packets[port] = packets.get(port, 0.0) + count
-        elif kind in {"rdma", "ethtool"} and any(part in word for part in LOST):
-            lost.setdefault(port, {})[word] = count
-    most = max(packets.values(), default=0.0)
-    return {
-        port: (gone, packets[port])
-        for port, gone in lost.items()
-        if packets.get(port, 0.0) > max(0.0, CARRIES * most)
-    }
 
 
 # ----------------------------------------------------------------------------- PCIe
