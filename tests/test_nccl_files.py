@@ -73,6 +73,34 @@ def test_the_rank_in_another_operation_is_named():
     assert "BROADCAST number 9140" in found.suspects[0].why[0]
 
 
+def in_group(rank, member, group, seq=9141):
+    """The line of a rank of the job that has another number in its group."""
+    line = timeout(rank, seq, new=True)
+    return line.replace(
+        f"ID 0 PG GUID 0(default_pg) Rank {rank}", f"ID 2 PG GUID {group} Rank {member}"
+    )
+
+
+def test_a_rank_of_a_group_is_named_by_its_number_in_the_job():
+    """Ranks 4 to 7 are 0 to 3 of their group."""
+    said = [
+        in_group(rank, rank - 4, "9(mesh_tp)", 9140 if rank == 6 else 9141) for rank in range(4, 8)
+    ]
+    found = triage_log(read_log([began(rank, 8) for rank in range(8)] + said))
+    assert named(found) == {6}
+
+
+def test_who_is_of_another_group_is_not_missed_in_this_one():
+    two = [in_group(rank, rank, "9(mesh_tp)") for rank in range(4)]
+    two += [in_group(rank, rank - 4, "10(mesh_tp)") for rank in range(4, 8)]
+    every = [began(rank, 8) for rank in range(8)]
+    for said in (two, two[:4], two[4:]):
+        assert not triage_log(read_log(every + said)).suspects
+    whole = [timeout(rank, new=True) for rank in range(5)]
+    elsewhere = [in_group(5, 1, "10(mesh_tp)"), in_group(6, 2, "10(mesh_tp)")]
+    assert named(triage_log(read_log(every + whole + elsewhere))) == {7}
+
+
 def test_all_timed_out_alike_names_nobody():
     found = triage_log(read_log([began(r) for r in range(4)] + [timeout(r) for r in range(4)]))
     assert found.cause is Cause.NETWORK

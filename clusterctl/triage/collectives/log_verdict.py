@@ -52,7 +52,7 @@ def triage_log(log: Log, *, unseen: Sequence[str] = ()) -> Triage:
         return Triage(
             Cause.NETWORK,
             confidence=0.4,
-            evidence=(*story(log), "every rank that the log knows timed out in the same operation"),
+            evidence=(*story(log), everybody(log)),
             next_step=f"ask who had not come: {PREPARE}",
             unseen=tuple(unseen),
         )
@@ -63,6 +63,12 @@ def triage_log(log: Log, *, unseen: Sequence[str] = ()) -> Triage:
         next_step=f"give the logs of every rank; {PREPARE}",
         unseen=tuple(unseen),
     )
+
+
+def everybody(log: Log) -> str:
+    if len({(one.group, one.seq, one.operation) for one in log.timeouts}) == 1:
+        return "every rank that the log knows timed out in the same operation"
+    return "groups timed out whose members the log does not tell: who is missing is not known"
 
 
 def story(log: Log) -> Iterator[str]:
@@ -86,7 +92,7 @@ def short(group: str) -> str:
 
 
 def absent(log: Log) -> Iterator[Suspect]:
-    """Ranks that did not time out in what the others did, or had enqueued less than they."""
+    """Ranks that did not time out in what the others of their group did."""
     if not log.timeouts:
         return
     first = earliest(log.timeouts)
@@ -109,11 +115,18 @@ def absent(log: Log) -> Iterator[Suspect]:
                 ),
             ),
         )
-    yield from silent(log, there, set(stuck), what)
+    if all(one.rank == one.member for one in same) and of_all(short(first.group)):
+        yield from silent(log, there, what)
 
 
-def silent(log: Log, there: set[int], known: set[int], what: str) -> Iterator[Suspect]:
+def of_all(group: str) -> bool:
+    """Whether it is the group of every rank, as far as its name tells."""
+    return group in {"", "0"} or group.startswith("0(") or "default_pg" in group
+
+
+def silent(log: Log, there: set[int], what: str) -> Iterator[Suspect]:
     """Members of the job of which the log has no timeout at all."""
+    known = {one.rank for one in log.timeouts}
     size = max(log.size, 0)
     everyone = set(range(size)) if size else {rank for _, rank in log.enqueued} | known
     quiet = sorted(everyone - known)

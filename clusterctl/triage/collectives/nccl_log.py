@@ -42,15 +42,21 @@ CLOSED = re.compile(r"[Cc]onnection closed by remote peer (?P<peer>[^\s<]{1,255}
 COMPLETION = re.compile(
     r"[Gg]ot completion from peer (?P<peer>[^\s<]{1,255})<\d{1,5}> with status=(?P<status>\d{1,3})"
 )
+# Before all that c10 logs stands RANK of the environment; a message has the number in its group.
+OF_THE_JOB = re.compile(r"\[rank(\d{1,9})\]:\[")
 KEPT_OF_A_LINE = 16384  # its end: before a message may stand a progress bar's whole life
 SIZE = re.compile(r"Numel\w{0,8}=(\d{1,15})")
 
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """A rank's watchdog gave up an operation.  `group` is as the log has it; empty: it does not."""
+    """A rank's watchdog gave up an operation.  `group` is as the log has it; empty: it does not.
+
+    `rank`: in the job, where the line tells it, else as `member`: in the group.
+    """
 
     rank: int
+    member: int
     group: str
     seq: int
     operation: str
@@ -104,6 +110,7 @@ def take(log: Log, line: str) -> None:
     if found := TIMEOUT.search(line):
         log.timeouts.append(
             TimedOut(
+                number_in_job(line, int(found["rank"])),
                 int(found["rank"]),
                 found["pg"] or "",
                 int(found["seq"]),
@@ -114,7 +121,7 @@ def take(log: Log, line: str) -> None:
             )
         )
     elif found := PROGRESS.search(line):
-        key = (found["pg"], int(found["rank"]))
+        key = (found["pg"], number_in_job(line, int(found["rank"])))
         log.enqueued[key] = (int(found["enqueued"]), int(found["completed"]))
     elif found := COMM.search(line):
         size, rank = int(found["size"]), int(found["rank"])
@@ -125,6 +132,12 @@ def take(log: Log, line: str) -> None:
             log.places[found["host"], int(found["pid"])] = rank
     elif found := WARN.search(line):
         take_warning(log, found)
+
+
+def number_in_job(line: str, member: int) -> int:
+    """Of a line that holds one message, see `pieces`."""
+    found = OF_THE_JOB.match(line)
+    return int(found[1]) if found else member
 
 
 def take_warning(log: Log, found: re.Match[str]) -> None:
