@@ -117,3 +117,9 @@ def test_every_vendor_has_a_probe_or_is_said_to_have_none():
     asked = {vendor for probe in asking for vendor in probe.applies.pci_vendors}
     assert {*pci.VENDORS} == pci.UNASKED | asked
     assert not pci.UNASKED & asked
+
+
+def test_the_newer_cards_of_kunlunxin_have_another_vendor_and_the_same_tool():
+    applies = all_probes()["xpu_smi"].applies
+    assert {pci.VENDORS[one] for one in applies.pci_vendors} == {"kunlunxin"}
+    assert set(applies.pci_vendors) == {"1d22", "2057"}

@@ -28,6 +28,7 @@ VENDORS = {
     "1ed5": "moorethreads",
     "1e36": "enflame",  # efsmi -q of an S60 says "Vendor ID : 1e36"
     "1d22": "kunlunxin",  # Baidu; device 3684 is "Kunlun AI Accelerator"
+    "2057": "kunlunxin",  # not in pci.ids: xpu-smi -q of a P800 says "Device Id : 0x36862057"
     "cabc": "cambricon",
     "1e3e": "iluvatar",
     "9999": "metax",

@@ -91,7 +91,7 @@ PROBES = (
         yields=(Accelerator, DeviceProcess, Version),
         about="Kunlunxin XPUs and the processes on them, from xpu_smi",
         applies=Applies(
-            pci_vendors=("1d22",),
+            pci_vendors=("1d22", "2057"),
             kinds=("accelerator",),
             why_not="no Kunlunxin accelerator on the PCI bus",
         ),
