@@ -196,8 +196,12 @@ def decisions(path: Path) -> list[Decision]:
 
 def joined(path: Path, nodes: Sequence[Node]) -> tuple[Node, ...]:
     """The nodes that it began with, and those that came later, as they were last to be reached."""
+    return come(decisions(path), nodes)
+
+
+def come(taken: Iterable[Decision], nodes: Sequence[Node]) -> tuple[Node, ...]:
     found = {node.name: node for node in nodes}
-    for one in decisions(path):
+    for one in taken:
         if one["do"] == "join":
             found.setdefault(one["node"], Node(**one["as"]))
         elif one["do"] == "move" and one["node"] in found:
@@ -220,9 +224,9 @@ class Known:
 
     def read(self) -> dict[str, Case]:
         given = {node.name: node for node in self.nodes}
-        for node in joined(self.path, self.nodes):
+        every = decisions(self.path)  # once: its leader writes on
+        for node in come(every, self.nodes):
             self.cases.setdefault(node.name, Case(given.get(node.name, node)))
-        every = decisions(self.path)
         new = by_node(every[self.taken :])
         self.taken = len(every)
         for name, case in self.cases.items():

@@ -12,6 +12,7 @@ import pytest
 from rich.cells import cell_len
 from scripted import NOON
 
+from clusterctl import campaign_folder
 from clusterctl.campaign import Case, Decision, apply, decide, pair_up, stage_of
 from clusterctl.campaign_folder import (
     Known,
@@ -161,6 +162,24 @@ def test_a_campaign_read_on_is_the_campaign_read_anew(tmp_path):
     assert case.course == cases(tmp_path, nodes)["n1"].course
     assert case.course.corrupt == 0
     assert case.course.burnt_s == pytest.approx(10.0)
+
+
+def test_a_node_that_joins_while_it_is_read_loses_none_of_its_decisions(tmp_path, monkeypatch):
+    """Its leader writes at any moment, so between two looks at the file, too."""
+    prepare(tmp_path)
+    late = [{"do": "join", "as": {"name": "n2"}}, {"do": "gate"}, {"do": "start", "base": 0}]
+    late = [{"at": "2026-01-01T00:00:00", "node": "n2", **one} for one in late]
+
+    def and_then_more(path, read=campaign_folder.decisions):
+        found = read(path)
+        while late:
+            keep_decision(path, late.pop(0))
+        return found
+
+    monkeypatch.setattr(campaign_folder, "decisions", and_then_more)
+    watched = Known(tmp_path, [Node("n1")])
+    watched.read()
+    assert watched.read()["n2"].phase == cases(tmp_path, [Node("n1")])["n2"].phase == "burn"
 
 
 def test_a_reboot_costs_the_step_that_ran_and_ends_the_soak():
