@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import fsspec
+import pandas as pd
 import pytest
 from acting import drained
 from scripted import NOON
@@ -21,7 +22,7 @@ from clusterctl.act.deed import Action, Outcome, Told
 from clusterctl.act.journal import Journal
 from clusterctl.cli import app
 from clusterctl.judge import beside_past
-from clusterctl.memory import acks, cache, dataset, identity
+from clusterctl.memory import acks, cache, dataset, identity, story
 from clusterctl.memory.digest import tonight
 from clusterctl.memory.folder import open_folder
 from clusterctl.memory.quantities import quantities
@@ -342,6 +343,42 @@ def test_a_mistake_is_one_line(told, words, line):
     assert isinstance(done.exception, UserError)
     assert line in str(done.exception)
     assert "\n" not in str(done.exception)
+
+
+def test_a_night_that_says_two_things_of_a_part_is_one_bad_night(told):
+    columns = ["run", "node", "check", "part", "status", "expected", "actual", "why"]
+    rows = [("r1", "pass", ""), ("r2", "warn", "a"), ("r2", "fail", "b"), ("r3", "fail", "b")]
+    cells = [(run, "n1", "ecc", "gpu0", status, "0", "1", why) for run, status, why in rows]
+    frame = pd.DataFrame(cells, columns=columns).assign(
+        started=[NOON + timedelta(days=int(run[1])) for run, *_ in rows]
+    )
+    (trace,) = story.traces(frame)
+    assert (trace.bad, trace.judged, trace.episodes, trace.now) == (2, 3, 1, "fail")
+    twice = pd.concat([frame, frame.iloc[[2]]])
+    known = cache.memory(open_folder(told)).nights[:3]
+    nights = [replace(night, id=f"r{number}") for number, night in enumerate(known, 1)]
+    assert [one.wrong for one in story.stretches(twice, "n1", nights)] == [
+        (), (("ecc", "fail", ("gpu0",)), ("ecc", "warn", ("gpu0",))), (("ecc", "fail", ("gpu0",)),),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--check", "eec"), "--check eec: judged on none of 16 nights"),
+        (("--check", "eec"), "did you mean 'ecc'?"),
+        (("--check", "fan"), "--check fan: judged on none of 16 nights"),
+        (("n9", "--check", "ecc"), "n9: in none of 16 runs"),
+    ],
+)
+def test_what_no_night_judged_is_not_told_as_without_findings(told, words, says):
+    done = CliRunner().invoke(app, ["history", *words, "--runs-dir", str(told)])
+    assert says in str(done.exception)
+
+
+def test_a_node_that_no_night_knows_is_named_beside_those_that_some_do(told):
+    assert "n9: in none of these runs" in said("history", "n2,n9", "--check", "ecc", runs=told)
+    assert "n9: in none of these runs" in said("history", "n2,n9", runs=told)
 
 
 # --------------------------------------------------------------------------- prune

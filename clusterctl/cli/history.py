@@ -51,10 +51,15 @@ def history(
     remembered.show(sheets, form, notes=notes)
 
 
-def names(given: str) -> list[str]:
+def looked_at(known: Memory, given: str) -> dict[str, list[Night]]:
+    """Of each node that is named its nights.  Raises UserError where none has any."""
     from clusterctl.inventory import names_of
+    from clusterctl.memory.story import looked_at
 
-    return list(names_of(given))
+    looked = looked_at(known, names_of(given))
+    if not any(looked.values()):
+        raise UserError(f"{given}: in none of {len(known.nights)} runs in {known.folder.name}")
+    return looked
 
 
 def of_nodes(known: Memory, given: str, runs_dir: str | None) -> tuple[list[Sheet], list[str]]:
@@ -62,10 +67,8 @@ def of_nodes(known: Memory, given: str, runs_dir: str | None) -> tuple[list[Shee
     from clusterctl.memory.dataset import found
     from clusterctl.report import past_nights as sheets
 
-    wanted = names(given)
-    looked = story.looked_at(known, wanted)
-    if not any(looked.values()):
-        raise UserError(f"{given}: in none of {len(known.nights)} runs in {known.folder.name}")
+    looked = looked_at(known, given)
+    wanted = list(looked)
     frame = found(known, nodes=wanted)
     swaps = identity.swaps(known)
     every = story.scores(known, swaps)
@@ -84,6 +87,8 @@ def lemon_words(every: list[Score], node: str, looked: Sequence[Night]) -> str:
     rank, score = next(
         ((at, one) for at, one in enumerate(every, 1) if one.node == node), (0, None)
     )
+    if not looked:
+        return f"{node}: in none of these runs"
     if score is None:
         return f"{node}: no fault of its own and no repair in {len(looked)} nights"
     word = "a lemon: " if score.lemon else ""
@@ -92,16 +97,28 @@ def lemon_words(every: list[Score], node: str, looked: Sequence[Night]) -> str:
 
 
 def of_check(known: Memory, check: str, given: str) -> tuple[list[Sheet], list[str]]:
+    """Raises UserError where none of these nights judged such a check."""
+    from clusterctl.catalog import all_checks
+    from clusterctl.inventory.ranges import fold
     from clusterctl.memory import story
     from clusterctl.memory.dataset import found
     from clusterctl.report import past_nights as sheets
+    from clusterctl.yaml_files import nearest
 
-    frame = found(known, checks=[check], nodes=names(given) if given else None)
+    looked = looked_at(known, given) if given else {}
+    frame = found(known, checks=[check], nodes=list(looked) or None)
     told = story.traces(frame) if len(frame) else []
+    if not told and known.frame("well", ["node"], check=[check], node=list(looked) or None).empty:
+        slip = "" if check in all_checks() else nearest(check, all_checks())
+        nights = f"{len(known.nights)} nights in {known.folder.name}"
+        raise UserError(f"--check {check}: judged on none of {nights}{slip}")
     first = f"{known.nights[0].started:%Y-%m-%d}"
     now = sum(one.now not in {"pass", "skip"} for one in told)
     note = f"{check}: {len(told)} parts had findings in {len(known.nights)} nights since {first}; "
-    return [sheets.findings_sheet(check, told)], [f"{note}{now} have them now"]
+    notes = [f"{note}{now} have them now"]
+    if absent := [name for name, nights in looked.items() if not nights]:
+        notes.append(f"{fold(absent)}: in none of these runs")
+    return [sheets.findings_sheet(check, told)], notes
 
 
 def lemon_sheets(

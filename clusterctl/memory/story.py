@@ -68,7 +68,7 @@ def stretches(frame: pd.DataFrame, node: str, nights: Sequence[Night]) -> list[S
     found: list[Stretch] = []
     for night in nights:
         kinds = sorted(by_run[night.id].items(), key=lambda one: (grave(one[0][1]), one[0][0]))
-        wrong = tuple((check, status, tuple(parts)) for (check, status), parts in kinds)
+        wrong = tuple((*kind, tuple(dict.fromkeys(parts))) for kind, parts in kinds)
         status = wrong[0][1] if wrong else "pass"
         if found and found[-1].wrong == wrong:
             last = found.pop()
@@ -83,13 +83,17 @@ def grave(status: str) -> int:
 
 
 def traces(frame: pd.DataFrame) -> list[Trace]:
-    """Of findings over nights: a row each, those that are bad now first, the newest first."""
+    """Of findings over nights: a row each, those that are bad now first, the newest first.
+
+    A night that says several things of a part is one night, as bad as the worst of them.
+    """
     found = []
-    columns = ["node", "check", "part", "status", "expected", "actual", "why", "started"]
+    columns = ["run", "node", "check", "part", "status", "expected", "actual", "why", "started"]
     told = frame[columns].astype(dict.fromkeys(columns[:-1], "str"))
-    for _, rows in told.groupby(["node", "check", "part"], sort=False):
-        node, check, part = (str(rows[name].iloc[0]) for name in ("node", "check", "part"))
-        ordered = rows.sort_values("started")
+    told = told.assign(grave=told["status"].map(grave)).sort_values(["started", "run", "grave"])
+    key = ["node", "check", "part"]
+    for _, ordered in told.drop_duplicates([*key, "run"]).groupby(key, sort=False):
+        node, check, part = (str(ordered[name].iloc[0]) for name in key)
         status = ordered["status"].tolist()
         wrong = [one not in {"pass", "skip"} for one in status]
         last = ordered[wrong].iloc[-1]

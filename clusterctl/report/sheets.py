@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
+from clusterctl.inventory.ranges import fold
 from clusterctl.memory.trend import BARS
 from clusterctl.report.records import inert
 from clusterctl.report.tables import STYLE, cell, table
@@ -45,6 +46,8 @@ def as_table(sheet: Sheet) -> Table:
 def styled(name: str, value: Cell) -> Text:
     if isinstance(value, str) and not set(value) - OURS:
         return Text(value)  # a sparkline; made safe it would read █{13}
+    if isinstance(value, str) and name == "node":
+        value = fold(value.split(","))  # of a finding of many it names them all
     style = STATUS_STYLE.get(str(value), "")
     return cell(spelt(value).upper() if name == "status" else spelt(value), style, limit=600)
 
