@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import inf
@@ -58,7 +58,7 @@ def each(
 
 def merged(
     items: Sequence[S], follow: Callable[[S], Iterator[T]], *, every_s: float, kept: int
-) -> Iterator[T | None]:
+) -> Generator[T | None]:
     """What each of them yields, as it comes, until all have ended; None where nothing comes.
 
     A None comes after `every_s` of silence.  At most `kept` things an item wait for the consumer;

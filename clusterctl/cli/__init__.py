@@ -37,6 +37,7 @@ from clusterctl.cli.trend import trend
 from clusterctl.cli.triage import triage
 from clusterctl.cli.undrain import undrain
 from clusterctl.cli.watch import stop, watch
+from clusterctl.cli.watch_job import watch_job
 from clusterctl.model import UserError
 
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 70, 130
@@ -65,6 +66,7 @@ app.command()(switches)
 app.command()(localise)
 app.command("plan-rounds")(plan_rounds)
 app.command()(triage)
+app.command()(watch_job)
 app.command()(show)
 app.command()(judge)
 app.command()(history)

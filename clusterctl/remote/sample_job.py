@@ -28,7 +28,7 @@ import job_processes
 XMIT_WORD = 4  # bytes that port_xmit_data counts as one: IBTA's PortCounters
 BUSIEST = 2  # RDMA ports that are read on: each reading is a command to firmware
 SLOWEST_S = 1.0
-SPREAD, HASH = 0.8, 2654435761  # of the time between looks; Knuth's multiplier
+SPREAD = 0.8  # of the time between looks, that chance decides
 EVERYWHERE = "/proc/%d/net/dev"
 
 
@@ -149,9 +149,8 @@ class Sampler:
         begin = last = self.last
         start = began
         while whole and last - began < seconds:
-            self.number += 1
             start += every
-            at = start + every * SPREAD * ((self.number * HASH & 0xFFFFFFFF) / 4294967296.0 - 1)
+            at = start - every * SPREAD * self.chance()
             time.sleep(max(0.0, at - time.monotonic()))
             now = time.monotonic()
             if now > start + every:  # held up: what was missed is one long look
@@ -170,6 +169,11 @@ class Sampler:
         say("part", n=self.parts, at=round(begin, 4), dt=steps, **cells)
         self.narrow()
         return whole
+
+    def chance(self):
+        """0 to 1; Numerical Recipes' generator: `random` would be a megabyte of memory."""
+        self.number = (self.number * 1664525 + 1013904223) & 0xFFFFFFFF
+        return self.number / 4294967296.0
 
     def pace(self, share):
         base = self.wanted["every"]

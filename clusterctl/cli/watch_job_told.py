@@ -1,0 +1,293 @@
+"""What watch-job says and keeps: lines on stdout, a live screen, files of its run."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from clusterctl.cli import options
+from clusterctl.cli import world as ambient
+from clusterctl.cli.screen import said, show, tell
+from clusterctl.model import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.live import Live
+
+    from clusterctl.cli.triage_collectives import Given
+    from clusterctl.cli.triage_live import Whose
+    from clusterctl.cli.world import Flags
+    from clusterctl.report.watching import Covered
+    from clusterctl.triage.past.known import Past
+    from clusterctl.triage.stacks.asked_stacks import Stacks
+    from clusterctl.triage.verdict import Triage
+    from clusterctl.triage.watching.asked import Line
+    from clusterctl.triage.watching.ring import Ring
+    from clusterctl.triage.watching.shift import Event
+    from clusterctl.triage.watching.watched import Job, Watched
+
+Answer = tuple["Triage", "Past", "Stacks | None"]
+Found = Callable[[], Answer]
+DRAW_S, DRAW_SHARE = 1.0, 50.0
+STATE_S = 60.0
+EXIT_SHIFTED, EXIT_UNKNOWN = 1, 4
+
+
+def alarmed(whose: Whose, given: Given, flags: Flags, seconds: float) -> Answer:
+    """The triage that an operator would ask for now.  Raises UserError."""
+    from clusterctl.cli.triage_links import probing
+    from clusterctl.cli.triage_live import running
+    from clusterctl.cli.triage_past import looked_back
+    from clusterctl.triage.combined import combined
+
+    runs_at = str(ambient.runs(flags.runs_dir))
+    none = probing(wanted=False, force=False, why="", runs_at=runs_at)
+    answers, stacks = running(whose, given, flags, seconds, none)
+    found, then = looked_back(combined(answers), flags, runs_at)
+    return found, then, stacks
+
+
+class Outlet:
+    """Owns the run's directory: `watch.json`, the ring, `events.jsonl`, `triage-NNN.json`.
+
+    Raises UserError where it cannot be made.
+    """
+
+    def __init__(self, job: Job, flags: Flags, form: options.Format, ring_bytes: int) -> None:
+        from clusterctl.model import Playbook
+        from clusterctl.triage.watching.ring import Ring
+
+        self.job, self.form = job, form
+        self.folder = ambient.runs(flags.runs_dir) / ambient.new_id(Playbook("watch-job"))
+        self.ring: Ring = Ring(self.folder, ring_bytes)
+        self.found = False  # a rank
+        self.learnt = self.shifts = 0
+        self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.unread: set[str] = set()
+        self.spoke = job.began
+        about = {"schema": 1, "nodes": sorted(job.nodes), "began": iso(), "argv": sys.argv[1:]}
+        try:
+            self.folder.mkdir(mode=0o700, parents=True)
+            (self.folder / "watch.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{self.folder}: {error.strerror}; choose another --runs-dir") from None
+
+    def __enter__(self) -> Self:
+        tell(f"clusterctl: {len(self.job.nodes)} nodes, kept in {self.folder}\n")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.ring.close()
+
+    def keep(self, line: Line, at: float) -> None:
+        """One line of a node: into the ring, then into what is known."""
+        self.ring.keep(time.time(), line.node, line.question, line.text)
+        trouble = self.job.take_in(line.node, line.question, line.text, at)
+        self.found |= bool(self.job.nodes[line.node].ranks)
+        if trouble is not None and line.node not in self.unread:
+            self.unread.add(line.node)
+            self.notice("unread", f"{line.node}: {trouble}", nodes=[line.node])
+
+    def turns(self, at: float) -> None:
+        """Says who fell silent and who is heard again; now and then, how all of it is."""
+        from clusterctl.report.watching import as_state, together
+
+        fallen, back = self.job.turned(at)
+        for why, nodes in by_trouble(fallen):
+            self.notice("silent", f"{who(nodes)} says nothing: {why}", nodes=names(nodes))
+        if back:
+            self.notice("heard", f"{who(back)} is heard again", nodes=names(back))
+        if at - self.spoke >= STATE_S:
+            self.spoke = at
+            if self.form is options.Format.JSON:
+                self.write(dict(as_state(self.job, self.covered)))
+            elif not sys.stderr.isatty():
+                tell(f"clusterctl: {together(self.job, at)}\n")
+
+    @property
+    def covered(self) -> Covered:
+        from clusterctl.report.watching import Covered
+
+        return Covered(self.ring.covers, self.ring.size, self.ring.lost)
+
+    def happens(self, event: Event) -> None:
+        from clusterctl.report.watching import as_row, sentence
+        from clusterctl.triage.watching.shift import What
+        from clusterctl.triage.watching.watched import ALARMS
+
+        self.learnt += event.what is What.LEARNT
+        self.shifts += event.what in ALARMS
+        self.notice(as_row(event).pop("event"), sentence(event), **without_event(as_row(event)))
+
+    def triaged(self, look: Found) -> None:
+        """Asks, shows and keeps; what keeps it from an answer is said, and the watch goes on."""
+        from clusterctl.cli.triage_collectives import parts
+        from clusterctl.report import past, triage
+
+        self.notice("triage begins", "looking at every node, to say why")
+        try:
+            found, then, stacks = look()
+        except UserError as error:
+            self.notice("no triage", f"no triage: {error}")
+            return
+        data = json.loads(triage.as_json(found, {"past": past.as_data(then)}))
+        self.save(f"triage-{self.shifts:03}.json", {"at": iso(), **data})
+        if self.form is options.Format.JSON:
+            self.write({"event": "triage", "triage": data})
+            return
+        with self.aside():
+            show(*parts(found, then, stacks))
+            sys.stdout.flush()
+
+    def ends(self, at: float, over: float | None) -> int:
+        """Says why, and what the ring has; the exit code."""
+        from clusterctl.report.watching import minutes, ring
+
+        code = EXIT_SHIFTED if self.shifts else 0 if self.learnt else EXIT_UNKNOWN
+        if not self.found:
+            why = "no process of a job was found on the nodes that answered"
+        elif over is not None:
+            why = f"the job has ended: none of its ranks runs any more, since {minutes(at - over)}"
+        else:
+            why = f"watched for {minutes(at - self.job.began)}, as asked"
+        shifts = f"{self.shifts} shifts" if self.learnt else "no step time was seen: unknown"
+        dearest = max((one.cost or 0.0 for one in self.job.nodes.values()), default=0.0)
+        self.notice("ended", f"{why}; {shifts}", exit=code)
+        with self.aside():
+            tell(f"clusterctl: {ring(self.covered)}; {self.folder}\n")
+            tell(f"clusterctl: sampling took {dearest:.3%} of one processor where it took most\n")
+        return code
+
+    def notice(self, kind: object, sentence: str, **cells: object) -> None:
+        row = {"event": str(kind), "says": sentence, **cells}
+        if self.form is options.Format.JSON:
+            self.write(row)
+        else:
+            self.append(row)
+            with self.aside():
+                sys.stdout.write(f"{clock()} {said(sentence)}\n")
+                sys.stdout.flush()
+
+    def write(self, row: dict[str, object]) -> None:
+        self.append(row)
+        with self.aside():
+            text = json.dumps({"schema": 1, "at": iso(), **row}, ensure_ascii=False)
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+
+    def append(self, row: dict[str, object]) -> None:
+        """To events.jsonl, states apart; a full disk is the ring's to tell."""
+        try:
+            with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"at": iso(), **row}, ensure_ascii=False) + "\n")
+        except OSError as error:
+            self.ring.lost += 1
+            self.ring.why = error.strerror or ""
+
+    def save(self, name: str, content: dict[str, object]) -> Path:
+        path = self.folder / name
+        try:
+            path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        except OSError as error:
+            tell(f"clusterctl: {path}: {error.strerror}; this triage is not kept\n")
+        return path
+
+
+def without_event(row: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if name != "event"}
+
+
+def names(nodes: Sequence[Watched]) -> list[str]:
+    return [one.name for one in nodes]
+
+
+def who(nodes: Sequence[Watched]) -> str:
+    from clusterctl.inventory.ranges import fold
+
+    return fold(names(nodes))
+
+
+def by_trouble(nodes: Sequence[Watched]) -> list[tuple[str, list[Watched]]]:
+    found: dict[str, list[Watched]] = {}
+    for one in nodes:
+        why = str(one.trouble) if one.trouble else "it does not answer"
+        found.setdefault(why, []).append(one)
+    return list(found.items())
+
+
+def iso() -> str:
+    return ambient.now().astimezone().isoformat(timespec="seconds")
+
+
+def clock() -> str:
+    from clusterctl.report.watching import clock as on_wall
+
+    return on_wall(ambient.now())
+
+
+class Display:
+    """Owns the live lines, where somebody looks at stderr."""
+
+    def __init__(self, told: Outlet) -> None:
+        self.told = told
+        told.aside = self.aside
+        self.live: Live | None = None
+        self.due = 0.0
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self.begin()
+        return self
+
+    def begin(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True)
+        self.live = Live("", console=console, transient=True, auto_refresh=False)
+        self.live.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Out of the way of what is written meanwhile."""
+        if self.live is None:
+            yield
+            return
+        self.live.stop()
+        try:
+            yield
+        finally:
+            self.begin()
+
+    def draw(self, at: float) -> None:
+        if self.live is None or at < self.due:
+            return
+        from rich.text import Text
+
+        from clusterctl.report.watching import lines
+
+        size = self.live.console.size
+        job, covered = self.told.job, self.told.covered
+        shown = lines(job, at, covered, room=size.height - 1, width=size.width, said=said)
+        self.live.update(Text("\n".join(shown), no_wrap=True), refresh=True)
+        self.due = at + max(DRAW_S, DRAW_SHARE * (time.monotonic() - at))
