@@ -298,7 +298,9 @@ def eased(model: Model, state: State, rows: Ints, by: Floats) -> Floats:
     for at in range(len(by)):
         one = noise.log_slowed_each(model.judged.residual[rows], left[:, at], rows)
         one -= state.base[rows]
-        found[:, at] = np.where(left[:, at] >= state.level[rows], 0.0, one)
+        # Less than a fault must cost is no more than how rates lean.
+        unseen = left[:, at] >= np.minimum(state.level[rows], -model.judged.smallest)
+        found[:, at] = np.where(unseen, 0.0, one)
     return found
 
 

@@ -19,6 +19,9 @@ HABIT_CELL = 0.05  # of ln rate
 HABIT_CELLS = int(-FAILED_LOG / HABIT_CELL) + 20
 FREEDOMS = (3.0, 6.0, 30.0)  # of Student's t: heavy, middling, nearly Gaussian tails
 NORMAL_QUARTILE = 0.6745
+INNER = 0.35  # of the rows of a side, nearest to the level: faults are further out
+LEANS = 1.35  # times as wide below as above; less happens by chance
+LEANS_MOST = 6.0  # more is no noise: flows that meet on a link
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,8 @@ class Noise:
     """Of each row: the scale of ln rate, and the share of rows held up by passing trouble.
 
     `habit` is the density of such trouble at the row's own residual where it was learned from its
-    like (hashed flows that meet on a link halve each other), nan where it is assumed.
+    like (hashed flows that meet on a link halve each other), nan where it is assumed.  `lean` is
+    how many times as far rates stray below their level as above: what a line bounds, leans.
     """
 
     sigma: Floats
@@ -34,9 +38,12 @@ class Noise:
     freedom: float
     habit: Floats
     usual: Floats  # sorted residuals of the rows whose flows may meet on a link
+    lean: Floats
 
     def log_healthy(self, residual: Floats) -> Floats:
-        return density(residual, self.sigma, self.tail, self.freedom, self.habit)
+        return density(
+            residual, self.sigma, self.tail, self.freedom, habit=self.habit, lean=self.lean
+        )
 
     def log_slowed(self, residual: Floats, by: Floats, rows: NDArray[np.intp] | slice) -> Floats:
         """(rows, len(by)): ln density of residuals where something slows to exp(by)."""
@@ -44,14 +51,16 @@ class Noise:
         left = residual[:, None] - by[None, :]
         habit = lower_still(left, sigma, self.habit[rows][:, None])
         tail = self.tail_under(by[None, :], self.habit[rows][:, None], self.tail[rows][:, None])
-        return density(left, sigma, tail, max(6, self.freedom), habit)
+        lean = self.lean[rows][:, None]
+        return density(left, sigma, tail, max(6, self.freedom), habit=habit, lean=lean)
 
     def log_slowed_each(self, residual: Floats, by: Floats, rows: NDArray[np.intp]) -> Floats:
         """(rows,): the same, each row with its own slowdown."""
         sigma = np.hypot(self.sigma[rows], SPREAD_OF_FAULT * by)
         habit = lower_still(residual - by, sigma, self.habit[rows])
         tail = self.tail_under(by, self.habit[rows], self.tail[rows])
-        return density(residual - by, sigma, tail, max(6, self.freedom), habit)
+        lean = self.lean[rows]
+        return density(residual - by, sigma, tail, max(6, self.freedom), habit=habit, lean=lean)
 
     def tail_under(self, by: Floats, habit: Floats, tail: Floats) -> Floats:
         """The share of flows that meet others so badly that the slowdown itself does not show."""
@@ -63,11 +72,19 @@ class Noise:
 
 
 def density(
-    residual: Floats, sigma: Floats, tail: Floats, freedom: float, habit: Floats | None = None
+    residual: Floats,
+    sigma: Floats,
+    tail: Floats,
+    freedom: float,
+    *,
+    habit: Floats | None = None,
+    lean: Floats | float = 1.0,
 ) -> Floats:
     """Ln of (1-tail)·t + tail·(hold-ups, one-sided) + a floor."""
     scale = lgamma((freedom + 1) / 2) - lgamma(freedom / 2) - log(freedom * pi) / 2
-    core = np.exp(scale - (freedom + 1) / 2 * np.log1p((residual / sigma) ** 2 / freedom)) / sigma
+    z = residual / np.where(residual < 0, sigma * lean, sigma)
+    core = np.exp(scale - (freedom + 1) / 2 * np.log1p(z**2 / freedom)) / sigma
+    core *= 2 / (1 + lean)
     below = np.minimum(residual, 0.0)
     held = np.where(
         residual < sigma, 0.8 * np.exp(below / TAIL_SCALE) / TAIL_SCALE + 0.2 / -FAILED_LOG, 0.0
@@ -117,6 +134,18 @@ def upper_sigma(residual: Floats) -> float:
     """From the upper half only: faults and congestion pull down, nothing pulls up.  0 if none."""
     upper = residual[residual >= 0]
     return float(np.median(upper)) / NORMAL_QUARTILE if len(upper) else 0.0
+
+
+def lean_of(residual: Floats) -> float:
+    """How many times as far values stray below zero as above; nan where that cannot be told.
+
+    By those nearest to it, because faults and congestion lie further out.
+    """
+    below, above = -residual[residual < 0], residual[residual >= 0]
+    if min(len(below), len(above)) < 24:
+        return float("nan")
+    found = float(np.quantile(below, INNER) / max(float(np.quantile(above, INNER)), 1e-9))
+    return found if LEANS < found < LEANS_MOST else 1.0
 
 
 def freedom_of(scaled: Floats) -> float:

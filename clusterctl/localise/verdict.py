@@ -21,6 +21,7 @@ from clusterctl.localise.noise import (
     freedom_of,
     habit_of,
     healthy_level,
+    lean_of,
     upper_sigma,
     width_of,
 )
@@ -78,12 +79,13 @@ def judge(rows: Measured, paths: Paths, floors: Sequence[Floor]) -> Judged:
     levels += classes
     residual = np.where(failed, FAILED_LOG, np.maximum(x - levels, FAILED_LOG))
     sigma = scales(residual, x, stratum, failed)
-    tail = tails(residual, sigma, stratum, np.zeros(len(x), dtype=bool))
+    lean = leans(residual, stratum, failed)
+    tail = tails(residual, sigma, lean, stratum, np.zeros(len(x), dtype=bool))
     healthy = residual[~failed] / sigma[~failed]
     habit = habits(residual, sigma, stratum, paths, np.zeros(len(x), dtype=bool))
     usual = np.sort(residual[np.isfinite(habit)])
     habit = np.where(failed, failing(failed, paths) * FAILED_DENSITY, habit)
-    noise = Noise(sigma, tail, freedom_of(healthy), habit, usual)
+    noise = Noise(sigma, tail, freedom_of(healthy), habit, usual, lean)
     return Judged(
         residual,
         stratum,
@@ -309,14 +311,32 @@ def scales(residual: Floats, x: Floats, stratum: Ints, failed: NDArray[np.bool_]
     return sigma
 
 
-def tails(residual: Floats, sigma: Floats, stratum: Ints, explained: NDArray[np.bool_]) -> Floats:
+def leans(residual: Floats, stratum: Ints, failed: NDArray[np.bool_]) -> Floats:
+    """Of every row; small strata stray as the middle one of the others does."""
+    found = np.full(len(residual), np.nan)
+    each = []
+    for _, at in groups(stratum, residual):
+        found[at] = lean_of(residual[at][~failed[at]])
+        each.append(float(found[at[0]]))
+    known = [one for one in each if np.isfinite(one)]
+    every: Floats = np.nan_to_num(found, nan=float(np.median(known)) if known else 1.0)
+    return every
+
+
+def tails(
+    residual: Floats,
+    sigma: Floats,
+    lean: Floats,
+    stratum: Ints,
+    explained: NDArray[np.bool_],
+) -> Floats:
     """The share of rows below what the upper side's mirror image explains, faults left out."""
     tail: Floats = np.full(len(residual), TAIL_UNKNOWN)
     for _, at in groups(stratum, residual):
         if len(at) < FEW and len(at) < len(residual):
             continue
         left = at[~explained[at]]
-        z = residual[left] / sigma[left]
+        z = residual[left] / np.where(residual[left] < 0, sigma[left] * lean[left], sigma[left])
         excess = max(int((z < -3).sum()) - int((z > 3).sum()), 0)
         tail[at] = (excess + TAIL_WEIGHT * TAIL_BEFORE) / (len(left) + TAIL_WEIGHT)
     return np.clip(tail, 0.002, TAIL_UNKNOWN)
@@ -338,7 +358,7 @@ def habits(
 def without(judged: Judged, paths: Paths, explained: NDArray[np.bool_]) -> Judged:
     """Judged anew with the rows that faults explain left out of what passing trouble does."""
     noise, residual = judged.noise, judged.residual
-    tail = tails(residual, noise.sigma, judged.stratum, explained)
+    tail = tails(residual, noise.sigma, noise.lean, judged.stratum, explained)
     left = ~explained & (residual > FAILED_LOG) & ~np.isfinite(noise.habit)
     spread = spread_of_parts(residual[left], noise.sigma[left], paths.crossed[:, left])
     failed = residual <= FAILED_LOG
