@@ -176,6 +176,19 @@ def test_where_there_is_no_history_one_line_says_so(told: Path, tmp_path: Path) 
     assert recall(told, asked()).notes == ("no suspect has a node with a name: nothing to look up",)
 
 
+def test_where_nobody_is_suspected_what_failed_of_the_job_s_nodes_is_told(
+    told: Path, tmp_path: Path
+) -> None:
+    def notes(runs: Path, *nodes: str) -> tuple[str, ...]:
+        return recall(runs, Asked([], AT, lambda: 1.0, company=nodes)).notes
+
+    first = "nobody is suspected; of n[0-2], when last looked at: "
+    assert notes(told, "n0", "n1", "n2") == (f"{first}n0 failed port_rate; n1 failed port_rate",)
+    assert notes(told, "n2", "n3")[0].endswith("when last looked at: none failed anything")
+    assert notes(tmp_path, "n2") == (f"no earlier run of n2 under {tmp_path}",)
+    assert not recall(told, Asked([], AT, lambda: 1.0, company=["n1"])).nodes
+
+
 def test_what_there_was_no_time_for_is_said_and_the_rest_stands(told: Path, tmp_path: Path) -> None:
     past = recall(told, asked("n1", left_s=lambda: 0.0))
     (one,) = past.nodes

@@ -35,6 +35,7 @@ def looked_back(found: Triage, flags: Flags, runs_at: str | None) -> tuple[Triag
         ambient.now(),
         lambda: BEGIN_S - (time.monotonic() - began),
         labels(flags),
+        selected(flags),
     )
     waits = each(
         [(where, asked)],
@@ -66,3 +67,14 @@ def labels(flags: Flags) -> Mapping[str, Mapping[str, str]]:
     if not flags.inventory:
         return {}
     return {node.name: node.labels for node in load(flags.inventory, nodes=flags.nodes)}
+
+
+def selected(flags: Flags) -> list[str]:
+    """The nodes that the operator named; an inventory alone names more than a job has."""
+    from clusterctl.inventory import load
+    from clusterctl.inventory.select import select
+
+    if not (flags.nodes or flags.select):
+        return []
+    known = load(flags.inventory or (), nodes=flags.nodes)
+    return [node.name for node in select(known, flags.select)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long `history`, `diff` and `trend` take over many nights, and in how much memory.
+"""How long `history`, `diff`, `trend` and `triage` look back, and in how much memory.
 
     tests/bench/memory.py --runs 400 --nodes 1250 --keep /tmp/nights
 
@@ -42,6 +42,8 @@ VERBS = (
     ("trend", "gpu_temperature", "rack=r07"),
     ("trend", "h2d", "--by", "rack"),
     ("trend", "gpu_temperature", "--by", "rack"),
+    ("triage", "n0017"),
+    ("triage", *(f"n{number:04}" for number in range(17, 137, 15))),
 )
 
 
@@ -163,6 +165,8 @@ def size_mib(folder: Path) -> float:
 def timed(words: Sequence[str], runs: Path) -> tuple[float, float, float, int]:
     """Seconds, of them of CPU, MiB at most, and lines of what it printed."""
     command = [sys.executable, "-m", "clusterctl", *words, "--runs-dir", str(runs)]
+    if words[0] == TRIAGE:
+        command = [sys.executable, "-c", RECALL, str(runs), *words[1:]]
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", CHILD, *command], capture_output=True, check=False)
     seconds = time.monotonic() - began
@@ -172,6 +176,19 @@ def timed(words: Sequence[str], runs: Path) -> tuple[float, float, float, int]:
     return seconds, busy_s, mib, done.stdout.count(b"\n")
 
 
+# Then and now, of a triage that suspects these nodes, on the day after the last night.
+TRIAGE = "triage"
+RECALL = """
+import sys
+from datetime import timedelta
+from clusterctl.memory.folder import begun
+from clusterctl.report.past import as_text
+from clusterctl.triage.past.recall import Asked, recall
+runs, *nodes = sys.argv[1:]
+last = max(filter(None, map(begun, __import__("os").listdir(runs))))
+past = recall(runs, Asked(nodes, last + timedelta(days=1), lambda: 60.0))
+print("\\n".join(as_text(past)))
+"""
 CHILD = (
     "import resource, subprocess, sys; code = subprocess.run(sys.argv[1:]).returncode; "
     "used = resource.getrusage(resource.RUSAGE_CHILDREN); "
@@ -197,9 +214,9 @@ def main() -> None:
         print(f"{given.runs} nights of {given.nodes} nodes; digests {digests:.0f} MiB; load {load}")
         for words in VERBS:
             seconds, busy_s, mib, lines = timed(words, runs)
+            verb = " ".join(words)[:40]
             print(
-                f"{' '.join(words):40} {seconds:5.1f} s, {busy_s:.1f} s of CPU, {mib:5.0f} MiB, "
-                f"{lines} lines"
+                f"{verb:40} {seconds:5.1f} s, {busy_s:.1f} s of CPU, {mib:5.0f} MiB, {lines} lines"
             )
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from clusterctl.act import journal
+from clusterctl.inventory.ranges import fold
 from clusterctl.judge import REACHABLE
 from clusterctl.memory import acks, compare, identity, story
 from clusterctl.memory.cache import Memory, Night, memory
 from clusterctl.memory.dataset import found, labels
 from clusterctl.memory.folder import Ended, Folder, begun, ended, open_folder
+from clusterctl.memory.identity import Swap
 from clusterctl.memory.life import BACK_DAYS
 from clusterctl.model import UserError
 from clusterctl.triage.past.known import Lemon, NodePast, Past
@@ -28,19 +32,21 @@ MOST_CHANGES = 40  # of a node
 class Asked:
     """`nodes`: the suspects', the likeliest first.  `labels`: of the inventory, where there is one.
 
-    `at`: now.  `left_s`: seconds until nobody waits any longer for what is not begun.
+    `at`: now.  `left_s`: seconds until nobody waits any longer for what is not begun.  `company`:
+    the job's nodes, where they are known: of them, what failed last is told if nobody is suspected.
     """
 
     nodes: Sequence[str]
     at: datetime
     left_s: Callable[[], float]
     labels: Labels = field(default_factory=dict)
+    company: Sequence[str] = ()
 
 
 def recall(where: str | Path, asked: Asked) -> Past:
     """Raises UserError where the folder cannot be read."""
     name = str(where)
-    if not asked.nodes:
+    if not (asked.nodes or asked.company):
         return Past(name, notes=("no suspect has a node with a name: nothing to look up",))
     if "://" not in name and not Path(name).is_dir():
         return nothing(name, asked)
@@ -50,20 +56,30 @@ def recall(where: str | Path, asked: Asked) -> Past:
     if not known.nights:
         told = nothing(name, asked)
         return replace(told, notes=(*told.notes, *notes))
+    past = Past(name, len(known.nights), known.nights[0].started)
+    if not asked.nodes:
+        return replace(past, notes=(*notes, nobody(known, asked)))
     few = list(dict.fromkeys(asked.nodes))
     if len(few) > MOST_NODES:
         notes.append(f"of {len(few)} suspects' nodes the past of the first {MOST_NODES} is shown")
-    past = Past(name, len(known.nights), known.nights[0].started)
     return looked_up(known, replace(asked, nodes=few[:MOST_NODES]), past, notes)
 
 
 def nothing(name: str, asked: Asked) -> Past:
-    return Past(name, notes=(f"no earlier run of {listed(asked.nodes)} under {name}",))
+    nodes = listed(asked.nodes or asked.company)
+    return Past(name, notes=(f"no earlier run of {nodes} under {name}",))
+
+
+def nobody(known: Memory, asked: Asked) -> str:
+    """Where nobody is suspected: what failed of the job's nodes when they were last looked at."""
+    ill = failing(known, set(asked.company))
+    told = "; ".join(f"{node} failed {what}" for node, what in sorted(ill.items())[:MOST_NODES])
+    more = f"; and {len(ill) - MOST_NODES} more nodes" if len(ill) > MOST_NODES else ""
+    where = f"nobody is suspected; of {listed(asked.company)}, when last looked at:"
+    return f"{where} {told or 'none failed anything'}{more}"
 
 
 def listed(nodes: Sequence[str]) -> str:
-    from clusterctl.inventory.ranges import fold  # noqa: PLC0415 - ClusterShell is slow to come
-
     return fold(sorted(set(nodes)))
 
 
@@ -88,17 +104,33 @@ def within(folder: Folder, runs: Sequence[Ended], asked: Asked) -> tuple[Memory,
 # --------------------------------------------------------------------------- of each node
 
 
+@dataclass(frozen=True)  # no slots: what was found once is kept
+class Looking:
+    known: Memory
+    asked: Asked
+
+    @cached_property
+    def swaps(self) -> list[Swap]:
+        return identity.swaps(self.known)
+
+    @property
+    def local(self) -> Path | None:
+        """None: the runs are in a bucket, where nothing lies beside them."""
+        return None if "://" in self.known.folder.name else Path(self.known.folder.path)
+
+
 def looked_up(known: Memory, asked: Asked, past: Past, notes: list[str]) -> Past:
     """Everything there is time for: first what is open, last who is a lemon."""
     looked = story.looked_at(known, asked.nodes)
     if strange := [node for node, nights in looked.items() if not nights]:
         notes.append(f"no earlier run of {listed(strange)} under {past.where}")
     told = first_look(known, {node: nights for node, nights in looked.items() if nights})
+    looking = Looking(known, asked)
     for step, what in STEPS:
         if asked.left_s() <= 0:
             notes.append(f"no time was left for {what}: `clusterctl history NODE` has it")
         else:
-            told = step(known, asked, told)
+            told = step(looking, told)
     return replace(past, nodes=tuple(told), notes=(*past.notes, *notes))
 
 
@@ -127,14 +159,14 @@ def fails(check: str, status: str) -> bool:
     return status == "fail" or (status == "unknown" and check == REACHABLE)
 
 
-def excused(known: Memory, asked: Asked, told: list[NodePast]) -> list[NodePast]:
+def excused(looking: Looking, told: list[NodePast]) -> list[NodePast]:
     """Whose findings somebody acked."""
-    if "://" in known.folder.name:
+    if looking.local is None:
         return told
     try:
-        given = acks.active(acks.read(Path(known.folder.path)), asked.at)
+        given = acks.active(acks.read(looking.local), looking.asked.at)
     except UserError:
-        return told
+        return told  # `history` and every sweep say so
     return [
         replace(
             one,
@@ -149,11 +181,11 @@ def excused(known: Memory, asked: Asked, told: list[NodePast]) -> list[NodePast]
     ]
 
 
-def acted(known: Memory, _asked: Asked, told: list[NodePast]) -> list[NodePast]:
+def acted(looking: Looking, told: list[NodePast]) -> list[NodePast]:
     """What was done to them since, by the journal of actions beside the runs."""
-    if "://" in known.folder.name:
+    if looking.local is None:
         return told
-    log = journal.read(Path(known.folder.path) / journal.NAME)
+    log = journal.read(looking.local / journal.NAME)
     return [
         replace(
             one,
@@ -167,55 +199,48 @@ def acted(known: Memory, _asked: Asked, told: list[NodePast]) -> list[NodePast]:
     ]
 
 
-def changed(known: Memory, asked: Asked, told: list[NodePast]) -> list[NodePast]:
+def changed(looking: Looking, told: list[NodePast]) -> list[NodePast]:
     """Versions that differ from those of the last healthy night, parts that were exchanged."""
-    swaps = identity.swaps(known, asked.nodes)
-    made = []
+    lines: defaultdict[str, list[str]] = defaultdict(list)
+    nights: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    healthy = {one.node: one.healthy for one in told if one.healthy is not None}
+    for swap in looking.swaps:
+        if swap.node in healthy and swap.since > healthy[swap.node]:
+            lines[swap.node].append(f"{swap.part}: {swap.new} instead of {swap.old}; {swap.words}")
     for one in told:
-        if one.healthy is None:
-            made.append(one)
-            continue
-        lines = [
-            f"{swap.part}: {swap.new} instead of {swap.old}; {swap.words}"
-            for swap in swaps
-            if swap.node == one.node and swap.since > one.healthy
-        ]
-        lines += versions(known, one)
-        made.append(replace(one, changed=tuple(lines[:MOST_CHANGES])))
-    return made
+        if one.node in healthy and one.healthy_run != one.run:
+            nights[one.healthy_run, one.run].append(one.node)
+    for (then, now), nodes in nights.items():
+        both = looking.known.night(then), looking.known.night(now)
+        for _, node, part, _, before, after in compare.versions(looking.known, *both, nodes):
+            lines[node].append(f"{part}: {after} instead of {before}")
+    return [
+        replace(one, changed=tuple(lines[one.node][:MOST_CHANGES])) if one.node in healthy else one
+        for one in told
+    ]
 
 
-def versions(known: Memory, one: NodePast) -> Iterator[str]:
-    if one.healthy_run == one.run:
-        return
-    then, now = known.night(one.healthy_run), known.night(one.run)
-    for _, _, part, _, before, after in compare.versions(known, then, now, [one.node]):
-        yield f"{part}: {after} instead of {before}"
-
-
-def neighbours(known: Memory, asked: Asked, told: list[NodePast]) -> list[NodePast]:
+def neighbours(looking: Looking, told: list[NodePast]) -> list[NodePast]:
     """Who else hangs on their leaf or stands in their rack, and what is wrong there."""
-    everywhere = {**labels(known), **asked.labels}
-    leaves = {} if "://" in known.folder.name else leaves_of(Path(known.folder.path))
-    made = []
-    for one in told:
-        groups = shared(one.node, everywhere, leaves)
-        others = {name for group in groups for name in group.others}
-        ill = failing(known, others)
-        made.append(
-            replace(
-                one,
-                shares=tuple(
-                    replace(
-                        group,
-                        suspects=tuple(name for name in group.others if name in asked.nodes),
-                        ill=tuple((name, ill[name]) for name in group.others if name in ill),
-                    )
-                    for group in groups
-                ),
-            )
+    everywhere = {**labels(looking.known), **looking.asked.labels}
+    leaves = leaves_of(looking.local) if looking.local else {}
+    groups = {one.node: shared(one.node, everywhere, leaves) for one in told}
+    others = {name for few in groups.values() for group in few for name in group.others}
+    ill = failing(looking.known, others)
+    return [
+        replace(
+            one,
+            shares=tuple(
+                replace(
+                    group,
+                    suspects=tuple(name for name in group.others if name in looking.asked.nodes),
+                    ill=tuple((name, ill[name]) for name in group.others if name in ill),
+                )
+                for group in groups[one.node]
+            ),
         )
-    return made
+        for one in told
+    ]
 
 
 def failing(known: Memory, nodes: set[str]) -> dict[str, str]:
@@ -229,8 +254,8 @@ def failing(known: Memory, nodes: set[str]) -> dict[str, str]:
     return said
 
 
-def lemons(known: Memory, _asked: Asked, told: list[NodePast]) -> list[NodePast]:
-    every = story.scores(known, identity.swaps(known))
+def lemons(looking: Looking, told: list[NodePast]) -> list[NodePast]:
+    every = story.scores(looking.known, looking.swaps)
     places = {one.node: (place, one) for place, one in enumerate(every, 1)}
     return [
         replace(one, lemon=Lemon(places[one.node][0], len(every), places[one.node][1]))
@@ -240,7 +265,7 @@ def lemons(known: Memory, _asked: Asked, told: list[NodePast]) -> list[NodePast]
     ]
 
 
-STEPS: tuple[tuple[Callable[[Memory, Asked, list[NodePast]], list[NodePast]], str], ...] = (
+STEPS: tuple[tuple[Callable[[Looking, list[NodePast]], list[NodePast]], str], ...] = (
     (excused, "who acked what"),
     (acted, "what was done to them"),
     (changed, "what changed since they were healthy"),
