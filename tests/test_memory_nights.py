@@ -129,7 +129,7 @@ def name_of(night: int) -> str:
     return f"{NOON + timedelta(days=night):%Y%m%dT%H%M%S}-nightly-{night:04x}"
 
 
-def said(*words: str, runs: Path) -> str:
+def said(*words: str, runs: Path | str) -> str:
     done = CliRunner().invoke(app, [*words, "--runs-dir", str(runs)], catch_exceptions=False)
     assert done.exit_code == 0
     return done.stdout
@@ -265,6 +265,32 @@ def test_runs_in_a_bucket_answer_as_on_disk(told, caplog):
     assert bucket.exists("/runs/.memory/1/about")
     with pytest.raises(UserError, match="nowhere"):
         dataset.findings("memory://nowhere")
+
+
+def test_what_was_done_to_a_node_is_read_from_the_bucket_and_not_from_here(runs):
+    journalled(runs, (drained("n2"), Outcome.DONE), (drained("n3", id="b"), Outcome.REFUSED))
+    bucket = fsspec.filesystem("memory")
+    for file in runs.rglob("*"):
+        if file.is_file():
+            bucket.pipe(f"/copied/{file.relative_to(runs)}", file.read_bytes())
+    done = said("history", "n[2-3]", "--format", "json", runs="memory://copied")
+    whats = {one["node"]: one["what"] for one in json.loads(done)["repairs"] if "by" in one["what"]}
+    assert whats["n2"].startswith("drain by root@c: clusterctl r0 xid")
+    assert whats["n3"].endswith(" (refused)")
+
+
+@pytest.mark.parametrize("verb", [("prune",), ("ack", "--list"), ("show", "last")])
+def test_a_url_is_no_folder_to_verbs_that_write(verb, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner(env={"CLUSTERCTL_RUNS_DIR": "s3://bucket/runs"}).invoke(app, [*verb])
+    assert done.exit_code == 2
+    assert "URLs are for history" in done.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_url_needs_is_said():
+    with pytest.raises(UserError, match=r"needs .*s3fs"):
+        open_folder("s3://bucket/runs")
 
 
 # --------------------------------------------------------------------------- the verbs

@@ -112,6 +112,12 @@ class Action:
     ended: datetime | None = None
 
     @property
+    def words(self) -> str:
+        """Who did what and why; and what became of it, where it was not done."""
+        ended = "" if self.outcome is Outcome.DONE else f" ({self.outcome})"
+        return f"{self.verb} by {self.who}: {self.reason}{ended}"
+
+    @property
     def undo(self) -> str:
         return f"clusterctl undrain --undo {self.id} --yes"
 

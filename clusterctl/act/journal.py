@@ -19,12 +19,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clusterctl.act.deed import Action, Outcome, Told, spelt
 from clusterctl.lock import Holder, held
 from clusterctl.model import UserError
 from clusterctl.store import sync
+
+if TYPE_CHECKING:
+    from clusterctl.memory.folder import Folder
 
 NAME = "actions.jsonl"
 SCHEMA = 1
@@ -63,13 +66,28 @@ class Log:
 
 def read(path: Path) -> Log:
     """Raises UserError where the file is there and cannot be read at all."""
-    log = Log(path)
     try:
-        data = path.read_bytes()
+        return learned(path, path.read_bytes())
     except FileNotFoundError:
-        return log
+        return Log(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}: without it nothing is changed") from None
+
+
+def beside(runs: Folder) -> Log:
+    """Of runs wherever they lie; only to look at.  Raises UserError."""
+    where = runs.inside(NAME)
+    try:
+        with runs.files.open_input_stream(where) as file:
+            return learned(Path(where), file.read())
+    except FileNotFoundError:
+        return Log(Path(where))
+    except OSError as error:
+        raise UserError(f"{runs.name}: {NAME}: {error}") from None
+
+
+def learned(path: Path, data: bytes) -> Log:
+    log = Log(path)
     lines = data.split(b"\n")
     log.torn = bool(lines.pop())
     for number, line in enumerate(lines, 1):

@@ -47,7 +47,7 @@ def history(
     elif check:
         sheets, notes = of_check(known, check, node)
     else:
-        sheets, notes = of_nodes(known, node, runs_dir)
+        sheets, notes = of_nodes(known, node)
     remembered.show(sheets, form, notes=notes)
 
 
@@ -62,7 +62,7 @@ def looked_at(known: Memory, given: str) -> dict[str, list[Night]]:
     return looked
 
 
-def of_nodes(known: Memory, given: str, runs_dir: str | None) -> tuple[list[Sheet], list[str]]:
+def of_nodes(known: Memory, given: str) -> tuple[list[Sheet], list[str]]:
     from clusterctl.memory import identity, story
     from clusterctl.memory.dataset import found
     from clusterctl.report import past_nights as sheets
@@ -72,7 +72,7 @@ def of_nodes(known: Memory, given: str, runs_dir: str | None) -> tuple[list[Shee
     frame = found(known, nodes=wanted)
     swaps = identity.swaps(known)
     every = story.scores(known, swaps)
-    done = repairs(known, wanted) + drains(runs_dir, wanted)
+    done = repairs(known, wanted) + drains(known, wanted)
     made = [sheets.nights_sheet(one, story.stretches(frame, one, looked[one])) for one in wanted]
     made += [
         sheets.findings_sheet("findings, those of now first", story.traces(frame)),
@@ -147,16 +147,10 @@ def repairs(known: Memory, wanted: list[str]) -> list[Repair]:
     return again + [Repair(one.node, one.at, one.words) for one in burns(known, wanted)]
 
 
-def drains(runs_dir: str | None, wanted: list[str]) -> list[Repair]:
+def drains(known: Memory, wanted: list[str]) -> list[Repair]:
     """What we did to the nodes, by the journal of actions beside the runs."""
-    from pathlib import Path
-
     from clusterctl.act import journal
     from clusterctl.memory.lemon import Repair
 
-    where = Path(remembered.place(runs_dir).path) / journal.NAME
-    return [
-        Repair(one.node, one.at, f"{one.verb} by {one.who}: {one.reason}")
-        for one in journal.read(where).actions.values()
-        if one.node in wanted
-    ]
+    actions = journal.beside(known.folder).actions.values()
+    return [Repair(one.node, one.at, one.words) for one in actions if one.node in wanted]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -28,6 +29,13 @@ def no_lines(form: Format) -> Format:
     if form is Format.JSONL:
         raise typer.BadParameter("jsonl: is for sweep, burnin, show and judge; here is json")
     return form
+
+
+def on_disk(folder: Path | None) -> Path | None:
+    """Of `s3://bucket/runs` a Path has made `s3:/bucket/runs`, which would be a folder here."""
+    if folder is not None and re.match(r"[a-z][a-z0-9+.-]+:/", str(folder)):
+        raise typer.BadParameter(f"{folder}: a folder; URLs are for history, diff and trend")
+    return folder
 
 
 Inventory = Annotated[
@@ -62,6 +70,7 @@ RunsDir = Annotated[
     typer.Option(
         "--runs-dir",
         envvar="CLUSTERCTL_RUNS_DIR",
+        callback=on_disk,
         help="Where runs are kept.  [default: clusterctl/runs in the XDG state home]",
     ),
 ]

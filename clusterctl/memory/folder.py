@@ -64,8 +64,9 @@ def open_folder(where: Path | str) -> Folder:
         import fsspec  # noqa: PLC0415 - an extra
 
         files, path = fsspec.core.url_to_fs(name)
-    except ImportError as error:
-        raise UserError(f"{name}: needs {error.name}: pip install 'clusterctl[remote]'") from None
+    except ImportError as error:  # of s3fs and its like fsspec only says in words what to install
+        why = f"{error.name}: pip install 'clusterctl[remote]'" if error.name else str(error)
+        raise UserError(f"{name}: needs {why}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{name}: {error}") from None
     return Folder(fs.PyFileSystem(fs.FSSpecHandler(files)), path.rstrip("/"), name)
