@@ -7,7 +7,9 @@ from math import comb
 import pytest
 
 from clusterctl.triage.running.candidates import beyond_chance
+from clusterctl.triage.running.gpu_readings import gpus
 from clusterctl.triage.running.observed import Link, Mark
+from clusterctl.triage.running.readings import read
 from clusterctl.triage.running.wires import MOST_MARKS, lost_between
 
 MINUTES = 6000  # looks of ten minutes
@@ -23,6 +25,16 @@ def test_luck_in_as_many_draws_as_ten_minutes_have_looks_is_told():
     assert beyond_chance(MINUTES // 2, MINUTES, 0.1, 8) == 0.99
     assert beyond_chance(MINUTES // 10, MINUTES, 0.1, 8) == 0.0
     assert beyond_chance(5, 10, 1.0, 2) == beyond_chance(0, 0, 0.1, 2) == 0.0
+
+
+@pytest.mark.parametrize("line", ["x", "{}", '{"k": "odd"}', "[1]"])
+def test_a_node_that_prints_anything_for_ever_is_told_of_in_a_few_lines(line):
+    """Sixteen megabytes of it are eight million lines."""
+    seen = read("n1", f"{line}\n" * 5000)
+    told = [str(trouble) for trouble in seen.troubles]
+    assert len(told) <= 5
+    assert any("5000" in one for one in told)
+    assert len(gpus(f"{line}\n" * 5000)[1]) <= 5
 
 
 class Counted(int):

@@ -26,15 +26,20 @@ from clusterctl.triage.running.observed import (
 
 Cells = Mapping[str, object]
 MOST_LOOKS = 100_000
+MOST_TROUBLES = 20  # of one node
 
 
 def read(node: str, stdout: str) -> Seen:
     """What a node said to watch_job."""
     seen = Seen(node)
     foreign: Cells = {}
+    ranks: list[Process] = []
+    links: list[Link] = []
+    troubles: list[Trouble] = []
+    odd: list[str] = []
     for row in rows(stdout):
         if isinstance(row, Trouble):
-            seen = replace(seen, troubles=(*seen.troubles, row))
+            troubles.append(row)
             continue
         match row.get("k"):
             case "node":
@@ -47,23 +52,36 @@ def read(node: str, stdout: str) -> Seen:
             case "foreign":
                 foreign = row
             case "rank":
-                seen = replace(seen, ranks=(*seen.ranks, process(node, row)))
+                ranks.append(process(node, row))
             case "link":
-                seen = replace(seen, links=(*seen.links, link(node, row)))
+                links.append(link(node, row))
             case "cost":
                 seen = replace(seen, cost_s=number(row, "cpu_s"))
             case "trouble":
-                told = Trouble(Kind.DENIED, text(row, "detail"), text(row, "what"))
-                seen = replace(seen, troubles=(*seen.troubles, told))
+                troubles.append(Trouble(Kind.DENIED, text(row, "detail"), text(row, "what")))
             case other:
-                odd = Trouble(Kind.UNREADABLE, f"not a row of ours: {visible(str(other), 60)}")
-                seen = replace(seen, troubles=(*seen.troubles, odd))
-    return replace(seen, foreign=tuple(strangers(foreign, seen.ticks)))
+                odd.append(visible(str(other), 60))
+    return replace(
+        seen,
+        ranks=tuple(ranks),
+        links=tuple(links),
+        troubles=tuple(few(troubles, odd)),
+        foreign=tuple(strangers(foreign, seen.ticks)),
+    )
+
+
+def few(troubles: list[Trouble], odd: list[str]) -> Iterator[Trouble]:
+    """The last ones tell how it ended; `odd`: kinds of rows that we do not know."""
+    if odd:
+        yield Trouble(Kind.UNREADABLE, f"{len(odd)} rows are of no kind of ours: {odd[0]}")
+    if len(troubles) > MOST_TROUBLES:
+        yield Trouble(Kind.UNREADABLE, f"{len(troubles) - MOST_TROUBLES} troubles before these")
+    yield from troubles[-MOST_TROUBLES:]
 
 
 def rows(stdout: str) -> Iterator[dict[str, object] | Trouble]:
-    """The objects before the end mark, and a Trouble for each line that is none."""
-    count, ended = 0, False
+    """The objects before the end mark, then a Trouble for all lines that are none."""
+    count, ended, bad, first = 0, False, 0, ""
     for line in stdout.split("\n"):
         if not line:
             continue
@@ -72,14 +90,19 @@ def rows(stdout: str) -> Iterator[dict[str, object] | Trouble]:
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict) or ended:
-            yield Trouble(Kind.UNREADABLE, f"not a row of ours: {visible(line, 80)}")
+            bad, first = bad + 1, first or visible(line, 80)
         elif row.get("k") == "end":
             ended = True
             if row.get("rows") != count:
-                yield Trouble(Kind.CUT, f"{count} rows came where {row.get('rows')!r} were sent")
+                yield Trouble(
+                    Kind.CUT,
+                    f"{count} rows came where {visible(repr(row.get('rows')), 40)} were sent",
+                )
         else:
             count += 1
             yield row
+    if bad:
+        yield Trouble(Kind.UNREADABLE, f"{bad} lines are no rows of ours: {first}")
     if not ended:
         yield Trouble(Kind.CUT, f"the answer ends after {count} rows")
 
