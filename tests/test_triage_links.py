@@ -170,10 +170,14 @@ def test_of_two_nodes_alone_both_ends_are_named_and_neither_is_sure():
 def test_where_most_lose_or_wait_nobody_is_blamed_but_all():
     found = blamed(probed(lossy={("", ""): 8}))
     assert not found.suspects
-    assert "12 of 12 NICs lose segments at once" in found.evidence[0]
+    assert "12 of 12 NICs lose segments at once" in found.everybody
     found = blamed(probed(queue=dict.fromkeys(NODES, 9000.0)))
     assert not found.suspects
-    assert "queues stand before 12 of 12 NICs" in found.evidence[0]
+    assert "queues stand before 12 of 12 NICs" in found.everybody
+    for before, after in ((HEALTHY, Cause.CONGESTION), (HOST, Cause.HOST)):
+        told_by = joined(before, [found], RANKS)
+        assert (told_by.cause, told_by.suspects) == (after, before.suspects)
+        assert found.everybody in told_by.evidence
 
 
 def test_a_healthy_fabric_accuses_somebody_less_than_once_in_a_hundred():
@@ -309,8 +313,7 @@ def test_only_a_node_whose_ranks_all_stand_still_is_paused():
     assert set(stand.paused) == {"n0", "n3"}
     assert stand.paused["n0"] == Paused(frozenset({7}), "77")
     assert [node.name for node in stand.resting] == ["n0", "n2", "n3"]
-    # n4 did not answer: whoever cannot be looked at is taken to be at work
-    assert [node.name for node in stand.running] == ["n1", "n4"]
+    assert [node.name for node in stand.running] == ["n1"]  # n4 did not answer: nobody asks again
 
 
 def test_a_node_whose_processes_may_not_be_looked_at_is_taken_to_be_at_work():

@@ -129,20 +129,19 @@ class Path:
         return left
 
     def ask(self):
-        every = self.wanted["bytes"] * 8 / self.rate
-        began = time.monotonic()
-        cpu, number = time.thread_time() if hasattr(time, "thread_time") else None, 0
-        due = began
+        least = self.wanted["bytes"] * 8 / self.rate
+        cpu, began, number = time.process_time(), time.monotonic(), 0
+        due = now = began
         while due < began + self.wanted["seconds"]:
-            time.sleep(max(0.0, due - time.monotonic()))
+            time.sleep(max(0.0, due - now))
             left = self.send(number, 0.0)
             _, there, back, came = self.heard()
             self.times.append(((came - left) - (back - there), there - left, came - back))
             number += 1
-            if cpu is not None:  # what a message takes says how often there may be one
-                spent = (time.thread_time() - cpu) / number
-                every = max(every, spent * self.wanted["paths_here"] / self.wanted["cpu"])
-            due = max(due + every, time.monotonic())
+            now = time.monotonic()
+            # What all paths here took of a processor says how often there may be a message.
+            share = (time.process_time() - cpu) / max(now - began, least)
+            due = max(due + least * max(1.0, share / self.wanted["cpu"]), now)
         self.send(LAST, 0.0)
         self.heard()
 
@@ -192,7 +191,6 @@ def main():
         pass
     began = time.monotonic()
     orders = wanted["paths"]
-    wanted["paths_here"] = len(orders)
     crew, paths = [], []
     for order in orders:
         beside = sum(one["bind"] == order["bind"] for one in orders)

@@ -58,8 +58,8 @@ def blamed(told: Told) -> Links:
     every = nics(told.ways)
     nodes = frozenset(node for way in told.ways for node in (way.source, way.target))
     found: dict[tuple[str, int, str], Suspect] = {}
-    evidence: list[str] = []
-    for one, why in (*losing(every, evidence), *waiting(every, evidence)):
+    full: list[str] = []
+    for one, why in (*losing(every, full), *waiting(every, full)):
         key = (one.node, one.rail, one.way)
         old = found.get(key)
         found[key] = (
@@ -67,9 +67,9 @@ def blamed(told: Told) -> Links:
             if old is None
             else merged(old, *why)
         )
-    evidence += single(told.ways, found)
+    alone = [] if full else single(told.ways, found)
     suspects = tuple(sorted(found.values(), key=lambda one: -one.confidence))
-    return Links(HOW, nodes, suspects, tuple(evidence), quiet(told), told.unseen)
+    return Links(HOW, nodes, suspects, tuple(alone), "; ".join(full), quiet(told), told.unseen)
 
 
 def merged(old: Suspect, sure: float, why: str) -> Suspect:
@@ -95,14 +95,14 @@ def nics(ways: Sequence[Way]) -> list[Nic]:
 # ----------------------------------------------------------------------------- loss
 
 
-def losing(every: Sequence[Nic], evidence: list[str]) -> Iterator[tuple[Nic, tuple[float, str]]]:
+def losing(every: Sequence[Nic], full: list[str]) -> Iterator[tuple[Nic, tuple[float, str]]]:
     """NICs that lose what most of their partners send them, or they send to most."""
     sent, gone = sum(one.sent for one in every) / 2, sum(one.lost for one in every) / 2
     if not sent:
         return
     bad = [one for one in every if one.lost >= FEWEST_LOST and share(one) > LOSS]
     if len(bad) > 2 and 2 * len(bad) > len(every):
-        evidence.append(
+        full.append(
             f"{HOW}: {len(bad)} of {len(every)} NICs lose segments at once: the fabric is full, or "
             "sick as a whole"
         )
@@ -152,7 +152,7 @@ def worst(one: Nic) -> list[Way]:
 # ----------------------------------------------------------------------------- queues
 
 
-def waiting(every: Sequence[Nic], evidence: list[str]) -> Iterator[tuple[Nic, tuple[float, str]]]:
+def waiting(every: Sequence[Nic], full: list[str]) -> Iterator[tuple[Nic, tuple[float, str]]]:
     """The NIC before which a queue stands.
 
     The median message to or from most of its partners waits longer than a round trip takes, and
@@ -163,7 +163,7 @@ def waiting(every: Sequence[Nic], evidence: list[str]) -> Iterator[tuple[Nic, tu
     held = {one for one, wait in told.items() if wait > trip and most(one, trip)}
     if len(held) > 2 and 2 * len(held) > len(told):
         middle = us(median(told[one] for one in held))
-        evidence.append(
+        full.append(
             f"{HOW}: queues stand before {len(held)} of {len(told)} NICs (median {middle}): "
             "everybody's transfers wait"
         )

@@ -19,6 +19,7 @@ from clusterctl.triage.links.known import Links
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, RuledOut, Suspect, Triage
 
 SILENT = frozenset({Cause.UNKNOWN, Cause.HEALTHY})
+UNSURE = 0.5  # that it is what slows the job: the counters of the job did not show it
 CLEARED = 0.5  # of confidence, at most, where rates were measured and are as its peers'
 
 
@@ -33,11 +34,13 @@ def with_one(found: Triage, links: Links, ranks: dict[str, tuple[int, ...]]) -> 
     suspects = [replace(one, ranks=ranks.get(one.node, ())) for one in links.suspects]
     told = replace(
         found,
-        evidence=(*found.evidence, *links.evidence),
+        evidence=(*found.evidence, *filter(None, (links.everybody,)), *links.evidence),
         unseen=(*found.unseen, *(line for line in links.unseen if line not in found.unseen)),
     )
     if found.cause is Cause.NETWORK:
         return of_network(told, links, suspects)
+    if not suspects and links.everybody:
+        return crowded(told) if found.cause in SILENT else told
     if not suspects:
         return without(told, links)
     if found.cause in SILENT:
@@ -100,6 +103,22 @@ def caught(found: Triage, suspects: Sequence[Suspect], links: Links) -> Triage:
         confidence=suspects[0].confidence,
         ruled_out=tuple(one for one in found.ruled_out if one.cause is not Cause.NETWORK),
         evidence=(*found.evidence, f"the counters alone: {found.cause}; {links.how} adds this"),
+        next_step="",
+    )
+
+
+def crowded(found: Triage) -> Triage:
+    """Nothing else explains the job, and everybody's messages are lost or wait."""
+    rest = tuple(o for o in found.ruled_out if o.cause not in {Cause.NETWORK, Cause.CONGESTION})
+    line = f"the counters alone: {found.cause}"
+    return replace(
+        found,
+        cause=Cause.CONGESTION,
+        slowdown=nan,
+        share={},
+        confidence=UNSURE,
+        ruled_out=rest,
+        evidence=(*found.evidence, line),
         next_step="",
     )
 

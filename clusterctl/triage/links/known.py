@@ -37,13 +37,14 @@ class Links:
 
     `how`: in words.  `rates`: whether it measured what paths carry, so that a slow one that is
     not named is not there.  `nodes`: whose paths were probed.  `quiet`: the figures that clear
-    the rest.  `evidence`: what names no part.
+    the rest.  `evidence`: what names no part.  `everybody`: that most NICs are the same way ill.
     """
 
     how: str
     nodes: frozenset[str]
     suspects: tuple[Suspect, ...] = ()
     evidence: tuple[str, ...] = ()
+    everybody: str = ""
     quiet: str = ""
     unseen: tuple[str, ...] = ()
     rates: bool = False

@@ -38,8 +38,8 @@ def measured(
         frozenset(nodes),
         suspects,
         tuple(evidence) if located.measured else (),
-        quiet if located.measured else "",
-        tuple(unseen),
+        quiet=quiet if located.measured else "",
+        unseen=tuple(unseen),
         rates=True,
     )
 

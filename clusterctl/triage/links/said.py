@@ -13,6 +13,8 @@ from clusterctl.triage.running.readings import Cells, count, listed, number, row
 
 NAMED = re.compile(r"(?P<src>[^>/]+)/(?P<rail>\d{1,3})>(?P<dst>[^>/]+)/(?P=rail)")
 
+MOST_TOLD = 4  # paths that broke off
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -56,11 +58,14 @@ def told(answers: Mapping[str, Answer | Trouble]) -> Told:
             elif (role := role_of(node, row)) is not None:
                 ends.setdefault(text(row, "name"), {})[role] = end(row)
     ways = [way for name, both in sorted(ends.items()) for way in ways_of(name, both)]
-    unseen += [
+    broken = [
         f"{name}: {why}"
         for name, both in sorted(ends.items())
         if (why := "; ".join(sorted({one.why for one in both.values() if one.why})))
     ]
+    unseen += broken[:MOST_TOLD]
+    if len(broken) > MOST_TOLD:
+        unseen.append(f"{len(broken) - MOST_TOLD} more of {len(ends)} paths broke off")
     rates = [one.rate_bit_s or 0.0 for both in ends.values() for one in both.values()]
     return Told(tuple(ways), tuple(unseen), cost, max(rates, default=0.0))
 

@@ -16,9 +16,9 @@ STOPPED = frozenset({"stopped"})
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`paused`: nodes with ranks that all stand still.  `free`: no rank is there.
+    """`nodes`: those that answered.  `paused`: with ranks that all stand still.  `free`: with none.
 
-    On all others somebody computes, or nobody could look.
+    On all others somebody computes, or its processes could not be looked at.
     """
 
     nodes: tuple[Node, ...]
@@ -48,7 +48,7 @@ def standing(job: Job, nodes: Sequence[Node], slurm: str = "") -> Standing:
         if few and all(still(rank) for rank in few)
     }
     free = {name for name, seen in job.nodes.items() if not (seen.ranks or seen.troubles)}
-    return Standing(tuple(nodes), paused, frozenset(free))
+    return Standing(tuple(n for n in nodes if n.name in job.nodes), paused, frozenset(free))
 
 
 def still(rank: Process) -> bool:
