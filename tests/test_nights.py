@@ -33,7 +33,7 @@ from clusterctl.memory.movers import Mover, few, of_one
 from clusterctl.memory.nights import FILE, read, remember
 from clusterctl.memory.quantities import quantities
 from clusterctl.memory.series import Series
-from clusterctl.model import UserError
+from clusterctl.model import Kind, Trouble, UserError, Version
 from clusterctl.report import html, morning
 from clusterctl.report.accounts import account
 from clusterctl.report.records import as_json
@@ -483,6 +483,36 @@ def one(node: str, **values: str) -> golden.Seen:
 def test_a_node_is_held_against_the_values_of_its_kind(node, status):
     (found,) = golden.compared([node], {KIND: {"kernel": ("5", "6")}}, "g.yml")
     assert found.verdict.status == status
+
+
+def test_what_was_not_seen_is_neither_the_same_nor_another_value():
+    wanted = {KIND: {"kernel": ("5",), "firmware/mlx5_7": ("28.1",), "driver/nvidia": ("1",)}}
+    half = golden.Seen("n1", KIND, {"kernel": "6"}, "versions: timeout: no end in 20 s")
+    found = golden.compared([half], wanted, "g.yml")
+    assert {(one.verdict.part, str(one.verdict.status)) for one in found} == {
+        ("kernel", "fail"),
+        ("versions", "unknown"),
+    }
+    (why,) = [one.verdict.why for one in found if one.verdict.status == "unknown"]
+    assert why == "2 values were not seen: versions: timeout: no end in 20 s"
+
+
+def test_a_probe_that_broke_is_why_values_were_not_seen(lived, tmp_path):
+    *_, runs = lived
+    run = last_run(runs)
+    broken = replace(run.observations[0], facts=(), troubles=(Trouble(Kind.TIMEOUT, "no end"),))
+    versions = [one for one in run.observations if any(isinstance(f, Version) for f in one.facts)]
+    few = replace(broken, node=versions[0].node, probe=versions[0].probe)
+    others = tuple(one for one in run.observations if one is not versions[0])
+    (node,) = [
+        one
+        for one in golden.seen(replace(run, observations=(few, *others)))
+        if one.node == few.node
+    ]
+    assert node.blind == f"{few.probe}: timeout: no end"
+    silent = replace(run, observations=())
+    with pytest.raises(UserError, match="nothing to save"):
+        golden.text(golden.seen(silent), silent)
 
 
 def test_a_device_that_is_missing_is_no_difference_of_its_firmware():

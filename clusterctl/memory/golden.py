@@ -41,7 +41,8 @@ from clusterctl.yaml_files import read_mapping, refuse_unknown
 
 CHECK = "golden"
 NO_KIND = "any"  # nodes that tell neither an accelerator nor a CPU
-KINDS = (Version, Filesystem, Accelerator, Cpu)
+TELLING = (Version, Filesystem)
+KINDS = (*TELLING, Accelerator, Cpu)
 LONGEST = 400  # characters of a value in the file
 
 Golden = Mapping[str, Mapping[str, tuple[str, ...]]]  # kind -> part -> what it may be
@@ -49,11 +50,15 @@ Golden = Mapping[str, Mapping[str, tuple[str, ...]]]  # kind -> part -> what it 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a node runs; `kind` as peers are told apart; empty `values`: nobody could see."""
+    """What a node runs; `kind` as peers are told apart; empty `values`: nobody could see.
+
+    `blind`: why some of it was not seen, for all that is known; empty: all was.
+    """
 
     node: str
     kind: str
     values: Mapping[str, str]
+    blind: str = ""
 
 
 def seen(run: Run) -> list[Seen]:
@@ -61,9 +66,13 @@ def seen(run: Run) -> list[Seen]:
     heard = by_node(one for one in run.observations if one.probe in probes)
     found = []
     for node in run.nodes:
-        facts = believe(heard.get(node.name, ()), probes).facts(KINDS)
+        known = believe(heard.get(node.name, ()), probes)
+        facts = known.facts(KINDS)
         told = values(facts, node.name)
-        found.append(Seen(node.name, make(Evidence(node, facts)) or NO_KIND, told))
+        asked = [one for kind in TELLING for one in known.feeding(kind)]
+        blind = [f"{one.probe}: {why}" for one in asked for why in one.troubles]
+        kind = make(Evidence(node, facts)) or NO_KIND
+        found.append(Seen(node.name, kind, told, next(iter(blind), "")))
     return found
 
 
@@ -71,7 +80,12 @@ def seen(run: Run) -> list[Seen]:
 
 
 def text(nodes: Sequence[Seen], run: Run) -> str:
-    """What most nodes of each kind run; where no value has a majority, a comment says so."""
+    """What most nodes of each kind run; where no value has a majority, a comment says so.
+
+    Raises UserError where no node told anything: such a file would be none.
+    """
+    if not any(one.values for one in nodes):
+        raise UserError(f"{run.id}: no node told what it runs: nothing to save")
     lines = [
         f"# What nodes should run, as most of each kind did in {run.id}.",
         "# Delete what may differ; a list allows each of its values.",
@@ -144,30 +158,34 @@ def compared(nodes: Sequence[Seen], golden: Golden, source: str) -> list[Finding
     odd: defaultdict[tuple[str, str, str, str], list[str]] = defaultdict(list)
     well: list[Finding] = []
     for one in nodes:
-        wanted = golden.get(one.kind)
+        wanted = golden.get(one.kind, {})
         gaps = gap(one, golden)
-        differing = [] if wanted is None or gaps else list(differences(one, wanted))
+        differing = list(differences(one, wanted)) if one.values else []
         for part, expected, actual in differing:
             odd[one.kind, part, expected, actual].append(one.node)
         if gaps:
             odd[one.kind, "", "", gaps].append(one.node)
         elif not differing:
-            agree = Verdict(one.node, "golden", Status.PASS, actual=f"{len(wanted or ())} agree")
+            agree = Verdict(one.node, "golden", Status.PASS, actual=f"{len(wanted)} agree")
             well.append(Finding(CHECK, agree))
     return [*(finding(key, names, nodes, source) for key, names in odd.items()), *well]
 
 
 def gap(one: Seen, golden: Golden) -> str:
-    """Why a node cannot be compared; empty: it can."""
+    """Why a node cannot be compared, or not in all; empty: it can."""
     if not one.values:
         return "nobody could see what it runs"
-    return "" if one.kind in golden else "the file has no such kind"
+    if one.kind not in golden:
+        return "the file has no such kind"
+    unseen = golden[one.kind].keys() - one.values.keys() if one.blind else ()
+    return f"{len(unseen)} values were not seen: {one.blind}" if unseen else ""
 
 
 def differences(one: Seen, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str, str]]:
     for part, any_of in wanted.items():
         value = one.values.get(part, NOT_THERE)
-        lost = value == NOT_THERE and part.startswith(OF_A_DEVICE)  # who counts devices says so
+        # Who counts devices says what is gone; what was not seen has a line of its own.
+        lost = value == NOT_THERE and (one.blind or part.startswith(OF_A_DEVICE))
         if not lost and value[:LONGEST] not in any_of:
             yield part, " or ".join(any_of), value
 
