@@ -353,6 +353,13 @@ def test_any_value_anywhere_is_read(kind, key, value):
     gathered([heard("n1", "\n".join(map(json.dumps, lines)))], {}).triage()
 
 
+@pytest.mark.parametrize("line", ['{"k": "look"}', '{"k": "trouble", "detail": "x"}', "x"])
+def test_a_node_that_prints_anything_for_ever_is_told_of_in_a_few_lines(line):
+    found = gathered([heard("n1", f"{line}\n" * 3000)], {})
+    assert len(found.unseen) <= 25
+    assert any("3000" in one or "2980" in one for one in found.unseen)
+
+
 @pytest.mark.parametrize(
     ("stack", "kind"),
     [

@@ -6,7 +6,7 @@ One bad line costs that line, a Trouble; a missing end mark is seen; nothing her
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from clusterctl.model import Kind, Trouble
 from clusterctl.spelling import visible
 from clusterctl.triage.counts import whole
 from clusterctl.triage.stacks.remedies import Spying, why_not
+
+MOST_TROUBLES = 20  # of one node
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,28 +113,40 @@ def heard(node: str, text: str) -> Heard:
 
 def read(node: str, told: Sequence[Mapping[str, Any]]) -> tuple[list[Stacked], list[Trouble]]:
     ranks: dict[int, Stacked] = {}
-    troubles: list[Trouble] = []
+    looks: dict[int, list[Look]] = {}
+    bad: list[str] = []
+    denied: list[str] = []
     spying = Spying.of(next((one for one in told if one["k"] == "node"), {}))
     unread: dict[int, str] = {}
     for one in told:
         try:
             if one["k"] == "rank":
                 ranks[one["pid"]] = rank(node, one)
+                looks.setdefault(one["pid"], [])
             elif one["k"] == "look":
-                old = ranks[one["pid"]]
-                ranks[old.pid] = replace(old, looks=(*old.looks, look(one)))
+                looks[one["pid"]].append(look(one))
                 if "why" in one:
-                    unread[old.pid] = why_not(str(one["why"]), spying)
+                    unread[one["pid"]] = why_not(str(one["why"]), spying)
             elif one["k"] == "trouble":
-                troubles.append(Trouble(Kind.DENIED, visible(str(one["detail"]), 200)))
+                denied.append(visible(str(one["detail"]), 200))
         except (KeyError, TypeError, ValueError) as error:
-            shown = visible(repr(error), 80)
-            troubles.append(Trouble(Kind.UNREADABLE, f"a line cannot be read: {shown}"))
-    found = [
-        replace(one, why=unread.get(pid, "")) if not any(each.frames for each in one.looks) else one
-        for pid, one in ranks.items()
-    ]
-    return found, troubles
+            bad.append(visible(repr(error), 80))
+    found = [replace(one, looks=tuple(looks[pid])) for pid, one in ranks.items()]
+    return [
+        replace(one, why=unread.get(one.pid, ""))
+        if not any(each.frames for each in one.looks)
+        else one
+        for one in found
+    ], [*few(denied, bad)]
+
+
+def few(denied: Sequence[str], bad: Sequence[str]) -> Iterator[Trouble]:
+    for why in denied[:MOST_TROUBLES]:
+        yield Trouble(Kind.DENIED, why)
+    if len(denied) > MOST_TROUBLES:
+        yield Trouble(Kind.DENIED, f"and {len(denied) - MOST_TROUBLES} more")
+    if bad:
+        yield Trouble(Kind.UNREADABLE, f"{len(bad)} lines cannot be read: {bad[0]}")
 
 
 def rank(node: str, told: Mapping[str, Any]) -> Stacked:
