@@ -18,12 +18,13 @@ import yaml
 
 from clusterctl.knowledge import amd, ascend
 
-HOLE, LABEL = "{}", ": "
-BETWEEN = {"; ": "；", " · ": " · ", ": ": "："}  # noqa: RUF001
+HOLE, LABEL, DOT = "{}", ": ", " · "
+BETWEEN = {"; ": "；", DOT: DOT, LABEL: "："}  # noqa: RUF001
 NUMBERED = re.compile(r"\{(\d+)\}")
 RANKED = re.compile(r"(.*) \[([a-z-]+)\]", re.DOTALL)  # a remedy and its severity
 WORDY = re.compile(r"[A-Za-z]{2}")
 LITTLE, LEAST = 14, 7  # characters that a sentence with holes has of its own
+NO_NAME = re.compile(r"[\s{}]|^$")
 PROSE = re.compile(r"\b[a-z]{2,} +[a-z]{2,}\b")
 LONGEST = 1200  # characters; what is longer was not said by us alone
 
@@ -39,17 +40,22 @@ class Form:
     def own(self) -> int:
         return sum(map(len, self.words))
 
-    def may_hold(self, piece: str, *, wide: bool) -> bool:
-        """Where it says little itself, half of somebody else's sentence is no piece of it."""
-        if self.own > LITTLE or LABEL in self.words[0]:
+    @property
+    def labelled(self) -> bool:
+        return LABEL in self.words[0]
+
+    def may_hold(self, pieces: Sequence[str], *, wide: bool) -> bool:
+        """Where it says little itself, somebody else's sentence must not look like it."""
+        if self.own > LITTLE or self.labelled:
             return True
-        alien = not PROSE.search(piece) if self.own > LEAST else piece.split() == [piece]
-        return alien or told(piece.strip(), wide=wide, alone=False) != piece.strip()
+        if self.own <= LEAST:
+            return any(map(str.isdigit, "".join(pieces))) and not any(map(NO_NAME.search, pieces))
+        return all(not PROSE.search(one) or piece(one, wide=wide) != one for one in pieces)
 
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """`forms`: those that say most themselves first."""
+    """`forms`: those with a label first, then those that say most themselves."""
 
     sentences: Mapping[str, str]
     forms: Sequence[Form]
@@ -86,7 +92,7 @@ def book(*, wide: bool) -> Book:
     known = {**catalogue(), **(of_shown() if wide else {})}
     forms = [Form(tuple(key.split(HOLE)), said) for key, said in known.items() if HOLE in key]
     whole = {key: said for key, said in known.items() if HOLE not in key}
-    return Book(whole, sorted(forms, key=lambda form: -form.own))
+    return Book(whole, sorted(forms, key=lambda form: (not form.labelled, -form.own)))
 
 
 def of(sentence: str) -> str:
@@ -111,7 +117,7 @@ def told(sentence: str, *, wide: bool, alone: bool = True) -> str:
         return sentence
     for form in known.forms:
         given = holes(form, sentence)
-        if given is not None and all(form.may_hold(one, wide=wide) for one in given):
+        if given is not None and form.may_hold(given, wide=wide):
             return filled(form.chinese, [piece(one, wide=wide) for one in given])
     ranked = RANKED.fullmatch(sentence)
     if ranked and ranked[2] in known.sentences:
@@ -130,8 +136,8 @@ def joined(sentence: str, *, wide: bool) -> str:
 
 
 def piece(given: str, *, wide: bool, alone: bool = False) -> str:
-    """With the blanks around it as they were."""
-    words = given.strip()
+    """With the blanks and dots around it as they were."""
+    words = given.strip(" ·\t\n")
     if not words:
         return given
     before, _, after = given.partition(words)

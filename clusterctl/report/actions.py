@@ -103,7 +103,7 @@ def how_to_undo(one: Ended) -> str:
 def breaker_lines(found: Gauge, held: Iterable[Step] = ()) -> Iterator[Text]:
     reasons = list(dict.fromkeys(one.why for one in held if one.do is Do.HELD))
     for why in reasons:
-        yield cell(f"breaker: {why}", "red", 1000)
+        yield Text.assemble(cell("breaker: ", "red"), cell(why, "red", 1000))
     damaged = f" ({found.damaged} lines of the journal are damaged)" if found.damaged else ""
     yield cell(
         f"breaker: {len(found.used) + found.damaged} of at most {found.allowed} nodes went in "

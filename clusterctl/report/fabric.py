@@ -33,7 +33,7 @@ def screen(
     fabric: Fabric, findings: Sequence[Finding], *, columns: int, verbose: bool
 ) -> RenderableType:
     """The tree, what a person must act on, what was passed over, and the account of it all."""
-    parts: list[RenderableType] = [cell(head(fabric), "bold")]
+    parts: list[RenderableType] = [head(fabric)]
     if any(cable.far.box for cable in fabric.at.values()):
         parts.append(tree(fabric))
     parts += [cell(line, "dim") for line in above(fabric)]
@@ -73,16 +73,15 @@ def blocks(findings: Sequence[Finding]) -> list[RenderableType]:
     return found
 
 
-def head(fabric: Fabric) -> str:
-    leaves, spines = fabric.switches(1), fabric.switches(2)
-    size = f"{plural(len(fabric.nodes), 'node')} by {plural(len(fabric.rails), 'rail')}"
-    found = ", ".join(
-        [size]
-        + ([plural(len(leaves), "leaf").replace("leafs", "leaves")] if leaves else [])
-        + ([plural(len(spines), "spine")] if spines else [])
-        + ([plural(len(fabric.switches(3)), "core")] if fabric.switches(3) else [])
-    )
-    return f"{found}: {fabric.origin}"
+def head(fabric: Fabric) -> Text:
+    boxes = [
+        plural(len(found), name).replace("leafs", "leaves")
+        for level, name in enumerate(("leaf", "spine", "core"), 1)
+        if (found := fabric.switches(level))
+    ]
+    size = (plural(len(fabric.nodes), "node"), " by ", plural(len(fabric.rails), "rail"))
+    words = [*size, *(word for box in boxes for word in (", ", box)), ": ", fabric.origin]
+    return Text.assemble(*(cell(word, "bold", 1000) for word in words))
 
 
 def tree(fabric: Fabric) -> Table:

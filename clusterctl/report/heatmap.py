@@ -13,12 +13,15 @@ from statistics import median_high
 import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
+from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from clusterctl.bandwidth import Row
 from clusterctl.bandwidth_findings import shares
 from clusterctl.inventory.ranges import fold
 from clusterctl.localise.columns import FAILED, OK, Topology
+from clusterctl.report.tables import cell, theirs
 
 Floats = NDArray[np.float64]
 
@@ -123,21 +126,20 @@ def least(share: Floats, row: int, column: int, value: float) -> None:
 # ----------------------------------------------------------------------------- drawing them
 
 
-def drawn(heat: Heat, width: int) -> Text:
+def drawn(heat: Heat, width: int) -> RenderableType:
     """For a terminal: a character a cell, which also reads without colour."""
     wide = min(LABEL, max(map(len, heat.rows), default=0), width // 4)
-    text = Text(f"{heat.title}\n", style="bold")
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(justify="right", no_wrap=True, max_width=wide)
+    grid.add_column(no_wrap=True)
     if heat.note:
-        text.append(f"{' ' * wide} {heat.note}\n", style="dim")
-    text.append(f"{' ' * wide} {ruler(len(heat.columns))}\n", style="dim")
-    for name, values in zip(heat.rows, heat.share, strict=True):
-        text.append(f"{name[:wide]:>{wide}} ", style="dim")
-        for value in values.tolist():
-            glyph, style, _ = shades(value)
-            text.append(glyph, style=style)
-        text.append("\n")
-    text.append(across(heat.columns), style="dim")
-    return text
+        grid.add_row("", Text(heat.note, style="dim"))
+    grid.add_row("", Text(ruler(len(heat.columns)), style="dim"))
+    for name, values in zip(heat.rows, heat.share.tolist(), strict=True):
+        label = cell(name[:wide], "dim") if " " in name else theirs(name[:wide], "dim")
+        grid.add_row(label, Text.assemble(*(shades(value)[:2] for value in values)))
+    title, foot = Text(heat.title, style="bold"), Text(across(heat.columns), style="dim")
+    return Group(title, grid, foot)
 
 
 def ruler(count: int) -> str:

@@ -180,7 +180,7 @@ def evidence(one: Suspect, quoted: int) -> str:
     said = f"{one.paths} tests across it in {plural(one.rounds, 'round')}; slow: {slow}"
     said += f"; the rest cleared by {clear}" if clear else ""
     said += f"; its port counted {', '.join(one.counters)}" if one.counters else ""
-    return said + (f"; or {rivals}" if rivals else "")
+    return said + (f"; or: {rivals}" if rivals else "")
 
 
 def quote(tests: Sequence[Test], count: int) -> str:
