@@ -358,6 +358,16 @@ def test_any_value_anywhere_in_the_json_is_read(changes):
     told(json.dumps(one))
 
 
+@pytest.mark.parametrize(
+    "one", ["{}", '{"communicators": []}', "NCCL version 2\n"], ids=["odd", "empty", "text"]
+)
+def test_what_answers_for_ever_is_told_of_in_a_few_lines(one):
+    """64 MiB of it are a million answers."""
+    found = list(snapshots(one * 5000))
+    assert len(found) <= 1000
+    assert any(isinstance(each, Trouble) and "more than" in each.detail for each in found)
+
+
 @pytest.mark.parametrize("text", [BEHIND % 6650, as_json([9] * 8)], ids=["text", "json"])
 def test_a_cut_before_the_table_is_seen(text):
     assert any(isinstance(one, Trouble) for one in snapshots(text[:300]))

@@ -47,6 +47,11 @@ SUMMARY = re.compile(
 )
 # Nodes, processes per node, GPUs per process, processes, GPUs.
 TOTALS = re.compile(r"\s*\d{1,9}\s+\S{1,20}\s+\S{1,20}\s+\d{1,9}\s+(\d{1,9})\s*")
+SOMETHING = re.compile(r"\S")
+MOST_ANSWERS = 200
+TOO_MANY = Trouble(
+    Kind.UNREADABLE, f"more than {MOST_ANSWERS} answers of RAS: the rest is not read"
+)
 HEADINGS = ("INCOMPLETE", "DEAD", "TIMEOUT")
 # ncclResult_t, nccl.h; 0 is success and 7 in progress
 ERRORS = {
@@ -71,6 +76,9 @@ def snapshots(text: str) -> Iterator[Snapshot | Trouble]:
         return
     # Each answer opens with the version; an old one, or a piece, may lack it.
     parts = [part for part in re.split(r"(?m)^(?=NCCL version )", text) if part.strip()]
+    if len(parts) > MOST_ANSWERS:
+        yield TOO_MANY
+        del parts[MOST_ANSWERS:]
     read = [one for part in parts if (one := from_text(part)) is not None]
     if not read:
         yield Trouble(
@@ -87,13 +95,14 @@ def snapshots(text: str) -> Iterator[Snapshot | Trouble]:
 
 def from_json(said: str) -> Iterator[Snapshot | Trouble]:
     text = NO_COMMA.sub(r"\1,\2", said)
-    decode, at = json.JSONDecoder(), 0
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-            continue
+    decode, at, answers = json.JSONDecoder(), 0, 0
+    while found := SOMETHING.search(text, at):
+        answers += 1
+        if answers > MOST_ANSWERS:
+            yield TOO_MANY
+            return
         try:
-            told, at = decode.raw_decode(text, at)
+            told, at = decode.raw_decode(text, found.start())
         except (ValueError, RecursionError) as error:
             yield Trouble(Kind.CUT, f"JSON of RAS breaks off: {visible(str(error), 80)}")
             return
