@@ -362,13 +362,13 @@ def link(job: Run, source: int, target: int, around: Around, *, sends: bool) -> 
     share = around.busy * min(1.0, rng.lognormvariate(0, around.spread) * 0.8)
     if around.leaf.intersection(nodes):
         share *= 1 + around.fuller
-    loss = around.loss * rng.expovariate(1)
+    loss = back = around.loss * rng.expovariate(1)
     seen_rtt = rng.lognormvariate(log(300), 0.4)
     bad = fault.rank // one.per_node
     if fault.kind == "nic":
         share = around.busy if bad == nodes[0] else share / (1 + fault.size)
-    if fault.kind == "loss" and bad == nodes[1]:
-        loss += fault.size
+    if fault.kind == "loss":  # of all that comes to its node, acknowledgements too
+        loss, back = loss + fault.size * (bad == nodes[1]), back + fault.size * (bad == nodes[0])
     busy_us = min(0.99, share) * one.window_s * 1e6
     segments = int(busy_us * rng.uniform(0.02, 0.08)) + 50
     words = int(segments * rng.uniform(0.1, 0.5))
@@ -378,7 +378,7 @@ def link(job: Run, source: int, target: int, around: Around, *, sends: bool) -> 
     for at in range(0, int(one.window_s / one.every_s), 4):
         part = at * one.every_s / one.window_s
         flying = own.expovariate(1 / 8)  # the ends are looked at some milliseconds apart
-        out, come = (segments, words) if sends else (words, segments * (1 - loss))
+        out, come = (segments, words * (1 - back)) if sends else (words, segments * (1 - loss))
         moved = segments * MSS * part
         acked, received = (moved, 40 * words * part) if sends else (40 * words * part, moved)
         cells = [out * part + flying, come * part + flying, acked, received]
@@ -390,7 +390,7 @@ def link(job: Run, source: int, target: int, around: Around, *, sends: bool) -> 
         "busy_us": busy_us if sends else busy_us * own.uniform(0.1, 0.6),
         "receiver_us": 0,
         "segments_out": segments if sends else words,
-        "segments_in": words if sends else round(segments * (1 - loss)),
+        "segments_in": round(words * (1 - back) if sends else segments * (1 - loss)),
         "retransmitted": round(segments * loss) if sends else 0,
         "mss": MSS,
         "rtt_least_us": 0.7 * seen_rtt,
@@ -467,6 +467,8 @@ def rdma(rng: Random, packets: float) -> dict[str, float]:
 
 
 def spoil(found: dict[str, float], fault: Fault, packets: float) -> None:
+    if fault.kind == "nic":
+        found |= {"queue.eth0.drops": 40 * fault.size, "now.backlog.eth0": 3e5}
     if fault.kind == "swap":
         found["memory.pswpin"] += 2e5 * fault.size
     if fault.kind == "nfs":

@@ -4,8 +4,11 @@
     PYTHONPATH=tests:tests/lab:tests/bench tests/bench/triage_lab.py --engine gloo --repeat 20
 
 Run as root: eight nodes of the lab, a rank of a real job on each (see triage_job.py and
-triage_bed.py).  Causes take turns, each time at another rank, by counters alone: no stacks.  Right
-is a class that is expected and, where there is a culprit, its node as the first suspect.
+triage_bed.py).  Causes take turns, each time at another rank, by counters alone, or with `--stacks`
+together with them, as the command answers.  Right is a class that is expected and, where there is a
+culprit, its node as the first suspect.  With `--dump DIR` what nodes said is kept, and a cell that
+is kept there already is not run again: judged by the judge as it is, it counts as before; so twenty
+rounds may take several sittings.  One folder for each engine, with stacks or without.
 `--cost PAIRS` measures instead what triage takes from the job's steps.
 """
 
@@ -16,7 +19,9 @@ import json
 import signal
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -27,100 +32,151 @@ from triage_bed import PLANTS, Bed, Plant, bed
 from clusterctl.model import Node, Pace
 from clusterctl.transport.ssh import Ssh
 from clusterctl.transport.ssh_config import Surroundings
+from clusterctl.triage.agreed import with_stacks
 from clusterctl.triage.running.ask import JOB, Said, Wanted, ask, questions
-from clusterctl.triage.running.job import gathered
+from clusterctl.triage.running.job import Job, gathered
 from clusterctl.triage.running.live import judge
 from clusterctl.triage.running.readings import read
+from clusterctl.triage.stacks.asked_stacks import Looking, ask_stacks
+from clusterctl.triage.stacks.spy import binaries
 from clusterctl.triage.verdict import Triage
 
 HEAD_S = 1.5
 DRAWS = 4000
 
 
-def heard(lab: Lab, nodes: list[Node], seconds: float) -> list[Said]:
+def ssh(lab: Lab) -> Ssh:
     around = Surroundings(home=lab.folder, environ={}, login="root", config=lab.ssh_config)
-    with Ssh(Pace(), around=around, rng=Random(1), nice=19) as ssh:
+    return Ssh(Pace(), around=around, rng=Random(1), nice=19)
+
+
+def heard(lab: Lab, nodes: list[Node], seconds: float) -> list[Said]:
+    with ssh(lab) as reach:
         asked = questions(Wanted(), seconds, time.time() + HEAD_S)
-        return ask([(node, asked[:1]) for node in nodes], ssh.within(seconds + 40), at_once=64)
+        return ask([(node, asked[:1]) for node in nodes], reach.within(seconds + 40), at_once=64)
 
 
-def judged(said: list[Said]) -> Triage:
-    silent = {one.node: str(one.trouble) for one in said if one.trouble}
-    seen = [read(one.node, one.answers[JOB].stdout) for one in said if JOB in one.answers]
-    return judge(gathered(seen, silent))
+def judged(told: Mapping[str, str], silent: Mapping[str, str]) -> tuple[Job, Triage]:
+    job = gathered([read(node, text) for node, text in told.items()], silent)
+    return job, judge(job)
 
 
-def kept(said: list[Said], folder: Path, name: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def answered(bed: Bed, given: argparse.Namespace) -> tuple[dict[str, str], Triage]:
+    """What nodes said, and what triage makes of it, with their stacks where they are wanted."""
+    nodes = [Node(name) for name in bed.nodes]
+    said = heard(bed.lab, nodes, given.seconds)
     told = {one.node: one.answers[JOB].stdout for one in said if JOB in one.answers}
-    (folder / f"{name}.json").write_text(json.dumps(told))
+    job, found = judged(told, {one.node: str(one.trouble) for one in said if one.trouble})
+    if not given.stacks:
+        return told, found
+    pids = {rank.node: {"pids": [rank.pid]} for rank in job.ranks}
+    looking = Looking({}, binaries=binaries(), by_node=pids)
+    with ssh(bed.lab) as reach:
+        return told, with_stacks(found, ask_stacks(nodes, looking, reach.within, at_once=64))
 
 
-def right(plant: Plant, victim: str, found: Triage) -> bool:
-    if str(found.cause) not in plant.expected:
-        return False
-    if not plant.culprit:
-        return not found.suspects
-    return bool(found.suspects) and found.suspects[0].node == victim
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One turn of one cause.  `verdict`: class and first suspect's node, as it was answered."""
+
+    plant: Plant
+    turn: int
+    victim: str
+    verdict: tuple[str, str]
+
+    @property
+    def stem(self) -> str:
+        return f"{self.plant.name}-{self.victim}-{self.turn}"
+
+    @property
+    def right(self) -> bool:
+        cause, node = self.verdict
+        culprit = self.victim if self.plant.culprit else ""
+        return cause in self.plant.expected and node == culprit
 
 
-def matrix(rows: dict[str, Counter[str]], good: Counter[str]) -> str:
-    names = sorted({name for row in rows.values() for name in row})
+def verdict(found: Triage) -> tuple[str, str]:
+    return str(found.cause), (found.suspects[0].node or "?") if found.suspects else ""
+
+
+def keep(cell: Cell, told: Mapping[str, str], folder: Path) -> None:
+    """The verdict last: a cell whose run was cut short is run again."""
+    (folder / f"{cell.stem}.json").write_text(json.dumps(told))
+    (folder / f"{cell.stem}.verdict").write_text(" ".join(cell.verdict))
+
+
+def kept(plant: Plant, turn: int | str, folder: Path, *, stacks: bool) -> list[Cell]:
+    """Judged by the judge as it is; with stacks, which are not kept, as it was answered."""
+    cells = []
+    for path in sorted(folder.glob(f"{plant.name}-n[0-9]*-{turn}.json")):
+        victim, number = path.stem.removeprefix(f"{plant.name}-").split("-")
+        if stacks:
+            answer = path.with_suffix(".verdict").read_text().split(" ")
+            cells.append(Cell(plant, int(number), victim, (answer[0], answer[1])))
+        elif path.with_suffix(".verdict").exists() or turn == "*":
+            _, found = judged(json.loads(path.read_text()), {})
+            cells.append(Cell(plant, int(number), victim, verdict(found)))
+    return cells
+
+
+def matrix(cells: Sequence[Cell]) -> str:
+    names = sorted({cell.verdict[0] for cell in cells})
     lines = [f"{'planted':12} {'right':>8}  " + "  ".join(f"{name:>12}" for name in names)]
-    for plant, row in rows.items():
-        cells = "  ".join(f"{row[name] or '·':>12}" for name in names)
-        lines.append(f"{plant:12} {good[plant]:>3} of {row.total():<2}  {cells}")
+    for plant in dict.fromkeys(cell.plant for cell in cells):
+        own = [cell for cell in cells if cell.plant is plant]
+        row = Counter(cell.verdict[0] for cell in own)
+        good = sum(cell.right for cell in own)
+        shown = "  ".join(f"{row[name] or '·':>12}" for name in names)
+        lines.append(f"{plant.name:12} {good:>3} of {len(own):<2}  {shown}")
     return "\n".join(lines)
 
 
-def repeated(job: Bed, given: argparse.Namespace) -> None:
+def repeated(job: Bed, given: argparse.Namespace, done: list[Cell]) -> None:
     names = list(job.nodes)
-    nodes = [Node(name) for name in names]
-    rng = Random(given.seed)
-    rows: dict[str, Counter[str]] = defaultdict(Counter)
-    good: Counter[str] = Counter()
     for turn in range(given.repeat):
-        for plant in PLANTS:
-            if given.only and plant.name not in given.only:
-                continue
-            victim = rng.choice(names)
+        fresh = [one for one in wanted(given) if (one.name, turn) not in places(done)]
+        for plant in fresh:
+            victim = Random(f"{given.seed} {turn} {plant.name}").choice(names)
+            began = time.monotonic()
             plant.plant(job, victim)
-            time.sleep(given.settle)
-            said = heard(job.lab, nodes, given.seconds)
-            found = judged(said)
+            time.sleep(given.settle)  # and HEAD_S more, until all nodes are connected and begin
+            told, found = answered(job, given)
             step = job.recent_s(names[0], 5)
             job.heal(victim)
-            fine = right(plant, victim, found)
-            rows[plant.name][str(found.cause)] += 1
-            good[plant.name] += fine
-            named = found.suspects[0].what if found.suspects else "nobody"
-            word = "right" if fine else "WRONG"
+            job.await_steps(3)
+            cell = Cell(plant, turn, victim, verdict(found))
+            done.append(cell)
             print(
-                f"{turn} {plant.name} at {victim}, step {step:.2f} s: {found.cause}, {named}, "
-                f"{found.confidence:.2f}: {word}",
+                f"{turn} {plant.name} at {victim}, step {step:.2f} s: {' '.join(cell.verdict)}, "
+                f"{found.confidence:.2f}, {time.monotonic() - began:.1f} s: {word(cell)}",
                 flush=True,
             )
-            if given.dump and (given.dump_all or not fine):
-                kept(said, given.dump, f"{plant.name}-{victim}-{turn}")
-            job.await_steps(3)
-        print(matrix(rows, good), flush=True)
+            if given.dump:
+                keep(cell, told, given.dump)
+        if fresh:
+            print(matrix(done), flush=True)
+
+
+def wanted(given: argparse.Namespace) -> list[Plant]:
+    return [plant for plant in PLANTS if not given.only or plant.name in given.only]
+
+
+def places(done: Sequence[Cell]) -> set[tuple[str, int]]:
+    return {(cell.plant.name, cell.turn) for cell in done}
+
+
+def word(cell: Cell) -> str:
+    return "right" if cell.right else "WRONG"
 
 
 def again(folder: Path) -> None:
     """What nodes said, judged by the judge as it is now."""
-    rows: dict[str, Counter[str]] = defaultdict(Counter)
-    good: Counter[str] = Counter()
-    for plant in PLANTS:
-        for path in sorted(folder.glob(f"{plant.name}-n[0-9]*-*.json")):
-            victim, turn = path.stem.removeprefix(f"{plant.name}-").split("-")
-            told = json.loads(path.read_text())
-            found = judge(gathered([read(node, text) for node, text in told.items()], {}))
-            rows[plant.name][str(found.cause)] += 1
-            good[plant.name] += right(plant, victim, found)
-            if not right(plant, victim, found):
-                named = found.suspects[0].what if found.suspects else "nobody"
-                print(f"{turn} {plant.name} at {victim}: {found.cause}, {named}: WRONG")
-    print(matrix(rows, good))
+    cells = [cell for plant in PLANTS for cell in kept(plant, "*", folder, stacks=False)]
+    for cell in cells:
+        if not cell.right:
+            shown = " ".join(cell.verdict)
+            print(f"{cell.turn} {cell.plant.name} at {cell.victim}: {shown}: WRONG")
+    print(matrix(cells))
 
 
 def cost(job: Bed, given: argparse.Namespace) -> None:
@@ -151,22 +207,46 @@ def cost(job: Bed, given: argparse.Namespace) -> None:
     print(f"over five minutes with one triage of {span:.0f} s: {median(shares) * span / 300:+.3%}")
 
 
+def begun(given: argparse.Namespace) -> list[Cell]:
+    """Cells of this bed that are kept already.  Raises SystemExit where they are of another bed."""
+    if not given.dump:
+        return []
+    given.dump.mkdir(parents=True, exist_ok=True)
+    bed_file = given.dump / "bed"
+    this = f"{given.engine}, {given.ranks} ranks, {given.seconds:g} s, stacks: {given.stacks}"
+    if bed_file.exists() and bed_file.read_text() != this:
+        raise SystemExit(f"{given.dump} holds rounds of {bed_file.read_text()}; this is {this}")
+    bed_file.write_text(this)
+    return [
+        cell
+        for turn in range(given.repeat)
+        for plant in wanted(given)
+        for cell in kept(plant, turn, given.dump, stacks=given.stacks)
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--engine", choices=("gloo", "ring"), default="gloo")
     parser.add_argument("--ranks", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=10.0, help="between the readings")
-    parser.add_argument("--settle", type=float, default=3.0, help="before the first reading")
+    parser.add_argument("--seconds", type=float, default=6.0, help="between the readings")
+    parser.add_argument("--settle", type=float, default=0.5, help="before it connects")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--cost", type=int, default=0, help="pairs of spans, instead")
-    parser.add_argument("--dump", type=Path, help="keep what nodes said where triage was wrong")
-    parser.add_argument("--dump-all", action="store_true")
-    parser.add_argument("--again", type=Path, help="judge what --dump-all kept, instead")
+    parser.add_argument("--stacks", action="store_true", help="look at stacks, too")
+    parser.add_argument("--dump", type=Path, help="keep what nodes say; skip what is kept there")
+    parser.add_argument("--again", type=Path, help="judge what --dump kept, instead")
     given = parser.parse_args()
     if given.again:
         again(given.again)
+        return
+    done = begun(given)
+    if not given.cost and all(
+        (one.name, turn) in places(done) for one in wanted(given) for turn in range(given.repeat)
+    ):
+        print(matrix(done))
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     lab, holder = start(given.ranks)
@@ -179,7 +259,7 @@ def main() -> None:
         if given.cost:
             cost(job, given)
         else:
-            repeated(job, given)
+            repeated(job, given, done)
     finally:
         job.end()
         stop(holder)

@@ -28,8 +28,8 @@ def over_usual(job: Job, told: Arrivals) -> dict[int, float]:
 
 
 def only_once(one: Late, share: float) -> bool:
-    """Nearly all of it in one stretch, and that is not most of what was looked at."""
-    return share - one.longest < LEAST and one.longest <= 0.5
+    """The rest is no second stretch of its like, and it is not most of what was looked at."""
+    return share - one.longest < one.longest / 4 and one.longest <= 0.5
 
 
 def writes(rank: Process) -> bool:
@@ -65,7 +65,7 @@ def moving(job: Job, told: Arrivals) -> Iterator[Candidate]:
     most = max(one.share for one in told.late.values())
     running = sum(one.states.get("run", 0) for one in told.late.values())
     looks = sum(sum(one.states.values()) for one in told.late.values())
-    if share < LEAST or sum(over) < LEAST or max(over) > sum(over) / 2:
+    if share < LEAST or sum(over) < LEAST or max(over) > min(0.75 * share, sum(over) / 2):
         return
     if running < looks / 2:
         return

@@ -66,7 +66,7 @@ def slow(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
     over = [(one, one.busy - usual[path(one)]) for one in moved]
     nodes = {node for one in moved for node in one.ends}
     by_node = {node: mean(more for one, more in over if node in one.ends) for node in nodes}
-    busiest = max(by_node, key=lambda node: by_node[node])
+    busiest = most_likely(job, by_node, nics(moved))
     rest = [more for one, more in over if busiest not in one.ends]
     # Where some connections are busy and some are not, it is no one node's doing.
     if worst.excess < LEAST or any(more > worst.excess / 2 for more in rest):
@@ -82,6 +82,14 @@ def slow(job: Job, told: Sequence[Flow]) -> Iterator[Candidate]:
     )
     suspect = Suspect(nic.called, ranks(job, nic.node), nic.node, slower(share), sure, why)
     yield Candidate(Cause.NETWORK, share, sure, why, (suspect,))
+
+
+def most_likely(job: Job, by_node: Mapping[str, float], every: Sequence[Nic]) -> str:
+    """The one whose connections are busiest; of two ends as busy, the one whose queue stands."""
+    most = max(by_node.values())
+    near = {node for node, busy in by_node.items() if most - busy < LEAST}
+    holds = {nic.node for nic in every if queued(job, nic)}
+    return max(near, key=lambda node: (node in holds, by_node[node]))
 
 
 def speed(nic: Nic, others: Sequence[Flow], middle: float) -> list[str]:
