@@ -12,7 +12,7 @@ import typer
 
 from clusterctl.cli import options
 from clusterctl.cli.language import Lang
-from clusterctl.cli.screen import tell
+from clusterctl.cli.screen import said, tell
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
@@ -81,11 +81,11 @@ def gather(found: Bundle, node: Node, flags: Flags) -> None:
     book = with_bmcs(load("nightly"), [node])
     heard = ask(node, book, COLLECTORS, flags)
     by_name = {one.question.name: one for one in COLLECTORS}
-    for said in heard:
-        if said.trouble is not None:
-            found.lack("the node", str(said.trouble))
-        if said.answer is not None:
-            add(found, said.answer, by_name.get(said.answer.name))
+    for one in heard:
+        if one.trouble is not None:
+            found.lack("the node", str(one.trouble))
+        if one.answer is not None:
+            add(found, one.answer, by_name.get(one.answer.name))
     judged = judge(book, node, heard)
     found.add_text("findings.json", "judged now, alone", spelled(judged, node.name))
     add_history(found, node.name, runs(flags.runs_dir))
@@ -118,7 +118,7 @@ def ask(node: Node, book: Playbook, collectors: tuple[Collector, ...], flags: Fl
 def going(line: str) -> None:
     """How far it is: a line that is written over, and only where somebody looks."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{line}")
+        sys.stderr.write(f"\r\x1b[K{said(line)}")
         sys.stderr.flush()
 
 

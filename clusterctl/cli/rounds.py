@@ -23,6 +23,7 @@ from clusterctl.bandwidth_findings import findings, floors
 from clusterctl.cli import world as ambient
 from clusterctl.cli.finish import finish
 from clusterctl.cli.progress import Progress
+from clusterctl.cli.screen import tell
 from clusterctl.cli.world import Flags
 from clusterctl.localise import schedule
 from clusterctl.localise.classes import by_rates
@@ -209,7 +210,7 @@ def lead(going: UnderWay, flags: Flags) -> Path:
             rows, located, topology = measure(going, world, refused, before)
         except KeyboardInterrupt:
             recorder.close()
-            sys.stderr.write(
+            tell(
                 "\nclusterctl: stopped; nothing is left running.  Go on with "
                 f"`clusterctl bandwidth --resume {recorder.path}`.\n"
             )
@@ -220,9 +221,9 @@ def lead(going: UnderWay, flags: Flags) -> Path:
         folder.write_located(recorder.path, located)
         folder.write_matrix(recorder.path, rows, names)
     except OSError as error:
-        sys.stderr.write(f"clusterctl: {recorder.path}: {error.strerror}\n")
+        tell(f"clusterctl: {recorder.path}: {error.strerror}\n")
     path = finish(run, recorder)
-    sys.stderr.write(f"run: {path}\n")
+    tell(f"run: {path}\n")
     return path
 
 
