@@ -30,6 +30,7 @@ from clusterctl.model import (
     Question,
     Status,
     Trouble,
+    Version,
 )
 from clusterctl.probes.switch import COMMANDS
 from clusterctl.probes.switch_texts import far_port
@@ -140,7 +141,11 @@ def test_sonic_tells_ports_errors_pauses_and_neighbours(told):
     up = port(text, "Ethernet0")
     assert (up.state, up.rate_gbit_s) == ("active", 400.0)
     assert up.counters == {
-        "port_rcv_errors": 10, "rx_discards_phy": 1000, "rx_pause": 1234, "tx_pause": 56
+        "port_rcv_errors": 10, "rx_discards_phy": 1000, "rx_pause": 1234, "tx_pause": 56,
+        "ecn_marked": 1_032_770,
+    }  # fmt: skip
+    assert settings_of(text) == {
+        "rdma/Ethernet0/pfc": "3,4", "rdma/Ethernet4/pfc": "off"
     }  # fmt: skip
     assert port(text, "Ethernet4").state == "down"
     neighbours = [one for one in facts(text) if isinstance(one, Neighbour)]
@@ -174,6 +179,7 @@ def test_onyx_tells_ports_light_and_neighbours_once_it_may_show_them(told):
     assert (optic.rx_mw, optic.tx_mw, optic.bias_ma) == ((0.8, 0.0), (0.92, 0.95), (6.6, 6.7))
     assert (optic.temp_c, optic.volt_v) == (41.0, 3.2579)
     assert optic.alarms == ("ch2 rx power alarm: Low",)
+    assert settings_of(text) == {"rdma/Eth1/1/pfc": "3", "rdma/Eth1/2/pfc": "off"}
     neighbours = [one for one in facts(text) if isinstance(one, Neighbour)]
     assert [(one.part, one.system, one.system_port) for one in neighbours] == [
         ("Eth1/1", "n003.dc", "eth3"),
@@ -289,10 +295,33 @@ Current state: Administratively DOWN
 COMWARE_LIGHT = """\
 FourHundredGigE1/0/1 transceiver diagnostic information:
   Current diagnostic parameters:
-    Channel  Temp.(C) Voltage(V)  Bias(mA)  RX power(dBm)  TX power(dBm)
-    1        40       3.30        7.10      -1.00          0.50
-    2        40       3.30        7.10      -3.00          0.50
+    [module] Temp.(C)  Voltage(V)
+             40        3.30
+    [channel] Bias(mA)  RX power(dBm)  TX power(dBm)
+    1         7.10      -1.00          0.50
+    2         7.20      -3.00          0.50
+  Alarm thresholds:
+          Temp.(C)  Voltage(V)  Bias(mA)  RX power(dBm)  TX power(dBm)
+    High  80        3.60        15.00     0.00           0.00
+    Low   -15       3.00        0.00      -10.90         -8.30
+GigabitEthernet1/0/3 transceiver diagnostic information:
+  Current diagnostic parameters:
+    Temp(\N{DEGREE SIGN}C)  Voltage(V)  Bias(mA)  RX power(dBm)  TX power(dBm)
+    36        3.31        6.13      -35.64          -5.19
+  Alarm thresholds:
+           Temp(C)   Voltage(V)  Bias(mA)  RX power(dBM)  TX power(dBM)
+    High   50         3.55        1.44      -10.00         5.00
+    Low    30         3.01        1.01      -30.00         0.00
+GigabitEthernet1/0/4 transceiver diagnostic information:
+The transceiver is absent.
 """
+COMWARE_PAUSES = """\
+Interface                        AdminMode  OperMode  Dot1pList   Prio  Recv       Send       Inpps      Outpps
+---------------------------------------------------------------------------------------------------------------
+FHGE1/0/1                        Enabled    Enabled   3,5-6       3     7          1          0          0
+                                                                  5     2          4          0          0
+GE1/0/3                          Disabled   Disabled
+"""  # noqa: E501 - as it prints
 EOS = json.dumps(
     {
         "interfaces": {
@@ -387,6 +416,23 @@ GIVEN = {
         "display interface": COMWARE,
         "display transceiver diagnosis interface": COMWARE_LIGHT,
         "display lldp neighbor-information list": "",
+        "display priority-flow-control interface": COMWARE_PAUSES,
+    },
+    "huawei_vrp": {
+        "display interface": "",
+        "display lldp neighbor": "",
+        "display interface transceiver verbose": "",
+        "display dcb pfc": """\
+-----------------------------------------------------------------------------------------
+Interface         Queue         Received(Frames)        ReceivedRate(pps)     DeadlockNum
+                             Transmitted(Frames)     TransmittedRate(pps)     RecoveryNum
+-----------------------------------------------------------------------------------------
+100GE1/0/1             3                      10                        0               0
+                                               5                        0               0
+100GE1/0/1             5                       7                        0               2
+                                               0                        0               1
+-----------------------------------------------------------------------------------------
+""",
     },
     "arista_eos": {
         "show interfaces | json": EOS,
@@ -406,6 +452,7 @@ GIVEN = {
             "Port 1/1 transceiver diagnostic data:\n    No Diagnostic Data Available.\n"
         ),
         "show lldp interfaces ethernet remote": "No lldp remote information.\n",
+        "show dcb priority-flow-control": "PFC: disabled\nPriority Enabled List:\n",
     },
 }
 
@@ -420,7 +467,7 @@ def answer(platform: str, **more: object) -> str:
     [
         ("hp_comware", "FourHundredGigE1/0/1", 400.0, {
             "rx_crc_errors_phy": 4, "port_rcv_errors": 4, "rx_discards_phy": 2,
-            "port_xmit_discards": 1,
+            "port_xmit_discards": 1, "rx_pause": 9, "tx_pause": 5,
         }),
         ("arista_eos", "Ethernet1/1", 400.0, {"rx_crc_errors_phy": 6, "port_xmit_discards": 2}),
         ("cumulus_linux", "swp1", 400.0, {"rx_crc_errors_phy": 9, "rx_discards_phy": 1}),
@@ -451,6 +498,40 @@ def test_cumulus_tells_the_light_of_each_lane_in_both_layouts_of_nvue():
     assert (flat.part, flat.rx_mw, flat.tx_mw, flat.bias_ma) == ("swp3", (1.25,), None, (7.0,))
     assert (flat.temp_c, flat.volt_v) == (40.25, 3.3)
     assert port(text, "swp2").enabled is False
+
+
+def test_comware_tells_each_lane_now_and_takes_no_limit_for_a_lane():
+    many, one = [fact for fact in facts(answer("hp_comware")) if isinstance(fact, Optic)]
+    assert many.part == "FourHundredGigE1/0/1"
+    assert many.rx_mw == pytest.approx((0.794, 0.501), abs=1e-3)
+    assert (many.temp_c, many.volt_v, many.bias_ma) == (40.0, 3.3, (7.1, 7.2))
+    assert one.rx_mw == pytest.approx((0.000273,), abs=1e-6)
+    assert (one.part, one.temp_c) == ("GigabitEthernet1/0/3", 36.0)
+
+
+def settings_of(text: str) -> dict[str, str]:
+    return {one.part: one.value for one in facts(text) if isinstance(one, Version)}
+
+
+def test_lossless_priorities_are_spelled_as_a_node_spells_them():
+    assert settings_of(answer("hp_comware")) == {
+        "rdma/FourHundredGigE1/0/1/pfc": "3,5,6",
+        "rdma/GigabitEthernet1/0/3/pfc": "off",
+    }
+
+
+def test_vrp_tells_a_queue_that_stood_still():
+    found = port(answer("huawei_vrp"), "100GE1/0/1")
+    assert found.counters == {"rx_pause": 17, "tx_pause": 5, "pfc_deadlocks": 2}
+
+
+def test_a_command_that_this_release_lacks_is_no_trouble_where_nobody_needs_it():
+    refused = {"kind": "exit", "detail": "Unrecognized command"}
+    text = answer("huawei_vrp", failed={"display dcb pfc": refused})
+    assert not any(one.part == "display dcb pfc" for one in troubles(text))
+    silent = {"kind": "timeout", "detail": "silent"}
+    text = answer("huawei_vrp", failed={"display dcb pfc": silent})
+    assert any(one.part == "display dcb pfc" for one in troubles(text))
 
 
 def test_light_that_is_no_number_costs_its_lane_and_says_so():
@@ -597,3 +678,32 @@ def test_a_port_that_somebody_shut_is_said_to_be_shut():
     said = only(ends(Port("eth0", "eth0", "down"), shut, NEAR_OPTIC, FAR_OPTIC))
     assert said.status is Status.FAIL
     assert "leaf-1 p1 is shut by configuration" in said.remedy
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "role", "status"),
+    [
+        ("3", "3", "switch", Status.PASS),
+        ("3", "3,4", "switch", Status.PASS),  # the node uses fewer
+        ("3", "off", "switch", Status.WARN),
+        ("5", "3,4", "switch", Status.WARN),
+        ("off", "3,4", "switch", Status.PASS),
+        ("3", "3,4", "node", Status.WARN),  # two of a kind
+        ("", "3,4", "switch", Status.PASS),  # not known
+    ],
+)
+def test_what_a_node_holds_back_its_switch_must_hold_back(near, far, role, status):
+    probe = Probe(Question("p"), lambda _: (), (Port, Neighbour, Version), "")
+    book = Playbook("t", probes=(probe,), checks=(all_checks()["link_ends"],))
+    nodes = [Node("n1"), Node("leaf-1", labels={"role": role})]
+    here = [Version("rdma/mlx5_0/pfc", near)] if near else []
+    nic = replace(NEAR, part="mlx5_0/1", device="mlx5_0", netdev="eth0")
+    seen = [
+        Observation("n1", "p", NOON, (nic, Neighbour("eth0", "leaf-1", "p1"), *here)),
+        Observation("leaf-1", "p", NOON, (FAR, Version("rdma/p1/pfc", far))),
+    ]
+    found = judge(book, nodes, seen, probes={"p": probe})
+    said = only([one.verdict for one in found if one.check == "link_ends"])
+    assert said.status is status
+    if status is Status.WARN:
+        assert said.actual == f"n1 eth0: {near}; leaf-1 p1: {far}"

@@ -19,6 +19,7 @@ from clusterctl.model import (
     Port,
     Severity,
     Verdict,
+    Version,
 )
 from clusterctl.verdicts import (
     before,
@@ -41,6 +42,11 @@ class End:
     port: Port | None
     optic: Optic | None
     name: str  # node and port, leaf-1 400GE1/0/3
+    lossless: str | None = None  # its priorities, 3,4 or off; None: not known
+
+    @property
+    def is_switch(self) -> bool:
+        return self.evidence.node.labels.get("role") == "switch"
 
     @property
     def broken(self) -> int | None:
@@ -103,7 +109,11 @@ def end(evidence: Evidence, part: str) -> End:
     port = next((one for one in ports if part in (one.part, one.netdev, one.device)), None)
     names = {part, port.part if port else part, port.netdev if port else part}
     optic = next((one for one in facts_of(evidence, Optic) if one.part in names), None)
-    return End(evidence, port, optic, f"{evidence.node.name} {part}")
+    if port:
+        names.add(port.device)
+    told = {f"rdma/{name}/pfc" for name in names if name}
+    known = (one.value for one in facts_of(evidence, Version) if one.part in told)
+    return End(evidence, port, optic, f"{evidence.node.name} {part}", next(known, None))
 
 
 def between(one: End, other: End) -> Verdict:
@@ -129,9 +139,29 @@ def between(one: End, other: End) -> Verdict:
         return unknown(
             lost.evidence, part_of(lost), f"{lost.name} is named by its neighbour and not seen here"
         )
+    if unlike(one, other):
+        return warning(
+            one.evidence,
+            part_of(one),
+            expected="the same lossless priorities (PFC) at both ends",
+            actual=f"{one.name}: {one.lossless}; {other.name}: {other.lossless}",
+            why="what one end holds back, the other goes on sending, or never holds back",
+            remedy="set PFC for the same priorities at both ends",
+            source="IEEE 802.1Qbb: both ends of a link enable PFC for a priority, or none does",
+        )
     return passing(
         one.evidence, part_of(one), f"both ends up, no error: {part}", expected="up at both ends"
     )
+
+
+def unlike(one: End, other: End) -> bool:
+    """A node may hold back less than its switch could; two switches must be alike."""
+    if one.lossless is None or other.lossless is None:
+        return False
+    here, there = ({*end.lossless.split(",")} - {"off"} for end in (one, other) if end.lossless)
+    if one.is_switch == other.is_switch:
+        return here != there
+    return bool(there - here if one.is_switch else here - there)
 
 
 def closed(down: Sequence[End]) -> str:
@@ -197,7 +227,7 @@ CHECKS = (
         name="link_ends",
         asks="Of a link whose two ends were asked: is one of them bad, and which?",
         wants=(Neighbour, Port),
-        uses=(Optic,),
+        uses=(Optic, Version),
         judge=judge,
         limits={
             "dark_mw": Limit(0.0001, "ethtool: -40 dBm means no light"),

@@ -65,6 +65,7 @@ COUNTERS = {
     "rx_symbol_err_phy": notice("symbol_error_per_h", HOUR, "the cable or module garbles bits"),
     "rx_pcs_symbol_err_phy": notice("symbol_error_per_h", HOUR, "the cable garbles bits"),
     "rx_discards_phy": notice("discards_rise", RISE, "arriving packets are thrown away", JAM),
+    "pfc_deadlocks": notice("error_rise", RISE, "a queue stood still by PFC (deadlock)", JAM),
     "rx_fcs_errors": notice("error_rise", RISE, "the cable or module garbles frames"),
     "packet_seq_err": notice("sequence_rise", RISE, "packets were lost on the way", PATH),
     "out_of_sequence": notice("sequence_rise", RISE, "packets were lost or overtaken", PATH),

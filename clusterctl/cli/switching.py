@@ -17,7 +17,7 @@ from clusterctl.transport import Transport
 
 PASSIVE_NICE = 10
 CHECKS = ("port_errors", "optics", "link_ends")
-ENDS = ("sysfs_rdma", "ethtool", "lldp")  # what a node is asked about its own ends
+ENDS = ("sysfs_rdma", "ethtool", "lldp", "roce_qos")  # what a node is asked about its own ends
 PASSWORD = "CLUSTERCTL_SWITCH_PASSWORD"  # noqa: S105 - where it is, not what
 
 

@@ -29,7 +29,6 @@ from clusterctl.probes.nvml_values import FIELDS
 from clusterctl.spelling import visible
 
 
-
 @dataclass(frozen=True, slots=True)
 class Library:
     name: str  # the probe's, and the script's argument

@@ -12,7 +12,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from clusterctl.model import Fact, Kind, Neighbour, Optic, Port, Probe, Question, Trouble
+from clusterctl.model import (
+    Fact,
+    Kind,
+    Neighbour,
+    Optic,
+    Port,
+    Probe,
+    Question,
+    Trouble,
+    Version,
+)
+from clusterctl.probes import switch_comware as comware
 from clusterctl.probes import switch_cumulus as cumulus
 from clusterctl.probes import switch_onyx as onyx
 from clusterctl.probes import switch_optics
@@ -25,14 +36,16 @@ Read = Callable[[str, list[Mapping[str, Any]]], Iterator[Fact | Trouble]]
 # Platform (netmiko's word) -> command -> what reads it.  Nothing else is ever sent to a switch.
 COMMANDS: dict[str, dict[str, Read]] = {
     "huawei_vrp": {
+        "display dcb pfc": texts.vrp_pauses,
         "display interface": texts.vrp_interfaces,
         "display lldp neighbor": texts.vrp_neighbours,
         "display interface transceiver verbose": texts.vrp_optics,
     },
     "hp_comware": {
-        "display interface": texts.comware_interfaces,
-        "display lldp neighbor-information list": texts.comware_neighbours,
-        "display transceiver diagnosis interface": texts.comware_optics,
+        comware.INTERFACES: comware.interfaces,
+        comware.NEIGHBOURS: comware.neighbours,
+        comware.LIGHT: comware.optics,
+        comware.PAUSES: comware.pauses,
     },
     "arista_eos": {
         "show interfaces | json": texts.eos_interfaces,
@@ -44,6 +57,8 @@ COMMANDS: dict[str, dict[str, Read]] = {
         "show interfaces status": texts.sonic_status,
         "show lldp table": texts.sonic_neighbours,
         "show pfc counters": texts.sonic_pauses,
+        "show pfc priority": texts.sonic_lossless,
+        "show queue wredcounters": texts.sonic_marks,
         switch_optics.COMMAND: switch_optics.sonic_optics,
     },
     "cumulus_linux": {
@@ -57,8 +72,16 @@ COMMANDS: dict[str, dict[str, Read]] = {
         onyx.MODULES: onyx.modules,
         onyx.LIGHT: onyx.optics,
         onyx.NEIGHBOURS: onyx.neighbours,
+        onyx.LOSSLESS: onyx.lossless,
     },
 }
+# Not every release or model has them: there they are refused, and that is all.
+OPTIONAL = frozenset(
+    {
+        *("display dcb pfc", comware.PAUSES, "show pfc priority", "show queue wredcounters"),
+        onyx.LOSSLESS,
+    }
+)
 COMMANDS["huawei_vrpv8"] = COMMANDS["huawei_vrp"]
 COMMANDS["h3c_comware"] = COMMANDS["hp_comware"]
 
@@ -77,7 +100,9 @@ def parse(stdout: str) -> Iterator[Fact | Trouble]:
     found: list[Fact | Trouble] = []
     for command, read in COMMANDS[platform].items():
         if command in failed:
-            found.append(refused(command, failed[command]))
+            trouble = refused(command, failed[command])
+            if not (command in OPTIONAL and trouble.kind is Kind.EXIT):
+                found.append(trouble)
         elif isinstance(text := outputs.get(command), str):
             rows = mapping(said, "rows").get(command)
             known = [row for row in rows if isinstance(row, Mapping)] if rows else []
@@ -156,7 +181,7 @@ BY_NAME = (
     Probe(
         Question("switch", timeout_s=120.0),
         parse,
-        yields=(Port, Optic, Neighbour),
+        yields=(Port, Optic, Neighbour, Version),
         about="A switch's ports, modules and LLDP neighbours: `clusterctl switches`",
         proven="documentation",
     ),

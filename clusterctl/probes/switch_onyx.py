@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from clusterctl.model import Fact, Kind, Neighbour, Optic, Trouble
+from clusterctl.model import Fact, Kind, Neighbour, Optic, Trouble, Version
 from clusterctl.probes.switch_optics import by_lane
 from clusterctl.probes.switch_texts import Rows, blocks, far_port, fields, port_of
 from clusterctl.spelling import visible
@@ -18,6 +18,7 @@ INTERFACES = "show interfaces ethernet"
 MODULES = "show interfaces ethernet transceiver"
 LIGHT = "show interfaces ethernet transceiver diagnostics"
 NEIGHBOURS = "show lldp interfaces ethernet remote"
+LOSSLESS = "show dcb priority-flow-control"
 
 NUMBER = r"\d+/\d+(?:/\d+)?"
 STATE_HEAD = re.compile(rf"(Eth{NUMBER})(?: \(.*\))?:")
@@ -127,3 +128,13 @@ def neighbours(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
             yield Neighbour(f"Eth{port}", system, far, chassis, visible(text_of, 120))
         elif said:
             yield Trouble(Kind.UNREADABLE, "a neighbour without a name or port", f"Eth{port}")
+
+
+def lossless(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    """`Priority Enabled List: 3`, and whether each port does it: `Eth1/1  Auto  Enabled`."""
+    listed = re.search(r"^Priority Enabled List *: *((?:[0-7] ?)*)\s*$", text, re.MULTILINE)
+    if listed is None:
+        return
+    priorities = ",".join(listed[1].split()) or "off"
+    for found in re.finditer(rf"^(Eth{NUMBER})\s+\w+\s+(Enabled|Disabled)\s*$", text, re.MULTILINE):
+        yield Version(f"rdma/{found[1]}/pfc", priorities if found[2] == "Enabled" else "off")

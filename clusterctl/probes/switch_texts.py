@@ -1,4 +1,4 @@
-"""What switches print, each in its way: Huawei VRP, H3C Comware, Arista EOS, SONiC.
+"""What switches print, each in its way: Huawei VRP, Arista EOS, SONiC.
 
 Error counters get the names that the NICs' have, so that one table of limits judges both.
 """
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from clusterctl.model import Fact, Kind, Neighbour, Optic, Port, Trouble
+from clusterctl.model import Fact, Kind, Neighbour, Optic, Port, Trouble, Version
 from clusterctl.spelling import visible
 
 Rows = list[Mapping[str, Any]]
@@ -21,12 +21,13 @@ NEVER_EMPTY = frozenset(
         "nv show interface",
     }
 )  # fmt: skip
-# What a switch says that has no neighbour, or no module.
+# What a switch says that has no neighbour, no module, or no lossless queue.
 EMPTY = re.compile(
     r"has 0 neighbor|Total entries displayed: *0|System Name +Local Interface|\{|"
     r"transceiver (?:is )?(?:absent|not present)|no transceiver|not support|"
     r"EEPROM (?:not )?detected|No lldp remote information|No Diagnostic Data|"
-    r"diagnostics-status|Port [\d/]+ state",
+    r"diagnostics-status|Port [\d/]+ state|PFC: disabled|Received\(Frames\)|Dot1pList|"
+    r"Lossless priorities|EcnMarked",
     re.IGNORECASE,
 )
 # Ports that cables are plugged into; Vlanif, NULL0, LoopBack, Eth-Trunk and their like are none.
@@ -35,7 +36,6 @@ PHYSICAL = re.compile(
     r"|HundredGigE|FortyGigE|FourHundredGigE|TwoHundredGigE|EightHundredGigE)\d[\d/:.s]*",
 )
 VRP_HEAD = re.compile(r"(\S+) current state ?: ?(.*?)\s*(?:\(.*)?")
-COMWARE_HEAD = re.compile(r"([A-Z][\w-]*\d+(?:/\d+)+(?::\d+)?)")
 VRP_COUNT = re.compile(r"(Total Error|CRC|Symbols|Discard|Pause): *(\d+)")
 VRP_NAMES = {
     ("in", "CRC"): "rx_crc_errors_phy", ("in", "Symbols"): "rx_symbol_err_phy",
@@ -135,6 +135,26 @@ def far_port(own: str, described: str) -> str:
     return described or own if MAC.fullmatch(own) else own or described
 
 
+PAUSE_ROW = re.compile(r"(\S+\d)\s+[0-7]\s+(\d{1,20})\s+\d+\s+(\d{1,20})\s*")
+SENT_ROW = re.compile(r"\s+(\d{1,20})\s+\d+\s+\d+\s*")
+
+
+def vrp_pauses(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    """`display dcb pfc`: two lines a queue, received and deadlocks, then sent and recoveries."""
+    told: dict[str, dict[str, int]] = {}
+    name = ""
+    for line in text.split("\n")[:-1]:
+        if (found := PAUSE_ROW.fullmatch(line)) and physical(found[1]):
+            name = found[1]
+            counts = told.setdefault(name, {"rx_pause": 0, "tx_pause": 0, "pfc_deadlocks": 0})
+            counts["rx_pause"] += int(found[2])
+            counts["pfc_deadlocks"] += int(found[3])
+        elif name and (found := SENT_ROW.fullmatch(line)):
+            told[name]["tx_pause"] += int(found[1])
+    for port, counts in told.items():
+        yield port_of(port, "", None, counts)
+
+
 def word(row: Mapping[str, Any], *names: str) -> str:
     found = next((row[name] for name in names if row.get(name)), "")
     return visible(str(found).strip(), 120)
@@ -182,79 +202,6 @@ def lanes(text: str | None) -> tuple[float, ...] | None:
     if not values or None in values:
         return None
     return tuple(milliwatts(float(one[1][:8])) for one in values if one)
-
-
-COMWARE_STATE = re.compile(r"Current state: (.*)")
-COMWARE_SPEED = re.compile(r"(\d+)(G|M)bps-speed mode")
-COMWARE_COUNTS = (
-    ("in", re.compile(r"\b(\d+) CRC\b"), "rx_crc_errors_phy"),
-    ("in", re.compile(r"\b(\d+) input errors\b"), "port_rcv_errors"),
-    ("in", re.compile(r"\b(\d+) overruns\b"), "rx_discards_phy"),
-    ("out", re.compile(r"\b(\d+) underruns\b"), "port_xmit_discards"),
-)
-
-
-def comware_interfaces(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
-    for name, _, lines in blocks(text, COMWARE_HEAD):
-        if not physical(name):
-            continue
-        state, rate, way, counters = "", None, "", {}
-        for line in lines:
-            if found := COMWARE_STATE.match(line.strip()):
-                state = found[1].strip()
-            if found := COMWARE_SPEED.match(line.strip()):
-                rate = int(found[1][:6]) / (1 if found[2] == "G" else 1000)
-            if found := re.match(r"\s*(Input|Output): ", line):
-                way = "in" if found[1] == "Input" else "out"
-            for side, form, ours in COMWARE_COUNTS:
-                if side == way and (found := form.search(line)):
-                    counters[ours] = int(found[1][:20])
-        yield port_of(name, state, rate if state.upper() == "UP" else None, counters)
-
-
-def comware_neighbours(text: str, rows: Rows) -> Iterator[Fact | Trouble]:
-    """By ntc-templates' hp_comware_display_lldp_neighbor-information_list."""
-    for row in rows:
-        local = word(row, "local_interface")
-        if local:
-            yield Neighbour(
-                comware_name(local),
-                word(row, "neighbor_name"),
-                word(row, "neighbor_interface"),
-                chassis=word(row, "chassis_id"),
-            )
-    if not rows and "System Name" in text and len(text.strip().split("\n")) > 4:
-        part = "display lldp neighbor-information list"
-        yield Trouble(Kind.UNREADABLE, "no neighbour could be read", part)
-
-
-SHORT = {
-    "GE": "GigabitEthernet", "XGE": "Ten-GigabitEthernet", "WGE": "Twenty-FiveGigE",
-    "FGE": "FortyGigE", "HGE": "HundredGigE", "FHGE": "FourHundredGigE",
-    "THGE": "TwoHundredGigE", "EHGE": "EightHundredGigE",
-}  # fmt: skip
-
-
-def comware_name(short: str) -> str:
-    found = re.fullmatch(r"([A-Z]+)(\d.*)", short)
-    return SHORT[found[1]] + found[2] if found and found[1] in SHORT else short
-
-
-def comware_optics(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
-    """`FourHundredGigE1/0/1 transceiver diagnostic information:` and a row a channel.
-
-    Temp(°C) Voltage(V) Bias(mA) RX power(dBm) TX power(dBm).
-    """
-    head = re.compile(r"(\S+) transceiver diagnostic information:")
-    for name, _, lines in blocks(text, head):
-        rows = [re.findall(r"-?\d+\.\d+|-?\d+", line) for line in lines]
-        values = [row for row in rows if len(row) >= 5]
-        if values:
-            # A channel's own number may stand before its five values.
-            rx = tuple(milliwatts(float(row[-2][:8])) for row in values)
-            tx = tuple(milliwatts(float(row[-1][:8])) for row in values)
-            temp = float(values[0][-5][:8])
-            yield Optic(visible(name, 60), temp_c=temp, rx_mw=rx, tx_mw=tx)
 
 
 def loaded(text: str, command: str) -> tuple[Mapping[str, Any], Trouble | None]:
@@ -408,3 +355,23 @@ def sonic_pauses(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
                 counts = [whole(cell) for key, cell in row.items() if key.startswith("pfc")]
                 total = sum(count for count in counts if count is not None)
                 yield port_of(name, "", None, {f"{way}_pause": total})
+
+
+def sonic_lossless(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    """`show pfc priority`: the lossless priorities of each port."""
+    for row in table(text):
+        name, listed = row.get("interface", ""), row.get("lossless priorities", "")
+        if physical(name) and re.fullmatch(r"[0-7](?:, *[0-7])*|", listed):
+            value = listed.replace(" ", "") or "off"
+            yield Version(f"rdma/{visible(name, 60)}/pfc", value)
+
+
+def sonic_marks(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
+    """`show queue wredcounters`: one table a port, a row a queue."""
+    told: dict[str, int] = {}
+    for line in text.split("\n")[:-1]:
+        cells = line.split()
+        if len(cells) == 6 and physical(cells[0]) and (marked := whole(cells[4])) is not None:
+            told[cells[0]] = told.get(cells[0], 0) + marked
+    for port, marked in told.items():
+        yield port_of(port, "", None, {"ecn_marked": marked})

@@ -88,10 +88,23 @@ Remote port description       : Not Advertised
 Remote system name            : Not Advertised
 
 """
+LOSSLESS = """\
+
+PFC: enabled
+Priority Enabled List: 3
+Priority Disabled List: 0 1 2 4 5 6 7
+
+-------------------------------------------------
+Interface        PFC admin        PFC oper
+-------------------------------------------------
+Eth1/1           Auto             Enabled
+Eth1/2           Auto             Disabled
+"""
 SAID = {
     "show interfaces ethernet": INTERFACES,
     "show interfaces ethernet transceiver": MODULES,
     "show lldp interfaces ethernet remote": REMOTE,
+    "show dcb priority-flow-control": LOSSLESS,
 }
 ENABLED = {"show interfaces ethernet transceiver diagnostics": LIGHT}
 

@@ -35,6 +35,22 @@ Ethernet0       0       0       0   1,234
 Ethernet0       0       0       0      56
 
 """
+PRIORITY = """\
+Interface    Lossless priorities
+-----------  ---------------------
+Ethernet0    3,4
+Ethernet4
+"""
+MARKS = """\
+     Port    TxQ    WredDrp/pkts    WredDrp/bytes    EcnMarked/pkts    EcnMarked/bytes
+---------  -----  --------------  ---------------  ----------------  -----------------
+Ethernet0    UC0             N/A              N/A                39                  1
+Ethernet0    UC1             N/A              N/A         1,032,731      1,549,096,500
+
+     Port    TxQ    WredDrp/pkts    WredDrp/bytes    EcnMarked/pkts    EcnMarked/bytes
+---------  -----  --------------  ---------------  ----------------  -----------------
+Ethernet4    UC0             N/A              N/A               N/A                N/A
+"""
 EEPROM = """\
 Ethernet0: SFP EEPROM detected
         Identifier: QSFP-DD Double Density 8X Pluggable Transceiver
@@ -63,6 +79,8 @@ SAID = {
     "show interfaces status": STATUS,
     "show lldp table": TABLE,
     "show pfc counters": PFC,
+    "show pfc priority": PRIORITY,
+    "show queue wredcounters": MARKS,
 }
 
 print(PROMPT, end="", flush=True)
