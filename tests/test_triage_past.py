@@ -37,6 +37,7 @@ from clusterctl.triage.verdict import Cause, Suspect, Triage
 NIGHTS, HEALTHY = 6, 2  # n1 fails from the night after this one
 NODES = tuple(Node(f"n{n}", labels={"leaf": str(n // 2), "rack": "r1"}) for n in range(4))
 AT = NOON + timedelta(days=NIGHTS)
+BARE: dict[str, dict[str, str]] = {node.name: {} for node in NODES}  # an inventory without labels
 
 
 def seen(night: int) -> list[Observation]:
@@ -149,11 +150,18 @@ def test_a_run_of_bandwidth_says_it_where_no_label_does(told: Path, tmp_path: Pa
     where.write_text(json.dumps({**told_by, "origin": "guessed", "pinned": False}))
     (runs / "20260106T000000-bandwidth-bb").mkdir()
     (runs / "20260106T000000-bandwidth-bb/topology.json").write_text("{")
-    bare: dict[str, dict[str, str]] = {f"n{n}": {} for n in range(4)}
-    (one,) = recall(runs, Asked(["n1"], AT, lambda: 1.0, bare)).nodes
+    (one,) = recall(runs, Asked(["n1"], AT, lambda: 1.0, BARE)).nodes
     assert [(group.what, group.others) for group in one.shares] == [
         ("leaf 3 (rail 0)", ("n2",)),
         ("leaf 5 (rail 1)", ("n9",)),
+    ]
+
+
+def test_what_is_shared_with_the_same_nodes_is_told_once(told: Path) -> None:
+    alike = {name: {"leaves": "3 7", "rack": "r1"} for name in ("n1", "n2")}
+    groups = recall(told, Asked(["n1"], AT, lambda: 1.0, {**BARE, **alike})).nodes[0].shares
+    assert [(group.what, group.others) for group in groups] == [
+        ("leaf 3 (rail 0) and leaf 7 (rail 1) and rack=r1", ("n2",))
     ]
 
 
@@ -195,7 +203,8 @@ def test_what_there_was_no_time_for_is_said_and_the_rest_stands(told: Path, tmp_
     assert one.healthy is not None
     assert one.changed is None
     assert one.lemon is None
-    assert any("whether they are lemons" in line for line in past.notes)
+    (note,) = past.notes
+    assert note.startswith("no time was left for who acked what, what was done to them, what")
     assert "changed since" not in " ".join(as_text(past)[:1])
     unread = Path(shutil.copytree(told, tmp_path / "runs", ignore=lambda *_: [".memory"]))
     late = recall(unread, asked("n1", left_s=lambda: 0.0))

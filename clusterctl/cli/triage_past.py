@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunsAt", "looked_back"]
 
-BEGIN_S = 5.0  # no part of it is begun later
+BEGIN_S = 8.0  # no part of it is begun later
 END_S = 15.0  # nobody waits longer: for a folder on a server that hangs, for a first digest
 
 

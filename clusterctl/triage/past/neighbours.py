@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from clusterctl import bandwidth_folder
@@ -29,7 +29,15 @@ def shared(
         found += by_rail(node, {n: " ".join(one) for n, one in leaves.items()})
     if own.get(RACK):
         found += alike(node, RACK, {n: one.get(RACK, "") for n, one in labels.items()})
-    return found
+    return put_together(found)
+
+
+def put_together(found: Iterable[Shared]) -> list[Shared]:
+    """What is shared with the same nodes, once."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for one in found:
+        names.setdefault(one.others, []).append(one.what)
+    return [Shared(" and ".join(what), others) for others, what in names.items()]
 
 
 def alike(node: str, key: str, values: Mapping[str, str]) -> list[Shared]:
@@ -38,18 +46,18 @@ def alike(node: str, key: str, values: Mapping[str, str]) -> list[Shared]:
 
 
 def by_rail(node: str, values: Mapping[str, str]) -> list[Shared]:
-    """One a leaf; where the same nodes share all of them, one for all."""
+    """One a leaf."""
     own = values[node].replace(",", " ").split()
-    found: dict[tuple[str, ...], list[str]] = {}
+    found = []
     for rail, leaf in enumerate(own):
         mates = []
         for name, text in values.items():
             words = text.replace(",", " ").split()
-            if name != node and len(words) > rail and words[rail] == leaf != str(UNKNOWN):
+            if name != node and len(words) > rail and words[rail] == leaf:
                 mates.append(name)
         if leaf != str(UNKNOWN):
-            found.setdefault(tuple(sorted(mates)), []).append(f"{leaf} (rail {rail})")
-    return [Shared(f"leaf {', '.join(names)}", mates) for mates, names in found.items()]
+            found.append(Shared(f"leaf {leaf} (rail {rail})", tuple(sorted(mates))))
+    return found
 
 
 def leaves_of(runs_dir: Path) -> dict[str, tuple[str, ...]]:

@@ -126,11 +126,14 @@ def looked_up(known: Memory, asked: Asked, past: Past, notes: list[str]) -> Past
         notes.append(f"no earlier run of {listed(strange)} under {past.where}")
     told = first_look(known, {node: nights for node, nights in looked.items() if nights})
     looking = Looking(known, asked)
+    late = []
     for step, what in STEPS:
-        if asked.left_s() <= 0:
-            notes.append(f"no time was left for {what}: `clusterctl history NODE` has it")
+        if late or asked.left_s() <= 0:
+            late.append(what)
         else:
             told = step(looking, told)
+    if late:
+        notes.append(f"no time was left for {', '.join(late)}: `clusterctl history NODE` has it")
     return replace(past, nodes=tuple(told), notes=(*past.notes, *notes))
 
 
