@@ -126,7 +126,7 @@ def looked_up(known: Memory, asked: Asked, past: Past, notes: list[str]) -> Past
         notes.append(f"no earlier run of {listed(strange)} under {past.where}")
     told = first_look(known, {node: nights for node, nights in looked.items() if nights})
     looking = Looking(known, asked)
-    late = []
+    late: list[str] = []
     for step, what in STEPS:
         if late or asked.left_s() <= 0:
             late.append(what)
