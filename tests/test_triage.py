@@ -10,6 +10,8 @@ import pytest
 from rich.console import Console
 
 from clusterctl.report import triage as report
+from clusterctl.triage.running.job import gathered as job_of
+from clusterctl.triage.stacks.asked_stacks import gathered as stacks_of
 from clusterctl.triage.verdict import NEXT, NO_CULPRIT, Cause, RuledOut, Suspect, Triage
 
 SLOW = Triage(
@@ -62,6 +64,22 @@ def test_the_verdict_comes_first_and_names_the_suspect():
 
 def test_what_nobody_saw_is_on_the_screen():
     assert "12 rows" in shown(Triage(Cause.HEALTHY, 1.0, unseen=("12 rows unreadable",)))
+
+
+def test_of_much_that_was_not_seen_a_person_is_told_some_and_how_much():
+    many = Triage(Cause.UNKNOWN, unseen=tuple(f"n{one}: why {one}" for one in range(500)))
+    lines = shown(many).splitlines()
+    assert len([line for line in lines if "not seen" in line]) == 21
+    assert any("480 more" in line and "--format json" in line for line in lines)
+    assert len(json.loads(report.as_json(many))["unseen"]) == 500
+
+
+def test_nodes_that_say_nothing_for_one_reason_are_one_line():
+    silent = {f"n{number:03}": "unreachable: no route" for number in range(1, 65)}
+    silent["n100"] = "denied: no key"
+    lines = ("n100: denied: no key", "n[001-064]: unreachable: no route")
+    assert set(job_of([], silent).unseen) == set(lines)
+    assert set(stacks_of([], silent).unseen) == set(lines)
 
 
 def test_a_hang_is_no_number():

@@ -210,7 +210,7 @@ def test_half_the_nodes_may_be_silent_and_are_named():
     silent = dict.fromkeys(("n00", "n01", "n02", "n03"), "unreachable: no route")
     found = judged({node: text for node, text in told.items() if node not in silent}, silent)
     assert (found.cause, found.suspects[0].ranks) == (Cause.WORKER, (5,))
-    assert "n03: unreachable: no route" in found.unseen
+    assert "n[00-03]: unreachable: no route" in found.unseen
     assert any("rank [0-3] of 8 not seen: 4 missing" in line for line in found.unseen)
 
 

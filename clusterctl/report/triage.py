@@ -123,7 +123,10 @@ def as_table(found: Triage) -> RenderableType:
         parts.append(suspects(found))
     if found.ruled_out:
         parts.append(ruled_out(found))
-    parts += [cell(f"not seen: {line}", "yellow") for line in found.unseen]
+    parts += [cell(f"not seen: {line}", "yellow") for line in found.unseen[:SHOWN]]
+    if len(found.unseen) > SHOWN:
+        more = f"not seen: … and {len(found.unseen) - SHOWN} more: --format json"
+        parts.append(cell(more, "yellow"))
     parts.append(Text.assemble(("next: ", "bold"), cell(found.advice)))
     return Group(*parts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clusterctl.inventory.ranges import fold
@@ -93,11 +93,20 @@ def paths(ranks: Sequence[Process], seen: Sequence[Seen]) -> list[Path]:
     return found
 
 
+def silences(silent: Mapping[str, str]) -> Iterator[str]:
+    """`silent`: node -> why it said nothing; those of one reason in one line."""
+    reasons: dict[str, list[str]] = {}
+    for node, why in sorted(silent.items()):
+        reasons.setdefault(why, []).append(node)
+    for why, nodes in reasons.items():
+        yield f"{fold(nodes)}: {why}"
+
+
 def unseen(
     seen: Sequence[Seen], silent: Mapping[str, str], missing: Sequence[int], world: int | None
 ) -> list[str]:
     """What could not be seen, a sentence each."""
-    told = [f"{node}: {why}" for node, why in sorted(silent.items())]
+    told = [*silences(silent)]
     told += [f"{one.node}: {trouble}" for one in seen for trouble in one.troubles]
     if missing and len(missing) != world:
         names = fold([str(number) for number in missing])

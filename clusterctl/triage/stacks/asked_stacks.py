@@ -19,6 +19,7 @@ from clusterctl.triage.collectives.ras import snapshots
 from clusterctl.triage.collectives.ras_seen import Snapshot
 from clusterctl.triage.collectives.ras_verdict import APART_S, triage_ras
 from clusterctl.triage.ranks import ranks_word
+from clusterctl.triage.running.job import silences
 from clusterctl.triage.stacks import spy
 from clusterctl.triage.stacks.places import stays
 from clusterctl.triage.stacks.stack_tree import who
@@ -105,7 +106,7 @@ def gathered(known: Sequence[Heard], silent: Mapping[str, str]) -> Stacks:
         (rank for one in known for rank in one.ranks),
         key=lambda rank: (rank.rank is None, rank.rank or 0, rank.node, rank.pid),
     )
-    unseen = [f"{node}: {why}" for node, why in sorted(silent.items())]
+    unseen = [*silences(silent)]
     unseen += [f"{one.node}: {trouble}" for one in known for trouble in one.troubles]
     unseen += not_seen(ranks)
     seen = {rank.rank for rank in ranks}
