@@ -33,7 +33,8 @@ from clusterctl.model import (
     Version,
 )
 from clusterctl.probes.switch import COMMANDS
-from clusterctl.probes.switch_texts import far_port
+from clusterctl.probes.switch_texts import far_port, lanes
+from clusterctl.spelling import Unreadable
 
 netmiko = pytest.importorskip("netmiko")
 
@@ -125,7 +126,10 @@ def test_vrp_tells_ports_errors_light_and_neighbours(told):
     optic = next(one for one in facts(text) if isinstance(one, Optic))
     assert optic.rx_mw is not None
     assert [round(one, 3) for one in optic.rx_mw] == [0.759, 0.741, 0.071, 0.776]
-    assert (optic.serial, optic.temp_c) == ("A1", 45.0)
+    assert optic.tx_mw is not None
+    assert len(optic.tx_mw) == 4
+    assert optic.bias_ma == (6.1, 6.2, 6.3, 6.4)
+    assert (optic.serial, optic.temp_c, optic.volt_v) == ("A1", 45.0, 3.3)
     neighbour = next(one for one in facts(text) if isinstance(one, Neighbour))
     assert (neighbour.part, neighbour.system, neighbour.system_port) == (
         "400GE1/0/1",
@@ -532,6 +536,35 @@ def test_a_command_that_this_release_lacks_is_no_trouble_where_nobody_needs_it()
     silent = {"kind": "timeout", "detail": "silent"}
     text = answer("huawei_vrp", failed={"display dcb pfc": silent})
     assert any(one.part == "display dcb pfc" for one in troubles(text))
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("-3.07", (-3.07,)),
+        ("-1.00|-2.00(Lane0|Lane1) -3.00|-4.00(Lane2|Lane3)", (-1.0, -2.0, -3.0, -4.0)),
+        ("-1.00|-2.00|-3.00", (-1.0, -2.0, -3.0)),
+        ("-|-(Lane0|Lane1)", None),
+        ("", None),
+    ],
+)
+def test_vrp_tells_a_value_a_lane(value, told):
+    assert lanes(value) == told
+
+
+@pytest.mark.parametrize("value", ["-1.00|x(Lane0|Lane1)", "-1.00|-", "nan", "-1.00(Lane0"])
+def test_a_lane_of_vrp_that_is_no_number_is_no_lane_that_is_not_there(value):
+    with pytest.raises(Unreadable):
+        lanes(value)
+
+
+def test_a_switch_of_copper_alone_is_no_trouble_and_one_whose_words_changed_is():
+    copper = "400GE1/0/1 transceiver information:\n  Vendor Name    :ACME\n"
+    command = "display interface transceiver verbose"
+    said = {**GIVEN["huawei_vrp"], command: copper}
+    assert not any(one.part == command for one in troubles(answer("huawei_vrp", outputs=said)))
+    said[command] = copper + "  Now RX Power (dBm)   :-1.0\n"
+    assert any(one.part == command for one in troubles(answer("huawei_vrp", outputs=said)))
 
 
 def test_light_that_is_no_number_costs_its_lane_and_says_so():

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from clusterctl.model import Fact, Kind, Neighbour, Optic, Port, Trouble, Version
-from clusterctl.spelling import visible
+from clusterctl.spelling import Unreadable, visible
 
 Rows = list[Mapping[str, Any]]
 NEVER_EMPTY = frozenset(
@@ -27,7 +27,8 @@ EMPTY = re.compile(
     r"transceiver (?:is )?(?:absent|not present)|no transceiver|not support|"
     r"EEPROM (?:not )?detected|No lldp remote information|No Diagnostic Data|"
     r"diagnostics-status|Port [\d/]+ state|PFC: disabled|Received\(Frames\)|Dot1pList|"
-    r"Lossless priorities|EcnMarked",
+    r"Lossless priorities|EcnMarked|"
+    r"\A(?![\s\S]*RX power)[\s\S]*transceiver (?:diagnostic )?information:",  # copper alone
     re.IGNORECASE,
 )
 # Ports that cables are plugged into; Vlanif, NULL0, LoopBack, Eth-Trunk and their like are none.
@@ -44,6 +45,8 @@ VRP_NAMES = {
 }  # fmt: skip
 SPEED = re.compile(r"Speed ?: *(\d+)")
 DBM = re.compile(r"(-?\d+(?:\.\d+)?)")
+LEVEL = re.compile(r"-?\d{1,4}(?:\.\d{1,4})?")
+UNMEASURED = frozenset({"-", "--", "NA", "N/A"})
 
 
 def physical(name: str) -> bool:
@@ -161,11 +164,46 @@ def word(row: Mapping[str, Any], *names: str) -> str:
 
 
 def vrp_optics(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
-    """`400GE1/0/1 transceiver information:` … `Current Rx Power (dBm)  :-1.2|-1.3|…`."""
+    """`400GE1/0/1 transceiver information:`, of which a value may go on below its line.
+
+    `Current RX Power (dBm)  :-1.20|-1.30(Lane0|Lane1)`, and `-1.10|-1.40(Lane2|Lane3)` below it.
+    """
     for name, _, lines in blocks(text, re.compile(r"(\S+) transceiver information:")):
-        said = fields(lines)
-        if name and (optic := measured(name, said, "Current RX Power", "Current TX Power")):
-            yield optic
+        said, below = fields(lines), goes_on(lines)
+        try:
+            rx, tx, bias = (
+                lanes(f"{said.get(key, '')} {below.get(key, '')}")
+                for key in ("current rx power", "current tx power", "bias current")
+            )
+        except Unreadable as error:
+            yield Trouble(Kind.UNREADABLE, str(error), visible(name, 60))
+            continue
+        temps, volts = (DBM.findall(said.get(key, "")) for key in ("temperature", "voltage"))
+        if rx or tx:
+            yield Optic(
+                visible(name, 60),
+                vendor=visible(said.get("vendor name", ""), 60),
+                model=visible(said.get("vendor part number", ""), 60),
+                serial=visible(said.get("manu. serial number", ""), 60),
+                temp_c=float(temps[0]) if temps else None,
+                volt_v=float(volts[0]) if volts else None,
+                rx_mw=tuple(map(milliwatts, rx)) if rx else None,
+                tx_mw=tuple(map(milliwatts, tx)) if tx else None,
+                bias_ma=bias,
+            )
+
+
+def goes_on(lines: list[str]) -> dict[str, str]:
+    """What stands below a name's line and has no name of its own, by that name."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        head, colon, _ = line.partition(":")
+        if colon:
+            name = re.sub(r"\s*\(.*?\)", "", head).strip().lower()
+        elif name and not line.startswith("---"):
+            found[name] = f"{found.get(name, '')} {line.strip()}"
+    return found
 
 
 def fields(lines: list[str]) -> dict[str, str]:
@@ -178,30 +216,15 @@ def fields(lines: list[str]) -> dict[str, str]:
     return found
 
 
-def measured(name: str, said: Mapping[str, str], rx: str, tx: str) -> Optic | None:
-    received, sent = said.get(rx.lower()), said.get(tx.lower())
-    if received is None and sent is None:
+def lanes(text: str) -> tuple[float, ...] | None:
+    """One value, or one a lane between bars; None: not measured.  Raises Unreadable."""
+    pieces = [piece.strip() for piece in re.sub(r"\(Lane[^)]*\)", "|", text).split("|")]
+    told = [piece for piece in pieces if piece]
+    if not told or all(piece in UNMEASURED for piece in told):
         return None
-    temps = DBM.findall(said.get("temperature", ""))
-    return Optic(
-        visible(name, 60),
-        vendor=visible(said.get("vendor name", ""), 60),
-        model=visible(said.get("vendor part number", ""), 60),
-        serial=visible(said.get("manu. serial number", ""), 60),
-        temp_c=float(temps[0]) if temps else None,
-        rx_mw=lanes(received),
-        tx_mw=lanes(sent),
-    )
-
-
-def lanes(text: str | None) -> tuple[float, ...] | None:
-    """One value, or one a lane between bars or commas; no number there: not measured."""
-    if text is None or not text or (text.startswith("-") and not DBM.match(text)):
-        return None
-    values = [DBM.match(piece.strip()) for piece in re.split(r"[|,]", text) if piece.strip()]
-    if not values or None in values:
-        return None
-    return tuple(milliwatts(float(one[1][:8])) for one in values if one)
+    if not all(LEVEL.fullmatch(piece) for piece in told):
+        raise Unreadable(f"not a number a lane: {visible(text.strip(), 60)!r}")
+    return tuple(float(piece) for piece in told)
 
 
 def loaded(text: str, command: str) -> tuple[Mapping[str, Any], Trouble | None]:

@@ -55,8 +55,21 @@ Manufacture information:
 Diagnostic information:
   Temperature (Celsius)                 :45.00
   Voltage (V)                           :3.30
-  Current RX Power (dBm)                :-1.20|-1.30|-11.50|-1.10
-  Current TX Power (dBm)                :1.00|1.10|0.90|1.00
+  Bias Current (mA)                     :6.10|6.20    (Lane0|Lane1)
+                                         6.30|6.40    (Lane2|Lane3)
+  Bias High Threshold (mA)              :15.00
+  Current RX Power (dBm)                :-1.20|-1.30(Lane0|Lane1)
+                                         -11.50|-1.10(Lane2|Lane3)
+  Default RX Power High Threshold (dBm) :2.50
+  Default RX Power Low Threshold (dBm)  :-12.70
+  Current TX Power (dBm)                :1.00|1.10(Lane0|Lane1)
+                                         0.90|1.00(Lane2|Lane3)
+-------------------------------------------------------------------
+400GE1/0/2 transceiver information:
+-------------------------------------------------------------------
+Common information:
+  Transceiver Type                      :400GBASE_CR8
+  Vendor Name                           :ACME
 -------------------------------------------------------------------
 """
 SAID = {
