@@ -368,6 +368,7 @@ def test_ack_gives_lists_and_removes(tmp_path):
         (["n[1", "ecc", "--until", "2999-01-01", "--why", "x"], "n[1"),
         (["n1", "ecc", "--until", "tomorrow", "--why", "x"], "expected a day such as"),
         (["n1", "ecc", "--until", "2020-01-01", "--why", "x"], "is over already"),
+        (["n1", "ecc", "--until", "9999-12-31", "--why", "x"], "expected a day such as"),
         (["n1"], "say who and what"),
         (["--remove", "a0"], "no such ack in force"),
     ],

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -21,9 +21,19 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from scripted import nodes
 
-from clusterctl.cli.finish import write_whole
+from clusterctl.cli.finish import render, write_whole
+from clusterctl.cli.options import Format
 from clusterctl.cli.outlets import last_success
-from clusterctl.model import Accelerator, Finding, Observation, Playbook, Run, Status, Verdict
+from clusterctl.model import (
+    Accelerator,
+    Finding,
+    Observation,
+    Playbook,
+    Run,
+    Status,
+    UserError,
+    Verdict,
+)
 from clusterctl.probes.nvml import PROBES
 from clusterctl.report.accounts import account
 from clusterctl.report.prometheus import MOST_ACCELERATORS, MOST_FINDINGS, Beyond, text
@@ -138,7 +148,7 @@ def test_the_last_success_is_handed_on_from_file_to_file(tmp_path):
     assert last_success(path) == 0
 
 
-def test_a_full_disk_leaves_the_old_metrics_whole(tmp_path):
+def test_a_full_disk_leaves_old_metrics_answers_and_pages_whole(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("only root can mount")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], check=True)
@@ -149,6 +159,18 @@ def test_a_full_disk_leaves_the_old_metrics_whole(tmp_path):
             write_whole(path, "x" * 200_000)
         assert path.read_text() == "old\n"
         assert [one.name for one in tmp_path.iterdir()] == ["x.prom"]
+        answer, page = tmp_path / "x.json", tmp_path / "x.html"
+        answer.write_text("old answer")
+        page.write_text("old page")
+        with suppress(OSError), (tmp_path / "full").open("wb", buffering=0) as full:
+            while full.write(bytes(4096)):
+                pass
+        with pytest.raises(UserError, match=r"-o .*No space"):
+            render(run(), Format.JSON, answer)
+        with pytest.raises(UserError, match=r"--html .*No space"):
+            render(run(), Format.JSON, None, page=page, silent=True)
+        assert (answer.read_text(), page.read_text()) == ("old answer", "old page")
+        assert not list(tmp_path.glob(".*"))
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 

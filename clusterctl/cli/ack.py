@@ -105,9 +105,9 @@ def ending(until: str) -> datetime:
 
     try:
         found = datetime.fromisoformat(until).astimezone()
-    except ValueError:
+        return found if "T" in until or " " in until else found + timedelta(days=1)
+    except (ValueError, OverflowError):
         raise UserError(f"--until {until!r}: expected a day such as 2026-12-24") from None
-    return found if "T" in until or " " in until else found + timedelta(days=1)
 
 
 def warn_of_strangers(made: Ack, folder: Path) -> None:

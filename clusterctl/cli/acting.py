@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from clusterctl.act.deed import Action, Hands, Picture
     from clusterctl.act.journal import Journal, Log
     from clusterctl.act.whom import Silenced
-    from clusterctl.lock import Holder
 
 HERE = "this machine"
 HERE_S = 150.0  # for one conversation with scontrol's host
@@ -160,13 +158,6 @@ def asking(host: Node, flags: Flags, closing: ExitStack) -> Callable[[Question],
         return Trouble(Kind.CUT, "the host ended the conversation without an answer")
 
     return ask
-
-
-def me() -> Holder:
-    from clusterctl.lock import Holder
-
-    since = f"{ambient.now():%Y-%m-%d %H:%M:%S %Z}"
-    return Holder(os.getpid(), os.uname().nodename, since, " ".join(sys.argv[1:]))
 
 
 def actor() -> Actor:

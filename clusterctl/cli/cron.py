@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shlex
-import sys
 import time
 from contextlib import AbstractContextManager
 from math import inf
@@ -51,16 +49,13 @@ def share_of_host(name: str) -> float:
 
 def turn(folder: Path, flags: Flags) -> AbstractContextManager[None]:
     """One sweep of the same nodes at a time.  Raises UserError that names who is at it."""
-    from clusterctl.cli.world import now
-    from clusterctl.lock import Holder, held
+    from clusterctl.cli.world import holder
+    from clusterctl.lock import held
 
     where = [str(path.resolve()) for path in flags.inventory or ()]
     which = json.dumps([where, flags.nodes, flags.select])
     name = f".sweep-{hashlib.sha256(which.encode()).hexdigest()[:12]}.lock"
-    since = f"{now():%Y-%m-%d %H:%M:%S} UTC"
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    me = Holder(os.getpid(), os.uname().nodename, since, command)
-    return held(folder / name, me, "a sweep of these nodes")
+    return held(folder / name, holder(), "a sweep of these nodes")
 
 
 def unreached(run: Run) -> list[str]:

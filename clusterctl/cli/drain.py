@@ -131,7 +131,7 @@ def drain_nodes(asked: Asked, way: Way, flags: Flags, telling: Telling, *, yes: 
 
     runs_dir = ambient.runs(flags.runs_dir)
     with ExitStack() as closing:
-        writer = closing.enter_context(journal.writing(runs_dir, acting.me())) if yes else None
+        writer = closing.enter_context(journal.writing(runs_dir, ambient.holder())) if yes else None
         log = journal.read(runs_dir / journal.NAME)
         hands = acting.hands(way, asked.nodes, log, flags, closing)
         try:

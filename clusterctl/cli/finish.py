@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from clusterctl.cli.language import Language, spoken
 from clusterctl.cli.options import Format
@@ -63,11 +65,8 @@ def render(
             write(run, form, sys.stdout, verbose=verbose, lang=lang, night=night, accounts=accounts)
     else:
         try:
-            draft = beside(output)
-            with draft.open("w", encoding="utf-8") as file:
+            with whole(output) as file:
                 write(run, form, file, verbose=verbose, lang=lang, night=night, accounts=accounts)
-            if draft != output:
-                draft.replace(output)  # a reader has the old answer or the new one, whole
         except OSError as error:
             raise UserError(f"-o {output}: {error.strerror}") from None
     if page is not None:
@@ -97,27 +96,32 @@ def accounted(run: Run, night: Page | None) -> Accounts:
     return excusing(accounts, run, not_covered(run.findings, night.acked), len(night.acked))
 
 
-def beside(output: Path) -> Path:
-    """Where to write first; a device or pipe is written itself."""
-    plain = output.is_file() or not output.exists()
-    return output.with_name(f".{output.name}.new") if plain else output
+@contextmanager
+def whole(path: Path) -> Iterator[TextIO]:
+    """A file whose reader has the old text or the new one, whole.
+
+    Raises OSError; the old one stays.  A device or pipe is written itself.
+    """
+    plain = path.is_file() or not path.exists()
+    draft = path.with_name(f".{path.name}.new") if plain else path
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            if plain:
+                os.fsync(file.fileno())
+        if plain:
+            draft.replace(path)
+    except BaseException:
+        if plain:
+            draft.unlink(missing_ok=True)
+        raise
 
 
 def write_whole(path: Path, text: str) -> None:
-    """A reader has the old text or the new one, whole.  Raises OSError; the old one stays."""
-    draft = beside(path)
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            if draft != path:
-                os.fsync(file.fileno())
-        if draft != path:
-            draft.replace(path)
-    except OSError:
-        if draft != path:
-            draft.unlink(missing_ok=True)
-        raise
+    """Raises OSError; see whole."""
+    with whole(path) as file:
+        file.write(text)
 
 
 def refuse_output(*paths: Path | None, flag: str = "-o") -> None:
@@ -147,7 +151,7 @@ def write_page(
         run, skus=skus(), standings=standings, series=series, moments=moments, morning=morning
     )
     try:
-        path.write_text(page_in(text, lang), encoding="utf-8")
+        write_whole(path, page_in(text, lang))
     except OSError as error:
         raise UserError(f"--html {path}: {error.strerror}") from None
 
@@ -199,7 +203,7 @@ def over_time(standings: Sequence[Standing], folder: Path | None) -> tuple[Serie
 def write(
     run: Run,
     form: Format,
-    file: object,
+    file: TextIO,
     *,
     verbose: bool,
     lang: Language | None = None,
@@ -207,20 +211,17 @@ def write(
     accounts: Accounts | None = None,
 ) -> None:
     """JSON and CSV are English whatever the language: programs read them."""
-    from typing import TextIO, cast
-
     from clusterctl.report import records
 
-    text = cast("TextIO", file)
     accounts = accounts or accounted(run, night)
     if form is Format.JSON:
-        text.write(records.as_json(run, accounts, after_burn(run)))
+        file.write(records.as_json(run, accounts, after_burn(run)))
     elif form is Format.CSV:
-        text.write(records.as_csv(run, after_burn(run)))
+        file.write(records.as_csv(run, after_burn(run)))
     elif form is Format.JSONL:
         from clusterctl.report import jsonl
 
-        text.writelines(jsonl.lines(run))
+        file.writelines(jsonl.lines(run))
     else:
         from clusterctl.report import morning, tables
         from clusterctl.report.collectives import collective_tables
@@ -230,4 +231,4 @@ def write(
             parts.append(morning.summary(run, night, accounts, verbose=verbose))
         else:
             parts.append(tables.summary(run, accounts, verbose=verbose))
-        show(*parts, file=text, lang=lang)
+        show(*parts, file=file, lang=lang)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from clusterctl.cli.finish import beside, page_in
+from clusterctl.cli.finish import page_in, whole, write_whole
 from clusterctl.cli.language import Language
 from clusterctl.cli.options import Format
 from clusterctl.cli.screen import columns, show, tell
@@ -33,11 +33,8 @@ def render(
         write(answer, form, sys.stdout, lang)
     else:
         try:
-            draft = beside(output)
-            with draft.open("w", encoding="utf-8") as file:
+            with whole(output) as file:
                 write(answer, form, file, lang)
-            if draft != output:
-                draft.replace(output)
         except OSError as error:
             raise UserError(f"-o {output}: {error.strerror}") from None
     if page is not None:
@@ -50,7 +47,7 @@ def write_page(answer: Answer, path: Path, lang: Language | None = None) -> None
     from clusterctl.report.paths_page import page
 
     try:
-        path.write_text(page_in(page(answer), lang), encoding="utf-8")
+        write_whole(path, page_in(page(answer), lang))
     except OSError as error:
         raise UserError(f"--html {path}: {error.strerror}") from None
     tell(f"page: {path}\n")

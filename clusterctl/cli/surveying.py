@@ -221,12 +221,9 @@ def written(found: Surveyed, form: Format, *, verbose: bool) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    from clusterctl.cli.finish import beside
+    from clusterctl.cli.finish import write_whole
 
     try:
-        draft = beside(path)
-        draft.write_text(text, encoding="utf-8")
-        if draft != path:
-            draft.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from clusterctl.cli import options
-from clusterctl.cli.finish import page_in
+from clusterctl.cli.finish import page_in, write_whole
 from clusterctl.cli.screen import show
 from clusterctl.model import UserError
 
@@ -138,7 +138,7 @@ def write_page(found: Triage, study: Study | None, page: Path, then: Sequence[st
     from clusterctl.report import timeline
 
     try:
-        page.write_text(page_in(timeline.page(found, study, then), None), encoding="utf-8")
+        write_whole(page, page_in(timeline.page(found, study, then), None))
     except OSError as error:
         raise UserError(f"{page}: {error.strerror}") from None
 

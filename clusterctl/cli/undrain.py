@@ -55,7 +55,9 @@ def undrain(
     chosen = ambient.targets(flags) if nodes else ()
     directory = ambient.runs(runs_dir)
     with ExitStack() as closing:
-        writer = closing.enter_context(journal.writing(directory, acting.me())) if yes else None
+        writer = (
+            closing.enter_context(journal.writing(directory, ambient.holder())) if yes else None
+        )
         log = journal.read(directory / journal.NAME)
         if undo:
             action = log.action(undo)

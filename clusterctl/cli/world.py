@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from clusterctl.cli.terms import Terms
+    from clusterctl.lock import Holder
     from clusterctl.run import Tell, World
     from clusterctl.store import Recorder
     from clusterctl.transport import Transport
@@ -216,6 +217,16 @@ def runs(given: Path | None) -> Path:
     from clusterctl.store import default_runs_dir
 
     return given or default_runs_dir(dict(os.environ))
+
+
+def holder() -> Holder:
+    """Who we are to somebody whom our lock keeps out."""
+    import shlex
+
+    from clusterctl.lock import Holder
+
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return Holder(os.getpid(), os.uname().nodename, f"{now():%Y-%m-%d %H:%M:%S} UTC", command)
 
 
 def new_id(playbook: Playbook) -> str:
