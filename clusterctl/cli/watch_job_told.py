@@ -158,10 +158,12 @@ class Outlet:
         if not self.found:
             why = "no process of a job was found on the nodes that answered"
         elif over is not None:
-            why = f"the job has ended: none of its ranks runs any more, since {minutes(at - over)}"
+            why = f"the job has ended: none of its ranks has run for {minutes(at - over)}"
         else:
             why = f"watched for {minutes(at - self.job.began)}, as asked"
-        shifts = f"{self.shifts} shifts" if self.learnt else "no step time was seen: unknown"
+        shifts = f"times its steps got slower: {self.shifts}"
+        if not self.learnt:
+            shifts = "no step time was seen: unknown"
         dearest = max((one.cost or 0.0 for one in self.job.nodes.values()), default=0.0)
         self.notice("ended", f"{why}; {shifts}", exit=code)
         with self.aside():

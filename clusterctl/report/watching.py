@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 
 from clusterctl.inventory.ranges import fold
 from clusterctl.spelling import visible
-from clusterctl.triage.watching.shift import SAME, Event, Mood, What
+from clusterctl.triage.watching.shift import SAME, Event, What
 from clusterctl.triage.watching.watched import Job, Watched
 
 Cells = tuple[str, str, str, str, str, str]
@@ -150,8 +150,8 @@ def standing(job: Job) -> str:
         return f"learning the step time{known}"
     if state.now_s is None:
         return f"no period seen now: unknown; steps took {span(state.step_s)}"
-    word = {Mood.SLOW: "slower", Mood.FAST: "faster"}.get(state.mood, "as before")
-    return f"step {span(state.now_s)}, learnt {span(state.step_s)}: {word}"
+    more = state.now_s / state.step_s - 1
+    return f"step {span(state.now_s)}, {more:+.0%} against the {span(state.step_s)} learnt"
 
 
 def ring(covered: Covered) -> str:

@@ -19,9 +19,10 @@ FEWEST = 5  # periods in a window: fewer are a coincidence
 CELLS = 4096  # of the grid at most, so that a long window costs no more than a short one
 FINEST_S = 0.05
 LAGS, FEWEST_LAGS = 4, 3  # multiples of the period at which a rate must repeat
-# Noise of any colour, bursts at random and idle jobs reach it once in a hundred windows:
-# tests/bench/watch_job.py.
-LEAST = 0.30
+# Bursts at random reach it in one window of twenty (five looks of six that agree make a period
+# learnt); jobs whose steps differ by a tenth in nineteen of twenty.
+LEAST = 0.42
+STILL = 0.28  # where a period was before, and is looked for again
 FLAT = (
     0.02  # spread of a rate weighed so, a half being its mean: below it, nothing goes up and down
 )
@@ -42,7 +43,7 @@ class Period:
     @property
     def confidence(self) -> float:
         """0 where noise would do as much, 1 where no step differs from the next."""
-        return float(np.clip((self.clarity - LEAST) / (1 - LEAST), 0.0, 1.0) ** 0.5)
+        return float(np.clip((self.clarity - STILL) / (1 - STILL), 0.0, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def held(seen: Likeness, period_s: float, *, slack: float) -> Period | None:
     low, high = period_s * (1 - slack), period_s * (1 + slack)
     rated = [(clarity(seen, place), place) for place in tops(seen, low, high)]
     best, place = max(rated, default=(0.0, 0))
-    return refined(seen, place) if best >= LEAST else None
+    return refined(seen, place) if best >= STILL else None
 
 
 def tops(seen: Likeness, low_s: float, high_s: float) -> list[int]:
@@ -121,9 +122,10 @@ def tops(seen: Likeness, low_s: float, high_s: float) -> list[int]:
 
 
 def clarity(seen: Likeness, place: int) -> float:
-    """Likeness at a lag and its multiples, above the deepest point on the way to the first."""
+    """Likeness at a lag and its multiples, above the valley before the first."""
     values = seen.values
-    valley = float(values[max(1, place // 3) : place].min(initial=1.0))
+    between = np.sort(values[max(1, place // 4) : max(2, 3 * place // 4 + 1)])
+    valley = float(between[len(between) // 5])
     told = []
     for times in range(1, LAGS + 1):
         middle, slack = times * place, max(1, round(SLACK * times * place / 2))

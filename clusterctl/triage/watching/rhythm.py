@@ -23,8 +23,9 @@ WIRES = ("rdma", "sent")
 CHANNELS = (*WIRES, "cpu", "power")
 PREFERRED = 0.6  # of the clearest channel: wires are taken that reach it
 AGREES = 0.6  # of its clarity so far: below it, a period is no longer held
+WIDER, WIDEST = 8.0, 4.0  # of the steps that are expected; windows
 HINTED = 0.15  # of a hint
-NEAR = 0.08  # of the period that the work done lets expect
+NEAR = 0.08  # of a period that is compared with another
 QUIET_BYTES_S = 20_000.0  # heartbeats, and our own lines; no gradients are that small
 PAUSE, FLOOD = 0.05, 3.0  # of what a step usually sends
 LONGEST_SHARE = 0.5 / FEWEST_LAGS  # of a window; half of it is the furthest that is compared
@@ -94,15 +95,31 @@ def first(channels: Mapping[str, Looks], since: float, hint_s: float | None = No
     return Heard(moves=moves(channels, since))
 
 
-def again(channels: Mapping[str, Looks], since: float, beat: Beat, slack: float) -> Heard:
-    """Compared with what was learnt: still so; as the work done lets expect; else as it may be."""
+def again(
+    channels: Mapping[str, Looks], last: float, window_s: float, beat: Beat, slack: float
+) -> Heard:
+    """Compared with what was learnt: still so; as the work done lets expect; else as it may be.
+
+    Steps that take twice as long want a window twice as long.
+    """
     if beat.channel not in channels:
-        return Heard(beat.channel, moves=moves(channels, since))
-    times, added = channels[beat.channel].since(since)
+        return Heard(beat.channel, moves=moves(channels, last - window_s))
+    looks = channels[beat.channel]
+    told = compared(looks, last - window_s, beat, slack)
+    if told.period is None and told.work and beat.work:
+        wider_s = WIDER * beat.seconds * beat.work / told.work
+        if window_s < wider_s <= WIDEST * window_s:
+            wide = compared(looks, last - wider_s, beat, slack)
+            told = wide if wide.period is not None else told
+    return told
+
+
+def compared(looks: Looks, since: float, beat: Beat, slack: float) -> Heard:
+    times, added = looks.since(since)
     done = work(beat.channel, times, added, beat.seconds)
     seen = rhythmic(beat.channel, times, added)
     if seen is None:
-        return Heard(beat.channel, None, done, moves=moves(channels, since))
+        return Heard(beat.channel, None, done, moves=bool(added.any()))
     expected = beat.seconds * beat.work / done if beat.work and done else None
     longest_s = LONGEST_SHARE * float(times[-1] - times[0])
     period = best_of(seen, beat, expected, slack, longest_s)
@@ -114,14 +131,15 @@ def again(channels: Mapping[str, Looks], since: float, beat: Beat, slack: float)
 def best_of(
     seen: Likeness, beat: Beat, expected: float | None, slack: float, longest_s: float
 ) -> Period | None:
+    """What repeats every second repeats every other, too: so faster steps are asked for first."""
     least = AGREES * beat.clarity
-    old = held(seen, beat.seconds, slack=slack)
-    if old is not None and old.clarity >= least:
-        return old
+    places = [beat.seconds]
     if expected is not None and expected < longest_s:
-        new = held(seen, expected, slack=NEAR)
-        if new is not None and new.clarity >= least:
-            return new
+        places.insert(0 if expected < beat.seconds * (1 - slack) else 1, expected)
+    for place in places:
+        period = held(seen, place, slack=slack)
+        if period is not None and period.clarity >= least:
+            return period
     return found(seen, longest_s)
 
 

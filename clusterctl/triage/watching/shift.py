@@ -24,17 +24,19 @@ CLEAR = 0.45  # while nothing is known
 LEARN, ALIKE = 8, 6  # ticks, and how many of them must agree
 SAME = 0.08  # as ln
 STILL = 0.08  # of a period: looked for there before anywhere else
-PAST = 480  # ticks kept to compare with
+PAST = 400  # ticks kept to compare with
 # More than half of the ticks of so many windows must tell of a shift: by steps, by work alone.
-SPANS = (3, 6, 12, 24, 48)
+SPANS = (3, 6, 12, 24, 36, 48)
 BY_WORK = 8
-LEAST_S, LEAST_BY_WORK_S = 20.0, 60.0  # that a shift lasts before it is one
+LEAST_S, LEAST_BY_WORK_S = 14.0, 60.0  # that a shift lasts before it is one
+STOPPED, STOPPED_S = 2.5, 200.0  # as ln: an evaluation sends nothing, either
 SIGMAS = 4.5
 NINETY = 1.645  # sigmas to either side hold nine tenths of normal values
 PER_MEDIAN = 1.2533  # a median of normal values is so much less sure than their mean
 SEEN = 0.6  # of the ticks of a span
 SPELL_TIMES, SPELL_MOST_S, SPELLS = 2.0, 1800.0, 50
-MISSES = 2  # ticks in a row that end a spell
+MISSES = 2 * HOPS  # ticks in a row that end a spell
+MIRRORED = 1.2
 AGREE = 0.4  # of what the step time says, the work done must say, too, and no more than 1/AGREE
 LEAST_BY_WORK = 0.12  # as ln
 RECENTRE = 24  # ticks
@@ -219,14 +221,21 @@ def recentred(state: State) -> State:
 def mood_of(state: State) -> Mood:
     """Of the latest tick alone."""
     tick = state.past[-1]
-    steps, works = series(state.past, "step"), series(state.past, "work")
     if tick.step is not None:
-        if tick.step > cut(steps, 1):
-            return Mood.SLOW
-        return Mood.FAST if tick.step < -cut(steps, 1) else Mood.STEADY
-    if tick.work is not None and tick.work > max(LEAST_BY_WORK, cut(works, 1)):
+        if beyond(tick.step, state.past, "step", 1):
+            return Mood.SLOW if tick.step > 0 else Mood.FAST
+        return Mood.STEADY
+    if tick.work is not None and beyond(tick.work, state.past, "work", 1) and tick.work > 0:
         return Mood.SLOW
     return Mood.UNSEEN
+
+
+LEAST = {"step": log(1 + LEAST_SHIFT), "work": LEAST_BY_WORK}
+
+
+def beyond(value: float, past: Sequence[Tick], name: str, windows: int) -> bool:
+    """Whether it is a shift: an effect worth a triage, beyond chance and beyond the past."""
+    return abs(value) > LEAST[name] and abs(value) > cut(series(past, name), windows)
 
 
 def series(ticks: Sequence[Tick], name: str) -> list[float]:
@@ -239,10 +248,7 @@ def agreed(step: float, work: float | None) -> bool:
 
 
 def cut(values: Sequence[float], windows: int) -> float:
-    """From here on it is a shift: an effect worth a triage, beyond chance and beyond the past.
-
-    The past's other side, what was faster than usual, tells how far chance goes.
-    """
+    """How far chance goes: by the spread, and by what was faster than usual, so no fault's work."""
     if len(values) < 2 * HOPS:
         return MOST
     middle = median(values)
@@ -255,7 +261,7 @@ def cut(values: Sequence[float], windows: int) -> float:
     alone = SIGMAS * (PER_MEDIAN if windows > 1 else 1.0) * spread / sqrt(windows)
     size = windows * HOPS
     fast = (median(values[at : at + size]) for at in range(0, len(values) - size + 1, size))
-    return max(log(1 + LEAST_SHIFT), alone, 1.2 * (middle - min(fast, default=middle)))
+    return max(alone, MIRRORED * (middle - min(fast, default=middle)))
 
 
 def shifted(state: State, windows: int) -> Event | None:
@@ -264,19 +270,27 @@ def shifted(state: State, windows: int) -> Event | None:
     late, early = state.past[-size:], state.past[:-size]
     if len(early) < 2 * HOPS:
         return None
-    lasts_s = windows * state.window_s / 2
+    lasts_s = (late[-1].at - late[0].at) / 2
     if lasts_s < max(LEAST_S, known_s(state)):
         return None
-    by_step, by_work = moved(early, late, "step", windows), moved(early, late, "work", windows)
-    work = by_work[0] if by_work else None
-    if by_step is not None and agreed(by_step[0], work):
-        step = by_step[0]
-        if abs(step) > by_step[1] and (step > 0 or windows > SPANS[0]):
-            return told(state, early, late, step=True)
-    enough = lasts_s >= LEAST_BY_WORK_S and windows >= BY_WORK
-    if by_work is not None and enough and by_work[0] > max(LEAST_BY_WORK, by_work[1]):
+    step, work = moved(early, late, "step"), moved(early, late, "work")
+    if step is not None and agreed(step, work) and beyond(step, early, "step", windows):
+        soon = step > 0 or windows > SPANS[0]  # that it is faster can wait
+        return told(state, early, late, step=True) if soon else None
+    if (
+        work is not None
+        and lacking(work, windows, lasts_s)
+        and beyond(work, early, "work", windows)
+    ):
         return told(state, early, late, step=False)
     return None
+
+
+def lacking(work: float, windows: int, lasts_s: float) -> bool:
+    """Whether so much less work is done for so long that steps need not be seen, too."""
+    if work >= STOPPED:
+        return lasts_s >= STOPPED_S
+    return work > 0 and windows >= BY_WORK and lasts_s >= LEAST_BY_WORK_S
 
 
 def known_s(state: State) -> float:
@@ -285,14 +299,12 @@ def known_s(state: State) -> float:
     return min(SPELL_TIMES * max((*state.spells_s, *fired), default=0.0), SPELL_MOST_S)
 
 
-def moved(
-    early: Sequence[Tick], late: Sequence[Tick], name: str, windows: int
-) -> tuple[float, float] | None:
-    """(By how much the late ones differ, what that must exceed); None: too few of them are seen."""
+def moved(early: Sequence[Tick], late: Sequence[Tick], name: str) -> float | None:
+    """By how much the late ones differ; None: too few of them are seen."""
     before, after = series(early, name), series(late, name)
     if len(after) < SEEN * len(late) or len(before) < 2 * HOPS:
         return None
-    return median(after) - median(before), cut(before, windows)
+    return median(after) - median(before)
 
 
 def told(state: State, early: Sequence[Tick], late: Sequence[Tick], *, step: bool) -> Event:

@@ -172,7 +172,7 @@ class Job:
         self.state = state
         if state.step_s is None:
             return None
-        return Event(What.LEARNT, at, None, state.step_s, at)
+        return Event(What.LEARNT, at, state.before_s, state.step_s, at)
 
     def checked(self, state: State, seen: Mapping[str, Watched], at: float) -> State:
         """Whether what repeats is a part of something longer, as far as can be seen until now."""
@@ -228,7 +228,7 @@ class Job:
         for name, one in seen.items():
             beat = state.beats.get(name)
             if beat is not None:
-                heard[name] = again(one.channels, one.last() - state.window_s, beat, STILL)
+                heard[name] = again(one.channels, one.last(), state.window_s, beat, STILL)
         if not heard or self.deepened(seen):
             return None
         self.take(heard)
