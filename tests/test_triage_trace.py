@@ -19,7 +19,7 @@ from rich.console import Console
 
 from clusterctl.model import UserError
 from clusterctl.report import timeline
-from clusterctl.triage.timeline import kineto, moves, step_logs, trace_files, traces
+from clusterctl.triage.timeline import kineto, kineto_file, moves, step_logs, trace_files, traces
 from clusterctl.triage.timeline.classify import classify
 from clusterctl.triage.timeline.operations import Rows, dense
 from clusterctl.triage.timeline.replay import observed, replay
@@ -314,6 +314,13 @@ def test_a_slow_rank_is_found_in_kineto_whatever_its_clock(tmp_path):
 
 def test_a_healthy_kineto_job_has_no_suspect(tmp_path):
     assert traces.triage(kineto_files(tmp_path)).triage.cause is Cause.HEALTHY
+
+
+def test_a_small_file_that_unpacks_to_much_is_unpacked_bit_by_bit():
+    packed = gzip.compress(b" " * (24 << 20)) + gzip.compress(b"the end")
+    sizes = [len(one) for one in kineto_file.pieces(io.BytesIO(packed), kineto_file.Heard(0))]
+    assert sum(sizes) == (24 << 20) + len("the end")
+    assert max(sizes) <= kineto_file.CHUNK
 
 
 def test_one_rank_s_file_alone_is_compared_with_nobody_and_never_healthy(tmp_path):

@@ -77,15 +77,15 @@ def pieces(raw: BinaryIO, found: Heard) -> Iterator[str]:
     packed = head == b"\x1f\x8b"
     rest = head
     while True:
-        more = raw.read(CHUNK // 16)
+        more = b"" if packed and squeezed.unconsumed_tail else raw.read(CHUNK // 16)
         if not (rest or more):
             return
         try:
-            plain = squeezed.decompress(rest + more) if packed else rest + more
+            plain = squeezed.decompress(rest + more, CHUNK) if packed else rest + more
         except zlib.error:
             found.cut = True
             return
-        rest = b""
+        rest = squeezed.unconsumed_tail
         if packed and squeezed.eof:  # several gzip files end to end are one
             rest, squeezed = squeezed.unused_data, zlib.decompressobj(GZIP)
         yield spell.decode(plain)
