@@ -129,6 +129,9 @@ def test_no_cut_and_no_garbage_raises():
                 told({"n0": answer(printed({**CALL, name: value})), "n1": answer(printed(LISTEN))})
             )
     assert told({"n0": answer(text[:-20])}).unseen
+    stranger = told({"n7": answer(text)})
+    assert not stranger.ways
+    assert stranger.unseen == ("n7: its paths were not probed: it says nothing of them",)
 
 
 # --------------------------------------------------------------------------- who is blamed
@@ -139,9 +142,15 @@ def test_the_nic_that_loses_from_all_its_partners_is_named_and_they_are_not():
     assert (one.what, one.node) == ("n3 receives", "n3")
     assert one.confidence >= 0.99
     assert "25 of 1000 segments never came (n0>n3/0 5 of 200" in one.why[0]
-    assert "all others together 0 of 5000" in one.why[0]
+    assert "all other paths together 0 of 5000" in one.why[0]
     assert one.slowdown is not None
     assert isnan(one.slowdown)
+
+
+def test_a_nic_that_loses_much_hides_no_other_that_loses_less():
+    found = blamed(probed(lossy={("", "n3"): 40, ("n1", ""): 4}))
+    assert [one.what for one in found.suspects] == ["n1 sends", "n3 receives"]
+    assert "all other paths together 0 of" in found.suspects[0].why[0]
 
 
 def test_the_nic_before_which_a_queue_stands_is_named_by_its_way():
@@ -314,6 +323,17 @@ def test_only_a_node_whose_ranks_all_stand_still_is_paused():
     assert stand.paused["n0"] == Paused(frozenset({7}), "77")
     assert [node.name for node in stand.resting] == ["n0", "n2", "n3"]
     assert [node.name for node in stand.running] == ["n1"]  # n4 did not answer: nobody asks again
+
+
+def test_ranks_that_slurm_started_say_which_job_may_have_their_node():
+    job = looked("stopped", "stopped")
+    seen = {
+        name: replace(one, ranks=tuple(replace(r, job="812") for r in one.ranks))
+        for name, one in job.nodes.items()
+    }
+    stand = standing(replace(job, nodes=seen), [Node("n0")])
+    assert stand.paused["n0"].slurm == "812"
+    assert standing(job, [Node("n0")]).paused["n0"].slurm == ""  # known by its store's address
 
 
 def test_a_node_whose_processes_may_not_be_looked_at_is_taken_to_be_at_work():

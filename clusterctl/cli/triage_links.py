@@ -82,7 +82,8 @@ def probed(
 
     stand = standing(job, on_data_network(job, nodes), slurm)
     running, resting = ((), stand.nodes) if asked.force else (stand.running, stand.resting)
-    company = running if len(running) >= FEWEST else stand.nodes
+    # Who alone rests has nobody for a round, and two that run have nobody to differ from.
+    company = running if len(running) >= FEWEST and len(resting) != 1 else stand.nodes
     found: list[Links] = []
     try:
         if running:
@@ -139,7 +140,8 @@ def full(
         "",
     )
     going = rounds.begun(order, where, nodes)
-    going = replace(going, paused=paused, moved=lambda: moved(nodes, paused, reach))
+    if not asked.force:
+        going = replace(going, paused=paused, moved=lambda: moved(nodes, paused, reach))
     path = rounds.lead(going, where)
     rows = folder.read_rows(path / "measured.csv", [node.name for node in nodes])
     reasons = list(dict.fromkeys(row.why for row in rows if row.why))[:REASONS]

@@ -46,11 +46,15 @@ class Nic:
 
     @property
     def lost(self) -> int:
-        return sum(one.lost or 0 for one in self.ways)
+        return sum(map(lost, self.ways))
 
     @property
     def waits(self) -> list[float]:
         return [one.wait_us for one in self.ways if one.wait_us is not None]
+
+
+def lost(one: Way) -> int:
+    return one.lost or 0
 
 
 def blamed(told: Told) -> Links:
@@ -97,9 +101,6 @@ def nics(ways: Sequence[Way]) -> list[Nic]:
 
 def losing(every: Sequence[Nic], full: list[str]) -> Iterator[tuple[Nic, tuple[float, str]]]:
     """NICs that lose what most of their partners send them, or they send to most."""
-    sent, gone = sum(one.sent for one in every) / 2, sum(one.lost for one in every) / 2
-    if not sent:
-        return
     bad = [one for one in every if one.lost >= FEWEST_LOST and share(one) > LOSS]
     if len(bad) > 2 and 2 * len(bad) > len(every):
         full.append(
@@ -107,15 +108,18 @@ def losing(every: Sequence[Nic], full: list[str]) -> Iterator[tuple[Nic, tuple[f
             "sick as a whole"
         )
         return
+    ill = {way.called for one in bad for way in one.ways}
+    well = {way.called: way for one in every for way in one.ways if way.called not in ill}
+    sent, gone = (sum(told) for told in ((w.sent for w in well.values()), map(lost, well.values())))
+    elsewhere = min(0.5, max(LOSS, gone / sent if sent else 0.0))
     for one in bad:
-        elsewhere = min(0.5, max(LOSS, (gone - one.lost) / max(1.0, sent - one.sent)))
         sure = more_than_chance(one.lost, one.sent, elsewhere, len(every))
         if sure < SURE:
             continue
         if len(one.ways) < 2:
             sure = ONE_PATH
         by = ", ".join(f"{way.called} {way.lost or 0} of {way.sent}" for way in worst(one))
-        rest = f"all others together {gone - one.lost:.0f} of {sent - one.sent:.0f}"
+        rest = f"all other paths together {gone} of {sent}"
         yield one, (sure, f"{HOW}: {one.lost} of {one.sent} segments never came ({by}); {rest}")
 
 

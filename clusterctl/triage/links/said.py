@@ -49,6 +49,7 @@ def told(answers: Mapping[str, Answer | Trouble]) -> Told:
             why = answer if isinstance(answer, Trouble) else last_words(answer)
             unseen.append(f"{node}: its paths were not probed: {why}")
             continue
+        before = sum(map(len, ends.values()))
         for row in rows(answer.stdout):
             if isinstance(row, Trouble):
                 unseen.append(f"{node}: {row}")
@@ -57,6 +58,8 @@ def told(answers: Mapping[str, Answer | Trouble]) -> Told:
                 cost[node] = (number(row, "cpu_s") or 0.0) / seconds if seconds else 0.0
             elif (role := role_of(node, row)) is not None:
                 ends.setdefault(text(row, "name"), {})[role] = end(row)
+        if sum(map(len, ends.values())) == before:
+            unseen.append(f"{node}: its paths were not probed: it says nothing of them")
     ways = [way for name, both in sorted(ends.items()) for way in ways_of(name, both)]
     broken = [
         f"{name}: {why}"

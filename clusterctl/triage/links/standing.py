@@ -37,18 +37,24 @@ class Standing:
 def standing(job: Job, nodes: Sequence[Node], slurm: str = "") -> Standing:
     """A node is paused where all its ranks, of any job, stood still at every look.
 
-    `slurm`: the number of the job that was asked for, which may have the node though it stands.
+    Slurm may have given it to that job: `slurm`, the number that was asked for, or its ranks' own.
     """
     ranks: defaultdict[str, list[Process]] = defaultdict(list)
     for seen in job.nodes.values():
         ranks[seen.node] += seen.ranks
     paused = {
-        node: Paused(frozenset(rank.pid for rank in few), slurm)
+        node: Paused(frozenset(rank.pid for rank in few), slurm or own_number(few))
         for node, few in ranks.items()
         if few and all(still(rank) for rank in few)
     }
     free = {name for name, seen in job.nodes.items() if not (seen.ranks or seen.troubles)}
     return Standing(tuple(n for n in nodes if n.name in job.nodes), paused, frozenset(free))
+
+
+def own_number(ranks: Sequence[Process]) -> str:
+    """Of the one Slurm job that all of them are of; empty: of none, or of several."""
+    jobs = {rank.job for rank in ranks}
+    return min(jobs) if len(jobs) == 1 and min(jobs).isdecimal() else ""
 
 
 def still(rank: Process) -> bool:
