@@ -71,6 +71,7 @@ class Run:
     steps: list[Step]
     rng: Random
     heavier: dict[int, float] = field(default_factory=dict)  # of a stage's work, by stage
+    moments: list[float] = field(default_factory=list)  # the same on all nodes
 
 
 def shape(rng: Random) -> Shape:
@@ -105,7 +106,9 @@ def run(one: Shape, fault: Fault, rng: Random) -> Run:
     comm = one.step_s * one.shares
     save_at = rng.uniform(0.2, 0.8) * one.window_s
     now = -rng.uniform(0.2, 1.5) * one.step_s
-    found = Run(one, fault, [], rng, heavier)
+    count = int(one.window_s / one.every_s)
+    moments = [(at + 0.8 * rng.random()) * one.every_s for at in range(count)]
+    found = Run(one, fault, [], rng, heavier, moments)
     while now < one.window_s + 1:
         work = one.step_s * (1 - one.shares)
         late = {node: rng.expovariate(10) for node in range(one.nodes) if rng.random() < bursts}
@@ -151,11 +154,11 @@ def looks(job: Run, rank: int, behind: Sequence[float]) -> list[list[object]]:
     idle_ms = rng.uniform(3.5e6, 3.6e6)  # NCCL's bootstrap connections, since the job began
     found: list[list[object]] = []
     for at, late in enumerate(behind):
-        when = (at + 0.8 * rng.random()) * one.every_s  # the same moments; close enough apart
+        when = job.moments[at] + late / 1e3
         place = max(0, bisect_right(begins, when) - 1)
         step, before = job.steps[place], job.steps[max(0, place - 1)]
         state, since = doing(job, rank, when, step, before)
-        silent = idle_ms + 1e3 * when if one.transport == "rdma" else max(0.0, 1e3 * since) + late
+        silent = idle_ms + 1e3 * when if one.transport == "rdma" else max(0.0, 1e3 * since)
         if one.transport == "tcp" and rng.random() < 0.01:
             silent = rng.uniform(0, 30)  # metrics, a log line
         quantum = 4
@@ -431,6 +434,7 @@ def counters(job: Run, node: int, medians: dict[str, float], around: Around) -> 
         "ethtool.eth0.rx_crc_errors_phy": int(rng.random() < 0.01),
         "ethtool.eth0.rx_prio3_pause": rng.choice((0, 0, 20, 900)) * rng.expovariate(1),
         "ethtool.eth1.rx_discards": rng.choice((0, 0, 4)),
+        "pressure.memory.some": rng.lognormvariate(log(3e3), 2),
         "memory.pswpin": 0.0,
         "memory.pswpout": 0.0,
         "memory.pgscan_direct": rng.choice((0.0, 0.0, 0.0, rng.lognormvariate(4, 2))),
@@ -466,11 +470,17 @@ def rdma(rng: Random, packets: float) -> dict[str, float]:
     }
 
 
+def one_window(fault: Fault) -> float:
+    """Seconds of six in which somebody waits for memory."""
+    return 6 * fault.size / (1 + fault.size)
+
+
 def spoil(found: dict[str, float], fault: Fault, packets: float) -> None:
     if fault.kind == "nic":
         found |= {"queue.eth0.drops": 40 * fault.size, "now.backlog.eth0": 3e5}
     if fault.kind == "swap":
         found["memory.pswpin"] += 2e5 * fault.size
+        found["pressure.memory.some"] = 1e6 * one_window(fault)
     if fault.kind == "nfs":
         found["nfs./data.READ.operations"] = 200
         found["nfs./data.READ.rtt_ms"] = 200 * 2 * (1 + 100 * fault.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from clusterctl.triage.running.candidates import LEAST, MOST_SURE, Candidate, slower
@@ -37,17 +37,30 @@ def slowed(job: Job) -> Iterator[Candidate]:
         reasons = ", ".join(sorted(bad[key]))
         why = (f"its hardware slows it: {reasons}", figures(gpus[key]))
         yield of_gpu(job, key, share, MOST_SURE, why)
+    yield from slowest(job, gpus, behind, struck)
+
+
+def slowest(
+    job: Job,
+    gpus: Mapping[tuple[str, int], Gpu],
+    behind: Mapping[str, float],
+    struck: Sequence[tuple[str, int]],
+) -> Iterator[Candidate]:
+    """By its clock, for whatever reason; not one that has been told of with its reason."""
     voted = vote(behind, by_device(job), error=1.0)
-    worst = voted.found if voted else None
-    if not struck and voted and worst and -worst.middle > 0 > LEAST - worst.excess / -worst.middle:
-        node, _, name = worst.name.partition(" gpu")
-        gpu = gpus[node, int(name)]
-        if (gpu.use_percent or 0.0) > 50:  # one that waits and sleeps may clock down
-            share = worst.excess / -worst.middle
-            clock = f"its clock is {-worst.value:.0f} MHz, its peers' {-worst.middle:.0f} MHz"
-            told = (f"{clock}; held against {voted.among}", figures(gpu))
-            sure = min(worst.confidence, UNSURE) if voted.alone else worst.confidence
-            yield of_gpu(job, (node, int(name)), share, sure, told)
+    if voted is None or voted.found.middle >= 0:
+        return
+    worst = voted.found
+    share = worst.excess / -worst.middle
+    node, _, name = worst.name.partition(" gpu")
+    key = (node, int(name))
+    # One that waits and sleeps may clock down.
+    if share <= LEAST or key in struck or (gpus[key].use_percent or 0.0) <= 50:
+        return
+    clock = f"its clock is {-worst.value:.0f} MHz, its peers' {-worst.middle:.0f} MHz"
+    told = (f"{clock}; held against {voted.among}", figures(gpus[key]))
+    sure = min(worst.confidence, UNSURE) if voted.alone else worst.confidence
+    yield of_gpu(job, key, share, sure, told)
 
 
 def of_gpu(

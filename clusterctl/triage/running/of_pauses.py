@@ -27,16 +27,23 @@ def over_usual(job: Job, told: Arrivals) -> dict[int, float]:
     return {place: one - usual(job.roles, place, shares) for place, one in shares.items()}
 
 
-def only_once(one: Late, share: float) -> bool:
-    """The rest is no second stretch of its like, and it is not most of what was looked at."""
-    return share - one.longest < one.longest / 4 and one.longest <= 0.5
+def only_once(one: Late, share: float, rest: float) -> bool:
+    """Beyond its longest stretch it is waited for no more than others: `rest`, of the next one."""
+    return share - one.longest < max(one.longest / 4, rest) and one.longest <= 0.5
 
 
 def writes(rank: Process) -> bool:
-    """More than it reads: to disks, or of all that it reads and writes."""
+    """More than it reads: to disks, or where it uses none, at all."""
     spent = rank.spent or {}
-    told = [("write_bytes", "read_bytes"), ("wchar", "rchar")]
-    return any(spent.get(out, 0.0) > spent.get(into, 0.0) for out, into in told)
+    out, into = spent.get("write_bytes", 0.0), spent.get("read_bytes", 0.0)
+    return out > into if out or into else spent.get("wchar", 0.0) > spent.get("rchar", 0.0)
+
+
+def saves(rank: Process, worst: Late, *, once: bool) -> bool:
+    """It writes while others wait for it: at a disk, or for once."""
+    stored = sum(worst.states.get(state, 0) for state in ("disk", "file"))
+    at_a_disk = 2 * stored > sum(worst.states.values())
+    return writes(rank) and (at_a_disk or once)
 
 
 def in_one_stretch(rank: Process, state: str) -> bool:
@@ -51,7 +58,7 @@ def checkpoint(rank: Process, share: float, moments: int) -> Candidate:
     why = (
         (
             f"all others waited for {rank.called} at {percent(share)} of {moments} "
-            "moments, in one stretch, and it writes more than it reads"
+            "moments, and it writes more than it reads"
         ),
     )
     return Candidate(Cause.CHECKPOINT, share, 0.6, why)

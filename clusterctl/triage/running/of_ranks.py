@@ -63,9 +63,9 @@ def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
         return
     sure = drawn(job, told, {place, *(set(over) - set(behind_it))}, share)
     cause, doing, hints = cause_of(job, rank, worst)
-    once = of_pauses.only_once(worst, share)
-    if once and of_pauses.writes(rank):
-        yield of_pauses.checkpoint(rank, worst.longest, told.moments)
+    once = of_pauses.only_once(worst, share, rest)
+    if of_pauses.saves(rank, worst, once=once):
+        yield of_pauses.checkpoint(rank, share, told.moments)
         return
     sure = min(sure, of_stages.UNSURE) if once else sure
     if whole and cause is Cause.WORKER:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import log, log1p, log2, sqrt
 from statistics import median
 
-from clusterctl.triage.running.candidates import SURE
+from clusterctl.triage.running.candidates import LEAST, SURE
 from clusterctl.triage.running.devices import by_device
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.observed import Gpu, Seen
@@ -122,7 +122,7 @@ def memory(job: Job) -> Iterator[Signal]:
         told = {node: read(seen) for node, seen in used(job).items()}
         values = {node: one for node, one in told.items() if one is not None}
         found = odd(values, by_node(job))
-        if found is not None:
+        if found is not None and matters(job.nodes[found[0]], values[found[0]], factor):
             node, usual, sure = found
             says = words.format(shown(values[node].rate * factor))
             yield Signal(
@@ -132,6 +132,17 @@ def memory(job: Job) -> Iterator[Signal]:
                 sure,
                 pages=read is not misplaced,
             )
+
+
+def matters(seen: Seen, one: Counted, factor: float) -> bool:
+    """Of a share of its pages, by the share; else by the time that somebody waited for memory.
+
+    A kernel that does not count that time (/proc/pressure) leaves it open.
+    """
+    if factor > 1:
+        return one.rate >= LEAST
+    waited_us = seen.spent.get("pressure.memory.some")
+    return waited_us is None or waited_us >= LEAST * seen.seconds * 1e6
 
 
 def shown(rate: float) -> str:
