@@ -19,7 +19,7 @@ from test_report import run as made
 from clusterctl import checks, judge
 from clusterctl.catalog import all_checks
 from clusterctl.cli.finish import write
-from clusterctl.cli.language import Language, spoken
+from clusterctl.cli.language import ASKED, Language, spoken
 from clusterctl.cli.options import Format
 from clusterctl.knowledge import chinese, faults, kernel, sel, xid
 from clusterctl.model import Finding, Severity, Status, Verdict
@@ -218,6 +218,7 @@ def test_the_locale_decides_where_nobody_asked(monkeypatch, environment, languag
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    ASKED.set(None)
     assert spoken(None) == language
     assert spoken(Language.EN) is Language.EN
 
@@ -262,7 +263,21 @@ def test_a_page_in_chinese_is_the_same_page_and_leaves_what_nodes_said():
     assert "<td>n017 &lt;b&gt; {} &amp;</td>" in page
 
 
-@pytest.mark.parametrize("name", ["zh_page.yml", "zh_screen.yml", "zh_triage.yml"])
+FILES_OF_IT = ["zh.yml", "zh_page.yml", "zh_screen.yml", "zh_triage.yml"]
+
+
+@pytest.mark.parametrize("name", FILES_OF_IT)
+def test_holes_without_a_word_between_them_stay_side_by_side(name):
+    """Nobody can tell where one ends, so they must not be told apart."""
+    for english, said in chinese.lines(name).items():
+        ends = re.split(r"\{\}", english)[1:-1]
+        places = [int(one) for one in re.findall(r"\{(\d+)\}", said)]
+        for at in (at for at, between in enumerate(ends, 1) if not between):
+            pair = f"{{{at}}}{{{at + 1}}}" if places else "{}{}"
+            assert pair in said, english
+
+
+@pytest.mark.parametrize("name", FILES_OF_IT[1:])
 def test_no_sentence_of_a_page_or_screen_stands_twice_or_loses_a_hole(name):
     document = yaml.compose(ZH.with_name(name).read_text(encoding="utf-8"))
     assert isinstance(document, yaml.MappingNode)

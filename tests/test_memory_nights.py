@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +16,8 @@ import pandas as pd
 import pytest
 from acting import drained
 from scripted import NOON
+from sentences import english
+from test_chinese import CHINESE
 from typer.testing import CliRunner
 
 from clusterctl import store
@@ -21,6 +25,7 @@ from clusterctl.act import journal
 from clusterctl.act.deed import Action, Outcome, Told
 from clusterctl.act.journal import Journal
 from clusterctl.cli import app
+from clusterctl.cli.language import ASKED
 from clusterctl.judge import beside_past
 from clusterctl.memory import acks, cache, dataset, identity, story
 from clusterctl.memory.digest import tonight
@@ -523,3 +528,24 @@ def test_a_fleet_in_which_all_is_well_and_nothing_has_a_serial_answers_too(tmp_p
     assert "nothing to prune" in said("prune", "--keep", "0d", runs=tmp_path)
     done = CliRunner().invoke(app, ["trend", "h2d", "--runs-dir", str(tmp_path)])
     assert "h2d: nobody told it in 2 runs" in str(done.exception)
+
+
+@pytest.fixture
+def in_chinese() -> Iterator[tuple[str, str]]:
+    yield ("--lang", "zh")
+    ASKED.set(None)
+
+
+def test_all_that_looks_back_is_told_in_chinese_where_that_is_asked(runs, in_chinese):
+    end = NOON + timedelta(days=99)
+    acks.give(runs, acks.Ack("a1", frozenset({"n2"}), "ecc", end, "root", "RMA-7", NOON))
+    theirs = re.compile("data was lost|RMA-7|kernel|root|ecc|H2D|burnin|sweep|[┃│]")
+    for words in (
+        *(("history", "n2"), ("history", "n1"), ("history", "--check", "ecc")),
+        *(("history", "--lemons"), ("diff", name_of(0), "last"), ("diff",)),
+        *(("trend", "h2d", "--by", "node"), ("prune", "--keep", "0d"), ("prune", "--keep", "900d")),
+        ("ack", "--list"),
+    ):
+        page = said(*words, *in_chinese, runs=runs)
+        assert [line for line in page.splitlines() if english(theirs.sub(" ", line))] == [], words
+        assert CHINESE.search(page)

@@ -42,7 +42,8 @@ class Form:
 
     @property
     def labelled(self) -> bool:
-        return LABEL in self.words[0]
+        """It begins with "what: ", or with a word in capitals: what follows may be anything."""
+        return LABEL in self.words[0] or (self.words[0].isupper() and len(self.words[0]) > 2)
 
     def may_hold(self, pieces: Sequence[str], *, wide: bool) -> bool:
         """Where it says little itself, somebody else's sentence must not look like it."""

@@ -22,7 +22,7 @@ COLUMNS = ("name", "address", "user", "port", "via", "become", "identity", "orig
 def node_table(nodes: Sequence[Node]) -> Table:
     """A row a node; labels that all nodes share stand above, said once."""
     shared = shared_labels(nodes)
-    made = table("node", "reached at", "labels", "from", title=visible(spelt(shared)))
+    made = table("node", "reached at", "labels", "origin", title=visible(spelt(shared)))
     for node in nodes:
         own = {key: value for key, value in node.labels.items() if key not in shared}
         made.add_row(*map(cell, (node.name, reached(node), spelt(own), node.origin)))
