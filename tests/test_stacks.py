@@ -663,6 +663,15 @@ def test_a_node_that_fails_when_py_spy_is_sent_is_said(tmp_path, second, word):
     assert any(one.startswith("here: ") and word in one for one in stacks.unseen)
 
 
+def test_why_a_node_broke_off_is_said():
+    cut = told(waiting(2)).rpartition("\n")[0]
+    broken = Answer("stacks", 1, cut, "Traceback …\nMemoryError: too much\n", 0.1)
+    stacks = ask_stacks([ME], Looking({}), Answering(broken), at_once=1)
+    assert [one.rank for one in stacks.ranks] == [0, 1]
+    assert any("MemoryError: too much" in line for line in stacks.unseen)
+    assert any("no right end mark" in line for line in stacks.unseen)
+
+
 def test_a_node_without_ras_says_so():
     found = ask_ras(ME, reach)
     assert found.cause is Cause.UNKNOWN

@@ -6,7 +6,7 @@ Two conversations where a node has no py-spy: the first tells which one it needs
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clusterctl.fanout import each
@@ -87,17 +87,20 @@ def question(looking: Looking, node: str, program: Path | None) -> Question:
     )
 
 
-def sorted_out(said: Mapping[str, Answer | Trouble]) -> tuple[dict[str, Heard], dict[str, str]]:
+def sorted_out(answers: Mapping[str, Answer | Trouble]) -> tuple[dict[str, Heard], dict[str, str]]:
     """What nodes said, and why others said nothing."""
     known: dict[str, Heard] = {}
     silent: dict[str, str] = {}
-    for name, one in said.items():
+    for name, one in answers.items():
         if isinstance(one, Trouble):
             silent[name] = str(one)
         elif not one.stdout:
             silent[name] = last_words(one) or "it printed nothing"
         else:
-            known[name] = heard(name, one.stdout)
+            known[name] = said = heard(name, one.stdout)
+            if one.exit_code != 0:
+                why = Trouble(Kind.EXIT, last_words(one))
+                known[name] = replace(said, troubles=(*said.troubles, why))
     return known, silent
 
 
