@@ -140,6 +140,40 @@ def test_what_traffic_cannot_tell_apart_is_one_suspect_with_rivals():
     assert "cannot tell" in found.suspects[0].advice
 
 
+def test_a_leaf_that_is_slow_for_whole_rounds_is_one_leaf_and_not_its_ports():
+    rows = measured(fabric(), {}, rounds=8)
+    here, there = rows.src // 8 == 3, rows.dst // 8 == 3
+    spell = (rows.rail == 1) & (here | there) & np.isin(rows.round, (0, 2, 3, 5, 6))
+    found = locate(fabric(), replace(rows, gbit_s=np.where(spell, rows.gbit_s / 2, rows.gbit_s)))
+    assert named(found) == ["leaf:3/1"]
+    assert found.suspects[0].rate == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nics_that_differ_by_three_percent_make_no_host_or_leaf_slow(seed):
+    on = fabric(nodes="n[0000-0127]", rails=2)
+    rows = measured(on, {}, replace(HARSH, spread=0.03), seed=seed, rounds=8)
+    kinds = {one.partition(":")[0] for one in named(locate(on, rows))}
+    assert not kinds & {"host", "leaf", "uplinks", "downlinks"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rates_that_stray_further_below_than_above_accuse_nobody(seed):
+    on = fabric(nodes="n[0000-0127]", rails=2)
+    rows = measured(on, {}, EASY, seed=seed)
+    stray = np.random.default_rng(seed).normal(0, 0.03, len(rows.src))
+    leaning = replace(rows, gbit_s=rows.gbit_s * np.exp(np.where(stray > 0, stray / 3, stray)))
+    assert named(locate(on, leaning)) == []
+
+
+@pytest.mark.parametrize("step", [0.1, 1.0, 2.5])
+def test_rates_that_a_tool_rounds_coarsely_accuse_the_slow_one_alone(step):
+    on = fabric(nodes="n[0000-0127]", rails=2)
+    rows = measured(on, {"nic-rx:n0100/1": 0.6}, replace(HARSH, sigma=0.02))
+    rounded = np.round(rows.gbit_s * 25 / 400 / step) * step
+    assert named(locate(on, replace(rows, gbit_s=rounded))) == ["nic-rx:n0100/1"]
+
+
 def test_a_part_whose_every_test_fails_is_at_zero():
     rows = measured(fabric(), {}, EASY)
     dead = (rows.src == 9) & (rows.rail == 1)

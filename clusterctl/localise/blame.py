@@ -25,7 +25,7 @@ from clusterctl.localise.paths import (
     UPS,
     Paths,
 )
-from clusterctl.localise.spells import Spells, flapped, flapping, of_parts, spells
+from clusterctl.localise.spells import Spells, flapped, flapping, of_parts, one_spell, spells
 from clusterctl.localise.verdict import Judged, without
 
 Floats = NDArray[np.float64]
@@ -58,6 +58,7 @@ EPISODE = {
     UPS: 5e-3,
     DOWNS: 5e-3,
 }
+LASTS = 0.02  # of what passes, more than one round
 # Slow all the time; for about half of its tests; on one of a group's links; for whole rounds.
 ALWAYS, FLAPPING, ONE_LINK, SPELLS = range(4)
 WEIGHT = np.log([0.85, 0.05, 0.05, 0.05])
@@ -346,12 +347,15 @@ def log_sum(values: Floats) -> Floats:
 
 
 def passing(whole: Floats, partly: Floats, rounds: Spells, kind: Ints) -> Floats:
-    """Ln likelihood of no fault, when each round may have had its own passing trouble."""
+    """Ln likelihood of no fault, when each round may have had its own passing trouble, or some
+    rounds on end the same.
+    """
     both = np.concatenate([whole, partly], axis=1)
     by_round = log_sum(both) - np.log(both.shape[1])
     chance = np.array([EPISODE[one] for one in range(9)])[kind[rounds.owner]]
     held = np.logaddexp(np.log1p(-chance), np.log(chance) + by_round)
-    return rounds.total(held)
+    lasting = np.log(LASTS * np.array([EPISODE[one] for one in range(9)]))[kind]
+    return np.logaddexp(rounds.total(held), lasting + one_spell(whole, rounds))
 
 
 def parts_of(paths: Paths, rows: Ints, component: Ints, kind: Ints) -> Ints:

@@ -28,8 +28,11 @@ from clusterctl.localise.paths import (
 Ints = NDArray[np.int64]
 Where = Literal["in", "out", "any"]
 WIDE = {HOST: 4, TX: 1, RX: 1, LEAF: 3, UP: 1, DOWN: 1, SPINE: 3, UPS: 6, DOWNS: 6}
+# Congestion lasts for some rounds, too, above all on links: slow in fewer is asked again.
+STEADY_ROUNDS, STEADY_LINK_ROUNDS = 4, 6
 ENOUGH_ROUNDS = 12  # what so many rounds have not settled, one more will not
 PEERS_TRIED = 64
+SURE = 0.99
 
 
 def next_tests(
@@ -37,16 +40,20 @@ def next_tests(
 ) -> tuple[Test, ...]:
     """One round of tests for the doubts, likeliest first; empty when nothing more is worth asking.
 
-    `doubts` maps components to posteriors.  A component in `settled`, or seen in twelve rounds
-    already, is not asked about again.  Every NIC sends at most one of the tests and receives at
-    most one, and no uplink or downlink carries two.
+    `doubts` maps components to posteriors.  A component in `settled` that was slow in four rounds,
+    a link in six, or any seen in twelve already, is not asked about again.  Every NIC sends at most
+    one of the tests and receives at most one, and no uplink or downlink carries two.
     """
     board = Board(model, rows, frozenset(doubts))
     after = int(rows.round.max(initial=-1)) + 1
     found: list[Test] = []
     for component, posterior in sorted(doubts.items(), key=lambda item: (-item[1], item[0])):
-        seen = len(np.unique(rows.round[model.rows_of(component)]))
-        if component in settled or posterior > 0.99 or seen >= ENOUGH_ROUNDS:
+        mine = model.rows_of(component)
+        slow = mine[model.judged.z[mine] < -model.judged.cut]
+        seen, slowed = (len(np.unique(rows.round[at])) for at in (mine, slow))
+        sure = component in settled or posterior > SURE
+        steady = STEADY_LINK_ROUNDS if int(model.paths.kind[component]) >= UP else STEADY_ROUNDS
+        if seen >= ENOUGH_ROUNDS or (sure and slowed >= steady):
             continue
         found += board.ask(component, after)
     return tuple(found)

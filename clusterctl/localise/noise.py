@@ -144,8 +144,11 @@ def lean_of(residual: Floats) -> float:
     below, above = -residual[residual < 0], residual[residual >= 0]
     if min(len(below), len(above)) < 24:
         return float("nan")
-    found = float(np.quantile(below, INNER) / max(float(np.quantile(above, INNER)), 1e-9))
-    return found if LEANS < found < LEANS_MOST else 1.0
+    near, half = (
+        float(np.quantile(below, share) / max(float(np.quantile(above, share)), 1e-9))
+        for share in (INNER, 0.5)
+    )
+    return max(near, half) if near > LEANS and max(near, half) < LEANS_MOST else 1.0
 
 
 def freedom_of(scaled: Floats) -> float:

@@ -84,3 +84,29 @@ def of_parts(gain: Floats, parts: Ints, counts: Ints, lag: Floats, spread: float
     best = top + np.log(np.exp(told - top[:, None]).sum(axis=1))
     found: Floats = np.bincount(owner[order][starts], best, len(counts)).astype(np.float64)
     return found
+
+
+def one_spell(by_round: Floats, rounds: Spells) -> Floats:
+    """By component: ln of the mean likelihood ratio over all spells of rounds on end but the whole.
+
+    What was slow in some rounds on end, by the same in each (a column of `by_round`), and before or
+    after them was not.
+    """
+    begins = np.searchsorted(rounds.owner, np.arange(rounds.components))
+    count = np.diff(np.append(begins, len(rounds.owner)))
+    size = (rounds.components, by_round.shape[1])
+    found = np.full(size, -np.inf)
+    early = np.zeros(size)  # spells that began with the first round
+    late = np.full(size, -np.inf)  # all others that end here
+    for at in range(int(count.max(initial=0))):
+        mine = np.flatnonzero(count > at)
+        here = by_round[begins[mine] + at]
+        early[mine] += here
+        if at:
+            late[mine] = here + np.logaddexp(late[mine], 0.0)
+        last = (count[mine] == at + 1)[:, None]
+        ended = np.where(last, late[mine], np.logaddexp(early[mine], late[mine]))
+        found[mine] = np.logaddexp(found[mine], ended)
+    spells_of = np.maximum(count * (count + 1) / 2 - 1, 1)
+    mean: Floats = np.logaddexp.reduce(found, axis=1) - np.log(spells_of * by_round.shape[1])
+    return mean
