@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import comb
 
+import numpy as np
 import pytest
 
 from clusterctl.triage.running.candidates import beyond_chance
@@ -11,6 +12,7 @@ from clusterctl.triage.running.gpu_readings import gpus
 from clusterctl.triage.running.observed import Link, Mark
 from clusterctl.triage.running.readings import read
 from clusterctl.triage.running.wires import MOST_MARKS, lost_between
+from clusterctl.triage.timeline.damage import MOST_PAIRS, pairs, spread
 
 MINUTES = 6000  # looks of ten minutes
 
@@ -35,6 +37,21 @@ def test_a_node_that_prints_anything_for_ever_is_told_of_in_a_few_lines(line):
     assert len(told) <= 5
     assert any("5000" in one for one in told)
     assert len(gpus(f"{line}\n" * 5000)[1]) <= 5
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 50, 400])
+def test_pairs_are_those_of_the_upper_triangle_thinned_out(count):
+    first, second = np.triu_indices(count, 1)
+    every = max(1, -(-len(first) // MOST_PAIRS))
+    found = pairs(count)
+    assert found[0].tolist() == first[::every].tolist()
+    assert found[1].tolist() == second[::every].tolist()
+
+
+def test_the_spread_of_a_hundred_thousand_workers_fits_in_memory():
+    """All their pairs are eighty gigabytes."""
+    values = np.random.default_rng(0).normal(0, 0.01, (100_000, 1))
+    assert spread(values) == pytest.approx(0.01, rel=0.05)
 
 
 class Counted(int):

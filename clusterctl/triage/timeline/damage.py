@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusterctl.triage.timeline.operations import Floats
+from clusterctl.triage.timeline.operations import Floats, Integers
 from clusterctl.triage.verdict import Cause, Suspect
 
 
@@ -44,6 +44,7 @@ class Blind:
 
 Judged = Damage | Clear | Blind
 
+MOST_PAIRS = 20_000
 PAIRS_HOLD = 2.2219  # of Qn: the first quartile of a normal sample's pairwise distances, in sigma
 
 
@@ -52,15 +53,19 @@ def spread(values: Floats) -> float:
 
     Qn of Rousseeuw and Croux, "Alternatives to the Median Absolute Deviation" (JASA 1993).
     """
-    first, second = np.triu_indices(values.shape[0], 1)
-    if len(first) > MOST_PAIRS:
-        every = -(-len(first) // MOST_PAIRS)
-        first, second = first[::every], second[::every]
+    first, second = pairs(values.shape[0])
     apart = np.abs(values[first] - values[second])
     return float(np.quantile(apart, 0.25, method="lower") * PAIRS_HOLD) if apart.size else 0.0
 
 
-MOST_PAIRS = 20_000
+def pairs(count: int) -> tuple[Integers, Integers]:
+    """Of the pairs of so many, row by row of the upper triangle, at most MOST_PAIRS, evenly."""
+    every = max(1, -(-(count * (count - 1) // 2) // MOST_PAIRS))
+    rows = np.arange(count)
+    begins = rows * (2 * count - rows - 1) // 2
+    number = np.arange(0, count * (count - 1) // 2, every)
+    first = np.searchsorted(begins, number, side="right") - 1
+    return first, number - begins[first] + first + 1
 
 
 def robust_sigma(values: Floats) -> float:
