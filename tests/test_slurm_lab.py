@@ -25,9 +25,13 @@ from clusterctl.cli.acting import asking
 from clusterctl.cli.world import Flags
 from clusterctl.model import Node, Observation, Pace, Scheduler
 from clusterctl.observe import observe
-from clusterctl.run import admit, forced
+from clusterctl.run import Paused, admit, forced
 from clusterctl.transport.ssh import Ssh
 from clusterctl.transport.ssh_config import Surroundings
+from clusterctl.triage.links.standing import standing
+from clusterctl.triage.running.ask import JOB, Wanted, ask, questions
+from clusterctl.triage.running.job import gathered
+from clusterctl.triage.running.readings import read
 
 NEEDED = ("slurmctld", "slurmd", "squeue", "munged")
 LACKING = [tool for tool in NEEDED if not shutil.which(tool)]
@@ -123,6 +127,31 @@ def test_a_node_that_slurm_gave_to_a_job_is_not_loaded(slurm: Lab) -> None:
     assert soon(lambda: "slurmstepd: [" not in " ".join(slurm.processes("n16").values()), 10)
     why = admit([NODE], seen(slurm), force=False)[1]["n16"].why
     assert "nobody can say whether Slurm has given it to a job" in why
+
+
+def test_a_job_that_slurm_suspended_is_paused_and_rounds_may_have_its_node(slurm: Lab) -> None:
+    assert soon(lambda: slurm.enter("n16", "sinfo", "-h", "-o", "%T").stdout.strip() == "idle", 30)
+    rank = "exec env RANK=0 WORLD_SIZE=1 sleep 300"
+    slurm.do("n16", "sbatch", "-J", "train", "-o", "/dev/null", "--wrap", rank)
+    assert soon(lambda: "sleep 300" in slurm.processes("n16").values(), 30)
+    assert paused(slurm) == {}
+    slurm.do("n16", "scontrol", "suspend", "1")
+    assert soon(lambda: bool(paused(slurm)), 10)
+    assert jobs(slurm)[0].endswith("of root (train, suspended)")
+    stands = paused(slurm)
+    assert stands["n16"].slurm == "1"
+    assert admit([NODE], seen(slurm), force=False)[0] == []
+    assert admit([NODE], seen(slurm), force=False, paused=stands)[0] == [NODE]
+
+
+def paused(lab: Lab) -> dict[str, Paused]:
+    """As `triage --slurm 1` finds it."""
+    around = Surroundings(home=lab.folder, environ={}, login="root", config=lab.ssh_config)
+    with Ssh(Pace(), around=around, rng=Random(1)) as ssh:
+        asked = questions(Wanted(slurm="1"), 0.5, 0.0)[:1]
+        (said,) = ask([(NODE, asked)], ssh.within(30), at_once=1)
+    job = gathered([read("n16", said.answers[JOB].stdout)], {})
+    return standing(job, [NODE], "1").paused
 
 
 def test_a_node_is_drained_by_the_scontrol_of_a_host_that_ssh_reaches(slurm: Lab) -> None:

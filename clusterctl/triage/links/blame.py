@@ -222,16 +222,15 @@ def us(value: float) -> str:
 def quiet(told: Told) -> str:
     """The figures of everybody, for what was ruled out."""
     sent = sum(way.sent for way in told.ways)
-    lost = sum(way.lost or 0 for way in told.ways)
+    gone = sum(map(lost, told.ways))
     waits = [way.wait_us for way in told.ways if way.wait_us is not None]
     trips = [way.rtt_us for way in told.ways if way.rtt_us is not None]
     if not sent or not trips:
         return f"{HOW}: no path answered"
     cost = max(told.cost.values(), default=0.0)
     return (
-        f"{HOW}: {len(told.ways)} ways: {lost} of {sent} segments lost"
-        f"{f' ({percent(lost / sent)})' if lost else ''}, round trips {us(median(trips))} in the "
-        f"middle and {us(max(trips))} at most, waits {us(max(waits))} at most; it took "
-        f"{told.rate_bit_s / 1e3:.0f} kbit/s a path and {percent(cost)} of a processor at most; "
-        "what paths carry it does not tell"
+        f"{HOW}: {len(told.ways)} ways: {gone} of {sent} segments lost, round trips "
+        f"{us(median(trips))} in the middle and {us(max(trips))} at most, waits {us(max(waits))} "
+        f"at most; it took {told.rate_bit_s / 1e3:.0f} kbit/s a path and {percent(cost)} of a "
+        "processor at most; what paths carry it does not tell"
     )
