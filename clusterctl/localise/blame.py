@@ -378,11 +378,16 @@ def add(model: Model, state: State, fault: Fault) -> None:
     rows = model.rows_of(fault.component)
     by = np.array([fault.by])
     kind = int(model.paths.kind[fault.component])
-    endpoint = np.full(len(rows), kind in ENDPOINTS)
+    roomy = (model.room[rows] < 0) & (kind in ENDPOINTS)
     gain = gains(model, state, rows, by)
-    gain = with_room(model, state, rows, by, gain, endpoint=endpoint)[:, 0]
+    # Its rows say together whether it slows them as they are or only what they have over.
+    if roomy.any() and gain[roomy].sum() < eased(model, state, rows[roomy], by).sum():
+        gain = with_room(model, state, rows, by, gain, endpoint=roomy)
+    else:
+        roomy[:] = False
+    gain = gain[:, 0]
     if fault.mode == ALWAYS:
-        sure = ~(endpoint & (model.room[rows] < 0)) & ~(model.paths.alone[rows] & (kind == HOST))
+        sure = ~roomy & ~(model.paths.alone[rows] & (kind == HOST))
         share = np.where(model.paths.alone[rows] & (kind == HOST), 0.5, 1.0)
         lower = sure & (fault.by < state.level[rows])
         state.level[rows[lower]] = fault.by
