@@ -16,6 +16,7 @@ import gzip
 import json
 import logging
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -286,7 +287,10 @@ class Stored:
         return [file.name.removeprefix(head).removesuffix(tail) for file in files]
 
     def heard(self, reading: str) -> Iterator[Heard]:
-        """What the nodes said; a torn end, as a killed run leaves it, ends the story."""
+        """What the nodes said; a torn end, as a killed run leaves it, ends the story.
+
+        So does what cannot be read, and that is logged.
+        """
         path = self.path / ANSWERS.format(reading)
         if not path.exists():  # the run was stopped before anybody had answered
             return
@@ -294,8 +298,8 @@ class Stored:
             with gzip.open(path, "rt", encoding="utf-8") as file:
                 for text in file:
                     yield heard(text)
-        except (EOFError, gzip.BadGzipFile, ValueError):
-            log.warning("%s: the recording ends in the middle of an answer", path)
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
+            log.warning("%s: the recording ends in the middle of an answer: %s", path, error)
 
 
 def find(runs_dir: Path, reference: str) -> Stored:

@@ -428,6 +428,8 @@ def test_prune_tells_first_and_then_frees_what_no_open_case_cites(runs):
     assert said("history", "n2", runs=runs) == before
     with pytest.raises(UserError, match="was pruned"):
         again(store.find(runs, name_of(3)), runs, None)
+    raw = CliRunner().invoke(app, ["show", name_of(3), "--raw", "n2", "--runs-dir", str(runs)])
+    assert "was pruned" in str(raw.exception)
 
 
 def test_an_ack_keeps_what_it_speaks_of_though_it_is_well_again(runs):

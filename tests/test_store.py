@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gzip
+import hashlib
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -105,6 +107,29 @@ def test_a_torn_recording_gives_what_is_whole(recorder, tmp_path, lost):
 
     assert 45 <= len(heard) <= 50
     assert heard[0].answer.stdout == "gpu0 0"
+
+
+@pytest.mark.parametrize("byte", [*range(0, 60, 7), 300, 600])
+def test_a_recording_that_is_corrupt_gives_what_is_before_that(recorder, tmp_path, byte):
+    recorder.begin(store.describe(RUN))
+    for number in range(200):
+        text = hashlib.sha256(bytes([number])).hexdigest()
+        recorder.hear("now", Heard(f"n{number}", said("toy", text), None))
+    recorder.close()
+    file = recorder.path / "answers-now.jsonl.gz"
+    data = bytearray(file.read_bytes())
+    data[byte : byte + 4] = bytes(one ^ 0xFF for one in data[byte : byte + 4])
+    file.write_bytes(data)
+    heard = list(store.find(tmp_path, RUN.id).heard("now"))
+    assert [one.node for one in heard] == [f"n{number}" for number in range(len(heard))]
+
+
+@pytest.mark.parametrize("line", ["{}", "[]", "1", '{"answer": 1, "trouble": null}'])
+def test_a_line_of_another_shape_ends_a_recording(recorder, tmp_path, line):
+    recorder.begin(store.describe(RUN))
+    with gzip.open(recorder.path / "answers-now.jsonl.gz", "wt") as file:
+        file.write(f"{line}\n")
+    assert list(store.find(tmp_path, RUN.id).heard("now")) == []
 
 
 class FullDisk:

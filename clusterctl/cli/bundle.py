@@ -167,9 +167,9 @@ def add_history(found: Bundle, node: str, folder: Path) -> None:
             lines = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in told)
             found.add_text(f"history/{run.id}.jsonl", f"run {run.id}", lines)
             if newest:
-                found.add_text("last_answers.txt", f"run {run.id}", "".join(answers(run, node)))
                 newest = False
-        except UserError as error:
+                found.add_text("last_answers.txt", f"run {run.id}", "".join(answers(run, node)))
+        except (UserError, ValueError, KeyError) as error:
             found.lack(f"run {path.name}", str(error))
     if newest:
         found.lack("history", f"no run in {folder} has this node", absent=True)

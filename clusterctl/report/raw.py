@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from clusterctl.memory.prune import refuse_pruned
 from clusterctl.model import LEFT_ALONE, SPARED, Answer, UserError
 from clusterctl.spelling import visible
 from clusterctl.store import Stored
@@ -13,8 +14,9 @@ from clusterctl.yaml_files import nearest
 def answers(stored: Stored, node: str) -> Iterator[str]:
     """Every answer of a node in every reading; control characters made visible, lines kept.
 
-    Raises UserError where the run has no such node.
+    Raises UserError where the run has no such node, or its words were pruned.
     """
+    refuse_pruned(stored.path)
     known = [one["name"] for one in stored.about["nodes"]]
     if node not in known:
         raise UserError(f"{stored.id}: has no node {node!r}{nearest(node, known)}")
