@@ -225,6 +225,33 @@ def test_ranks_that_left_no_file_are_said_and_one_alone_is_compared_with_nobody(
     assert not triage_timings(read(inspected(*one) for one in operations({}))).unseen
 
 
+def in_groups(*, whole):
+    """Two groups of two on one node, and one of all four; the first of both groups is late."""
+    for seq in range(20):
+        for pid in range(4):
+            group, rank = divmod(pid, 2)
+            told = [(f"0x{group}", rank, 2, 100 if rank == 0 else 5000)]
+            if whole:
+                told.append(("0x9", pid, 4, 100 if pid == 0 else 5000))
+            for name, number, size, exec_us in told:
+                yield Timing(name, number, size, "AllReduce", seq, exec_us, host="n1", pid=pid + 5)
+
+
+def test_two_processes_of_one_number_in_their_groups_are_two():
+    found = triage_timings(list(in_groups(whole=False)))
+    assert [one.what for one in found.suspects] == [
+        "rank 0 of communicator 0x0",
+        "rank 0 of communicator 0x1",
+    ]
+    assert [one.ranks for one in found.suspects] == [(), ()]
+
+
+def test_a_number_in_the_group_of_all_is_the_rank_in_the_job_and_told_once():
+    found = triage_timings(list(in_groups(whole=True)))
+    assert [one.ranks for one in found.suspects if one.what.endswith("0x9")] == [(0,)]
+    assert len(found.suspects) == 2  # the first process once, though late in two of its groups
+
+
 class Counted(float):
     """A number that counts how often it is added to another."""
 

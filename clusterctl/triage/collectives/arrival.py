@@ -37,6 +37,7 @@ class Arrival:
     operations: int
     waited: float
     cost_s: float
+    pid: int = 0
 
 
 def triage_timings(found: Sequence[Timing], *, unseen: Sequence[str] = ()) -> Triage:
@@ -45,11 +46,12 @@ def triage_timings(found: Sequence[Timing], *, unseen: Sequence[str] = ()) -> Tr
     slow = list(slow_groups(found))
     unseen = [*unseen, *without_files(found)]
     if late:
-        worst = sorted(late, key=lambda one: -one.cost_s)
+        whole = of_all(found)
+        worst = sorted(late, key=lambda one: (-one.cost_s, one.communicator != whole))
         return Triage(
             Cause.WORKER,
             slowdown=nan,  # of the job: what it does between collectives is not in these files
-            suspects=tuple(suspect(one) for one in leading(worst)),
+            suspects=tuple(suspect(one, whole) for one in leading(worst)),
             confidence=min(0.95, max(one.late / one.operations for one in worst)),
             ruled_out=(RuledOut(Cause.NETWORK, "transfers are short once the last rank came"),),
             unseen=tuple(unseen),
@@ -83,7 +85,7 @@ def arrivals(found: Sequence[Timing]) -> Iterator[Arrival]:
     last: defaultdict[tuple[str, int], int] = defaultdict(int)
     ratios: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
     costs: defaultdict[tuple[str, int], float] = defaultdict(float)
-    hosts = {(one.communicator, one.rank): one.host for one in found}
+    places = {(one.communicator, one.rank): (one.host, one.pid) for one in found}
     for (communicator, _, _), each in by_operation(found).items():
         if not several(each):
             continue
@@ -99,7 +101,8 @@ def arrivals(found: Sequence[Timing]) -> Iterator[Arrival]:
     for (communicator, rank), seen in ratios.items():
         if len(seen) >= FEWEST:
             key = (communicator, rank)
-            yield Arrival(*key, hosts[key], last[key], len(seen), median(seen), costs[key])
+            host, pid = places[key]
+            yield Arrival(*key, host, last[key], len(seen), median(seen), costs[key], pid)
 
 
 def by_operation(found: Sequence[Timing]) -> dict[tuple[str, str, int], list[Timing]]:
@@ -128,18 +131,27 @@ def without_files(found: Sequence[Timing]) -> Iterator[str]:
 
 
 def leading(worst: Sequence[Arrival]) -> Iterator[Arrival]:
-    """One a rank and host: it may be late in several of its communicators."""
+    """One a process: it may be late in several of its communicators."""
     said: set[tuple[str, int]] = set()
     for one in worst:
-        if (key := (one.host, one.rank)) not in said:
-            said.add(key)
+        if (one.host, one.pid) not in said:
             yield one
+        if one.pid:
+            said.add((one.host, one.pid))
 
 
-def suspect(one: Arrival) -> Suspect:
+def of_all(found: Sequence[Timing]) -> str:
+    """The communicator whose ranks are the job's: the only one of the largest size; else none."""
+    sizes = {one.communicator: one.size for one in found}
+    most = max(sizes.values(), default=0)
+    largest = [name for name, size in sizes.items() if size == most]
+    return largest[0] if len(largest) == 1 else ""
+
+
+def suspect(one: Arrival, whole: str) -> Suspect:
     return Suspect(
         f"rank {one.rank} of communicator {one.communicator}",
-        (one.rank,),
+        (one.rank,) if one.communicator == whole else (),
         one.host,
         slowdown=nan,
         confidence=min(0.95, one.late / one.operations),
@@ -178,7 +190,7 @@ def slow_groups(found: Sequence[Timing]) -> Iterator[Suspect]:
             hosts = sorted({one.host for one in each} - {""})
             yield Suspect(
                 f"communicator {name}",
-                tuple(ranks),
+                (),  # its members have other numbers in the job
                 ",".join(hosts[:8]),
                 slowdown=usual / rate if rate > 0 else nan,
                 confidence=min(0.9, 1 - rate / usual + 0.4),

@@ -17,10 +17,10 @@ from clusterctl.triage.counts import BOUND, whole
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long one rank was inside one collective.  `busbw_gbyte_s` None: not told."""
+    """How long one rank was inside one collective.  `busbw_gbyte_s` None, `pid` 0: not told."""
 
     communicator: str
-    rank: int
+    rank: int  # of the communicator
     size: int  # of the communicator; 0: not told
     operation: str
     seq: int
@@ -28,6 +28,7 @@ class Timing:
     bytes: int = 0
     busbw_gbyte_s: float | None = None
     host: str = ""
+    pid: int = 0
 
 
 def timings(name: str, lines: Iterable[str]) -> Iterator[Timing | Trouble]:
@@ -55,7 +56,7 @@ def timings(name: str, lines: Iterable[str]) -> Iterator[Timing | Trouble]:
 
 def inspected(told: Mapping[str, Any]) -> Timing | None:
     """Raises KeyError, TypeError, ValueError."""
-    header, done = told["header"], told["coll_perf"]
+    header, done, about = told["header"], told["coll_perf"], told.get("metadata", {})
     return Timing(
         str(header["id"]),
         whole(header["rank"]),
@@ -65,7 +66,8 @@ def inspected(told: Mapping[str, Any]) -> Timing | None:
         number(done["coll_exec_time_us"]),
         whole(done["coll_msg_size_bytes"]),
         number(done["coll_busbw_gbs"]),
-        str(told.get("metadata", {}).get("hostname", "")),
+        str(about.get("hostname", "")),
+        whole(about.get("pid", 0)),
     )
 
 
