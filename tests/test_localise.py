@@ -131,6 +131,25 @@ def test_a_slow_leaf_of_two_rails_and_four_leaves_is_not_its_hosts():
     assert named(locate(on, measured(on, {"leaf:3/1": 0.9}, rounds=4))) == ["leaf:3/1"]
 
 
+@pytest.mark.parametrize("cross_rate", [1.0, 0.9])
+def test_a_slow_leaf_is_not_its_links_where_far_is_slower_than_near(cross_rate):
+    on = fabric(nodes="n[0000-0129]", leaf_size=16, rails=1)
+    weather = replace(EASY, sigma=0.02, cross_rate=cross_rate)
+    rows = measured(on, {"leaf:5/0": 0.61}, weather, rounds=8)
+    unsaid = np.random.default_rng(5).random(len(rows.src)) < 0.3
+    found = locate(on, replace(rows, via=np.where(unsaid, UNKNOWN, rows.via)))
+    assert named(found) == ["leaf:5/0"]
+
+
+def test_a_link_busy_for_some_rounds_on_end_is_cleared_by_the_rounds_after():
+    rows = measured(fabric(), {}, rounds=8)
+    link = (rows.rail == 1) & (rows.src // 8 == 3) & (rows.via == 4)
+    busy = link & (rows.round < 5)
+    rows = replace(rows, gbit_s=np.where(busy, 0.6 * rows.gbit_s, rows.gbit_s))
+    assert len(np.unique(rows.round[busy & (rows.dst // 8 != 3)])) >= 3
+    assert "uplink:3/1>4" not in named(locate(fabric(), rows))
+
+
 def test_what_traffic_cannot_tell_apart_is_one_suspect_with_rivals():
     on = topology.parse({**SMALL, "leaf_size": 8, "uplinks": 4}, "two leaves")
     found = locate(on, measured(on, {"downlink:2>1/0": 0.5}, EASY, rounds=6))
