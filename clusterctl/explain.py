@@ -79,6 +79,7 @@ def topics() -> tuple[Topic, ...]:
         *kernel_topics(),
         *amd_topics(),
         *ascend_topics(),
+        *tool_codes(),
         *own_topics(),
         *cards(),
         *terms(),
@@ -97,10 +98,13 @@ def index() -> Mapping[str, tuple[Topic, ...]]:
 
 
 def keys(topic: Topic) -> set[str]:
+    """A tool's number means nothing without its kind, and has a name of its own."""
     kind, code = topic.kind.lower(), topic.code.lower()
-    return {f"{kind} {code}", code, kind}
+    alone = topic.looks.lower() if topic.kind in data("codes.yml") else code
+    return {f"{kind} {code}", alone, kind}
 
 
+@cache
 def data(name: str) -> Mapping[str, Any]:
     shipped = files("clusterctl.knowledge").joinpath(name).read_text(encoding="utf-8")
     found: Mapping[str, Any] = yaml.load(shipped, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
@@ -172,6 +176,22 @@ def ascend_topics() -> Iterator[Topic]:
             one.status,
             one.severity,
         )
+
+
+def tool_codes() -> Iterator[Topic]:
+    """Numbers by which tools say why they failed."""
+    for kind, table in data("codes.yml").items():
+        for code, told in table["codes"].items():
+            yield Topic(
+                kind,
+                code,
+                text(told["what"]),
+                text(told["first"]),
+                text(told.get("then")),
+                text(told.get("confused")),
+                table["source"],
+                looks=told["name"],
+            )
 
 
 def own_topics() -> Iterator[Topic]:

@@ -77,6 +77,24 @@ def test_every_fault_code_that_a_device_reports_in_any_capture_is_explained():
         assert bilingual(topic)
 
 
+TOLD_BY_TOOLS = {
+    "RDMA status": re.compile(r"Failed status (\d+): wr_id"),
+    "DCGM error": re.compile(r'"error_id"\s*:\s*(\d+)'),
+    "HCCL retcode": re.compile(r"retcode: (\d+)"),
+}
+
+
+def test_every_number_by_which_a_tool_of_any_capture_says_why_it_failed_is_explained():
+    texts = [text_of(path) for path in needs(sorted(CAPTURES.glob("**/*"))) if path.is_file()]
+    for kind, said in TOLD_BY_TOOLS.items():
+        found = {number for text in texts for number in said.findall(text)}
+        assert found, kind
+        for number in found:
+            (topic,) = explain([kind, number])
+            assert topic.first
+            assert bilingual(topic), topic.name
+
+
 def test_every_ascend_code_of_the_vendor_s_list_is_explained():
     path = CAPTURES / "npu-smi/REF_mindcluster_faultCode.json"
     if not path.exists():
@@ -138,6 +156,9 @@ def test_a_code_is_judged_as_it_is_explained():
         (["npu_smi"], ["probe npu_smi"]),
         (["gpu_burn"], ["trial gpu_burn"]),
         (["UMC"], ["RAS block UMC"]),
+        (["RDMA", "status", "12"], ["RDMA status 12"]),
+        (["IBV_WC_RETRY_EXC_ERR"], ["RDMA status 12"]),
+        (["dcgm_fr_persistence_mode"], ["DCGM error 29"]),
         (["fabric"], ["chapter fabric"]),
         (["mlx5 health_compromised"], ["mlx5 health_compromised"]),
     ],
