@@ -353,6 +353,12 @@ def test_any_value_anywhere_is_read(kind, key, value):
     gathered([heard("n1", "\n".join(map(json.dumps, lines)))], {}).triage()
 
 
+def test_more_looks_than_anybody_asks_for_are_not_kept():
+    one = heard("n1", told({0: [(ALL_REDUCE, FUTEX)] * 5000}))
+    assert len(one.ranks[0].looks) == 100
+    assert any("4900 lines" in str(trouble) for trouble in one.troubles)
+
+
 @pytest.mark.parametrize("line", ['{"k": "look"}', '{"k": "trouble", "detail": "x"}', "x"])
 def test_a_node_that_prints_anything_for_ever_is_told_of_in_a_few_lines(line):
     found = gathered([heard("n1", f"{line}\n" * 3000)], {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -70,8 +71,7 @@ class Stay:
     @property
     def kind(self) -> str:
         """What it does most."""
-        kinds = [one.kind for one in self.places]
-        return max(kinds, key=kinds.count)
+        return Counter(one.kind for one in self.places).most_common(1)[0][0]
 
     @property
     def last(self) -> Place:

@@ -16,6 +16,7 @@ from clusterctl.triage.counts import whole
 from clusterctl.triage.stacks.remedies import Spying, why_not
 
 MOST_TROUBLES = 20  # of one node
+MOST_LOOKS = 100  # as of --looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def read(node: str, told: Sequence[Mapping[str, Any]]) -> tuple[list[Stacked], l
                 ranks[one["pid"]] = rank(node, one)
                 looks.setdefault(one["pid"], [])
             elif one["k"] == "look":
-                looks[one["pid"]].append(look(one))
+                looks[one["pid"]].append(look(one, len(looks[one["pid"]])))
                 if "why" in one:
                     unread[one["pid"]] = why_not(str(one["why"]), spying)
             elif one["k"] == "trouble":
@@ -162,8 +163,10 @@ def rank(node: str, told: Mapping[str, Any]) -> Stacked:
     )
 
 
-def look(told: Mapping[str, Any]) -> Look:
+def look(told: Mapping[str, Any], number: int) -> Look:
     """Raises KeyError, TypeError, ValueError."""
+    if number >= MOST_LOOKS:
+        raise ValueError("more looks than anybody asks for")
     frames = tuple(
         Frame(short(name), short(file), whole(line)) for name, file, line in told.get("frames", ())
     )
