@@ -73,13 +73,14 @@ def watch_job(
     )
     whose = live.Whose(slurm, kube, kubeconfig, pids, job)
     flags = Flags(inventory, nodes, select, at_once, accept_new, runs_dir, ssh_config)
+    ends_s = options_s("--for", lasts) if lasts else None
+    cool_down_s = options_s("--cool-down", cool_down)
     ambient.logs()
     with ExitStack() as closing:
         heard, watched = begun(whose, flags, closing)
-        watched.cool_down_s = options_s("--cool-down", cool_down)
+        watched.cool_down_s = cool_down_s
         told = closing.enter_context(Outlet(watched, flags, form, ring_mb << 20))
         show = closing.enter_context(Display(told))
-        ends_s = options_s("--for", lasts) if lasts else None
         look = partial(alarmed, whose, given, flags, seconds)
         found = watching(heard, told, show, ends_s, look)
     raise typer.Exit(found)

@@ -96,6 +96,12 @@ def wires(pid):
     return found
 
 
+def alive(pid):
+    """Not one that has ended and that nobody has waited for."""
+    stat = job_processes.stat_of(pid)
+    return stat is not None and stat[1][0] not in "ZX"
+
+
 class Sampler:
     """The ranks of this node and what is read of them."""
 
@@ -110,6 +116,7 @@ class Sampler:
     def search(self):
         """Who the ranks are now; says so where it is news, or where there are none."""
         ranks, hidden = job_processes.ranks(self.wanted)
+        ranks = [one for one in ranks if alive(one["pid"])]
         names = [[one["pid"], one["rank"], one["job"]] for one in ranks]
         ranks = [one for one in ranks if self.wanted.get("job") in (None, "", one["job"])]
         pids = tuple(sorted(one["pid"] for one in ranks))
@@ -168,7 +175,7 @@ class Sampler:
         cells["spent_s"] = round(time.process_time(), 4)
         say("part", n=self.parts, at=round(begin, 4), dt=steps, **cells)
         self.narrow()
-        return whole
+        return whole and ("cpu" in cells or all(map(alive, self.pids)))
 
     def chance(self):
         """0 to 1; Numerical Recipes' generator: `random` would be a megabyte of memory."""

@@ -7,7 +7,7 @@ windows, and than twice the longest spell that went by itself (an evaluation, a 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import exp, log, sqrt
@@ -38,8 +38,8 @@ SPELL_TIMES, SPELL_MOST_S, SPELLS = 2.0, 1800.0, 50
 MISSES = 2 * HOPS  # ticks in a row that end a spell
 MIRRORED = 1.2
 AGREE = 0.4  # of what the step time says, the work done must say, too, and no more than 1/AGREE
-LEAST_BY_WORK = 0.12  # as ln
-RECENTRE = 24  # ticks
+LEAST_BY_WORK, LOW = 0.12, 0.3  # as ln
+SETTLE, RECENTRE = 16, 24  # ticks
 MOST = 3.0  # as ln: nothing is slower than this
 
 
@@ -184,14 +184,19 @@ def judge(state: State, heard: Mapping[str, Heard], at: float) -> tuple[State, E
     work = median(works) if works else None
     done = None if work is None else -log(max(work, exp(-MOST)))
     step = log(now_s / state.step_s) if now_s and state.step_s else None
-    tick = Tick(at, step if step is not None and agreed(step, done) else None, done)
-    state = replace(state, past=(*state.past, tick)[-PAST:], now_s=now_s, work=work)
+    tick = Tick(at, step if agreed(state.past, step, done) else None, done)
+    state = settled(replace(state, past=(*state.past, tick)[-PAST:], now_s=now_s, work=work))
     state = spelt(replace(state, mood=mood_of(state)), at)
-    for windows in SPANS:
-        event = shifted(state, windows)
+    for event in changes(state):
         if event is not None and (at >= state.quiet_until or event.what is What.FASTER):
             return relearning(state, event), event
     return recentred(state), None
+
+
+def changes(state: State) -> Iterator[Event | None]:
+    yield stopped(state)
+    for windows in SPANS:
+        yield shifted(state, windows)
 
 
 def relearning(state: State, event: Event) -> State:
@@ -206,6 +211,22 @@ def relearning(state: State, event: Event) -> State:
         before_s=event.before_s,
         fired=fired,
     )
+
+
+def settled(state: State) -> State:
+    """What a node does in a second, by more than the few windows that it was learnt from."""
+    works = series(state.past, "work")
+    if len(state.past) != SETTLE or not works:
+        return state
+    more = median(works)
+    beats = {
+        node: replace(beat, work=beat.work * exp(-more)) if beat.work else beat
+        for node, beat in state.beats.items()
+    }
+    past = tuple(
+        one if one.work is None else replace(one, work=one.work - more) for one in state.past
+    )
+    return replace(state, beats=beats, past=past)
 
 
 def recentred(state: State) -> State:
@@ -225,7 +246,7 @@ def mood_of(state: State) -> Mood:
         if beyond(tick.step, state.past, "step", 1):
             return Mood.SLOW if tick.step > 0 else Mood.FAST
         return Mood.STEADY
-    if tick.work is not None and beyond(tick.work, state.past, "work", 1) and tick.work > 0:
+    if tick.work is not None and tick.work > LOW:
         return Mood.SLOW
     return Mood.UNSEEN
 
@@ -242,9 +263,14 @@ def series(ticks: Sequence[Tick], name: str) -> list[float]:
     return [one for tick in ticks if (one := getattr(tick, name)) is not None]
 
 
-def agreed(step: float, work: float | None) -> bool:
-    """Whether the work done says what the step time says; that nothing changed needs no proof."""
-    return work is None or abs(step) <= SAME / 2 or AGREE <= work / step <= 1 / AGREE
+def agreed(past: Sequence[Tick], step: float | None, work: float | None) -> bool:
+    """Whether the work done says what the step time says, both against what they usually are."""
+    if step is None or work is None:
+        return True
+    step, work = (
+        one - median(series(past, name) or [0.0]) for one, name in ((step, "step"), (work, "work"))
+    )
+    return abs(step) <= SAME / 2 or AGREE <= work / step <= 1 / AGREE
 
 
 def cut(values: Sequence[float], windows: int) -> float:
@@ -274,23 +300,33 @@ def shifted(state: State, windows: int) -> Event | None:
     if lasts_s < max(LEAST_S, known_s(state)):
         return None
     step, work = moved(early, late, "step"), moved(early, late, "work")
-    if step is not None and agreed(step, work) and beyond(step, early, "step", windows):
+    if step is not None and agreed((), step, work) and beyond(step, early, "step", windows):
         soon = step > 0 or windows > SPANS[0]  # that it is faster can wait
         return told(state, early, late, step=True) if soon else None
-    if (
-        work is not None
-        and lacking(work, windows, lasts_s)
-        and beyond(work, early, "work", windows)
-    ):
+    if lacking(early, late, windows, lasts_s):
         return told(state, early, late, step=False)
     return None
 
 
-def lacking(work: float, windows: int, lasts_s: float) -> bool:
+def lacking(early: Sequence[Tick], late: Sequence[Tick], windows: int, lasts_s: float) -> bool:
     """Whether so much less work is done for so long that steps need not be seen, too."""
-    if work >= STOPPED:
-        return lasts_s >= STOPPED_S
-    return work > 0 and windows >= BY_WORK and lasts_s >= LEAST_BY_WORK_S
+    work, of_late = moved(early, late, "work"), moved(early, late[len(late) // 2 :], "work")
+    if work is None or of_late is None or work <= 0:
+        return False
+    enough = windows >= BY_WORK and lasts_s >= LEAST_BY_WORK_S and of_late < STOPPED
+    return enough and beyond(work, early, "work", windows)
+
+
+def stopped(state: State) -> Event | None:
+    """Where nothing has been done for longer than an evaluation takes, or any pause took so far."""
+    past = state.past
+    place = len(past)
+    while place and (work := past[place - 1].work) is not None and work >= STOPPED:
+        place -= 1
+    late, early = past[place:], past[:place]
+    if not late or not early or late[-1].at - late[0].at < max(STOPPED_S, known_s(state)):
+        return None
+    return told(state, early, late, step=False)
 
 
 def known_s(state: State) -> float:

@@ -29,6 +29,7 @@ LEAST_HOP_S = 3.0
 SILENT_S = 16.0  # three lines that did not come
 GONE_S = 30.0  # a job that begins anew has its ranks back by then
 ALARMS = frozenset({What.SLOWER, What.STALLED})
+WHOLE_STEPS = 48  # that a longer period is looked for in: eight microbatches, six times
 PART = 1.35  # times as clear is what repeats as a whole
 BEHIND = 1.5  # times the largest look back
 
@@ -203,7 +204,7 @@ class Job:
 
     def longer(self, step_s: float, seen: Mapping[str, Watched]) -> float | None:
         """A period of which this one is but a part."""
-        reach = reach_s(seen)
+        reach = min(reach_s(seen), WHOLE_STEPS * step_s)
         found = middle({name: listen(one, reach) for name, one in seen.items()})
         if found is None or found < 1.5 * step_s or not self.clearer(seen, reach, step_s, found):
             return None
