@@ -165,6 +165,13 @@ def test_by_the_command_line_a_human_and_the_control_plane_are_left(api, tmp_pat
     assert api.nodes["k2"]["spec"]["unschedulable"] is True
 
 
+def test_a_sweep_that_drains_reaches_a_cluster_as_drain_does(tmp_path):
+    words = ["sweep", "--nodes", "k1", "--drain", "--kubeconfig", str(tmp_path / "none")]
+    done = CliRunner().invoke(app, [*words, "--hook", "/bin/true", "--runs-dir", str(tmp_path)])
+    assert "choose one" in str(done.exception)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_kubeconfig_that_is_not_there_is_the_operators_mistake(tmp_path):
     with pytest.raises(UserError, match="kubeconfig: "):
         connect("", tmp_path / "none")

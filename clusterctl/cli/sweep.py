@@ -33,7 +33,9 @@ def sweep(
     by: acting.Through = None,
     slurm_host: acting.SlurmHost = "",
     hook: acting.HookPath = None,
+    hook_timeout: acting.HookTime = 60.0,
     context: acting.Context = "",
+    kubeconfig: acting.Kubeconfig = None,
     verbose: options.Verbose = False,
     lang: Lang = None,
 ) -> None:
@@ -47,7 +49,7 @@ def sweep(
     from clusterctl.cli.world import Flags, runs
 
     refuse_output(output, html)
-    way = acting.Way(by, slurm_host, hook, context=context)
+    way = acting.Way(by, slurm_host, hook, hook_timeout, context, kubeconfig)
     if yes and not drain:
         raise UserError("--yes: goes with --drain")
     way.refuse()
