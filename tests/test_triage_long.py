@@ -1,4 +1,4 @@
-"""A job looked at for minutes: nothing overflows, and no work grows with a window's square."""
+"""A job looked at for long, of many, or in part: nothing overflows, nobody unseen is well."""
 
 from __future__ import annotations
 
@@ -6,15 +6,35 @@ from math import comb
 
 import numpy as np
 import pytest
+from triage_texts import Rank, texts
 
 from clusterctl.triage.running.candidates import beyond_chance
 from clusterctl.triage.running.gpu_readings import gpus
+from clusterctl.triage.running.job import gathered
+from clusterctl.triage.running.live import judge
 from clusterctl.triage.running.observed import Link, Mark
 from clusterctl.triage.running.readings import read
 from clusterctl.triage.running.wires import MOST_MARKS, lost_between
 from clusterctl.triage.timeline.damage import MOST_PAIRS, pairs, spread
+from clusterctl.triage.verdict import Cause
+
+
+def judged(told, silent=None):
+    return judge(gathered([read(node, text) for node, text in told.items()], silent or {}))
+
 
 MINUTES = 6000  # looks of ten minutes
+
+
+def test_ranks_that_are_alike_are_not_healthy_while_others_were_not_seen():
+    """Whom all wait for is as often as not on the node that does not answer."""
+    ranks = [Rank(number) for number in range(8)]
+    every = judged(texts(ranks))
+    assert every.cause is Cause.HEALTHY
+    some = judged(texts(ranks[:6], world=8), {"n06": "timeout: no answer", "n07": "timeout"})
+    assert some.cause is Cause.UNKNOWN
+    assert "6 of 8 ranks" in some.evidence[0]
+    assert "6-7" in some.evidence[0]
 
 
 @pytest.mark.parametrize("hits", [0, 1, 9, 30, 100])

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
+from clusterctl.triage.ranks import folded
 from clusterctl.triage.running import (
     of_gpus,
     of_hosts,
@@ -119,21 +120,8 @@ def nothing_wrong(
     if len(job.ranks) < 2 or seen < len(job.ranks) or (job.world or 0) > 2 * len(job.ranks):
         why = f"{seen} of {job.world or '?'} ranks could be looked at: too few to compare"
         return Triage(Cause.UNKNOWN, evidence=(why,), unseen=job.unseen)
-    if not of_gpus.busy_gpus(job) and moved(job) < PULSE_BYTES * len(job.ranks):
-        why = "nothing moves between its ranks, and no accelerator is busy: it may hang, or wait"
-        return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
-    if all(still(job, rank) for rank in job.ranks):
-        why = "nothing moves between its ranks, and main threads compute: a step that is longer "
-        why += "than the window, or it hangs; look longer: --seconds 60"
-        return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
-    if told.share > 4 * LEAST:
-        why = f"at {percent(told.share)} of the moments the others wait for somebody, and nothing "
-        why += f"tells for whom or why: now for one, now for another of {len(told.late)} ranks"
-        return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
-    if not told.moments and not of_gpus.busy_gpus(job):
-        why = "no busy accelerator, and no TCP between ranks that was looked at on all nodes at "
-        why += "the same moments: nothing shows who waits for whom"
-        return Triage(Cause.UNKNOWN, evidence=(why, spends(job)), unseen=job.unseen)
+    if doubt := next(doubts(job, told), ""):
+        return Triage(Cause.UNKNOWN, evidence=(doubt, spends(job)), unseen=job.unseen)
     evidence = (
         f"all {len(job.ranks)} ranks are alike: nobody keeps the others waiting",
         spends(job),
@@ -148,6 +136,33 @@ def nothing_wrong(
         "compare what they spend their time with to an earlier triage",
         unseen=job.unseen,
     )
+
+
+def doubts(job: Job, told: Arrivals) -> Iterator[str]:
+    """Why nobody can say that it is well, though nobody stands out."""
+    busy = of_gpus.busy_gpus(job)
+    if not busy and moved(job) < PULSE_BYTES * len(job.ranks):
+        yield "nothing moves between its ranks, and no accelerator is busy: it may hang, or wait"
+    if all(still(job, rank) for rank in job.ranks):
+        yield (
+            "nothing moves between its ranks, and main threads compute: a step that is longer "
+            "than the window, or it hangs; look longer: --seconds 60"
+        )
+    if told.share > 4 * LEAST:
+        yield (
+            f"at {percent(told.share)} of the moments the others wait for somebody, and nothing "
+            f"tells for whom or why: now for one, now for another of {len(told.late)} ranks"
+        )
+    if not told.moments and not busy:
+        yield (
+            "no busy accelerator, and no TCP between ranks that was looked at on all nodes at "
+            "the same moments: nothing shows who waits for whom"
+        )
+    if (job.world or 0) > len(job.ranks):
+        yield (
+            f"{len(job.ranks)} of {job.world} ranks were seen, and are alike; whom they wait for "
+            f"may be among those that were not: {folded(job.missing)}"
+        )
 
 
 def spends(job: Job) -> str:
