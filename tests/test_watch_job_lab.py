@@ -1,0 +1,106 @@
+"""watch-job on real nodes: a job gets slower midway, is triaged by itself, and nothing stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from lab import Lab
+
+sys.path.insert(0, str(Path(__file__).parent / "bench"))
+
+from triage_bed import GROUPS, Bed, bed
+
+NODES = ("n01", "n02", "n03", "n04")
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(
+        not (GROUPS / "cpu/cpu.cfs_quota_us").exists() and not (GROUPS / "cpu/cpu.shares").exists(),
+        reason="limits are planted by control groups of version 1",
+    ),
+]
+CALM = 0.3  # seconds that every rank sleeps, so that the job leaves two cores to others
+
+
+@pytest.fixture(scope="module")
+def job(lab: Lab) -> Iterator[Bed]:
+    running = bed(lab, NODES, "ring")
+    try:
+        running.begin()
+        running.await_steps(3)
+        for node in NODES:
+            running.tell(node, sleep_s=CALM)
+        yield running
+    finally:
+        running.end()
+        for node in NODES:
+            lab.ask_keeper(do="fresh", node=node)
+        lab.await_sshd(NODES)
+
+
+def begun(lab: Lab, folder: Path) -> subprocess.Popen[str]:
+    command = ["watch-job", "-i", str(lab.inventory), "-F", str(lab.ssh_config)]
+    words = ["--nodes", "n[01-04]", "--format", "json", "--seconds", "4", "--no-stacks"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "clusterctl", *command, *words, "--runs-dir", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "HOME": str(lab.folder)},
+    )
+
+
+def heard(folder: Path) -> list[dict[str, object]]:
+    """What it wrote down as it happened."""
+    lines = [line for path in folder.glob("*/events.jsonl") for line in path.open()]
+    return [json.loads(line) for line in lines]
+
+
+def until(enough: Callable[[], object], patience_s: float) -> None:
+    finish = time.monotonic() + patience_s
+    while not enough():
+        assert time.monotonic() < finish
+        time.sleep(0.2)
+
+
+def test_a_quota_midway_is_noticed_and_its_node_named_and_nothing_stays(
+    job: Bed, tmp_path: Path
+) -> None:
+    before = {node: set(job.lab.processes(node)) for node in NODES}
+    watch = begun(job.lab, tmp_path)
+    try:
+        until(lambda: [one for one in heard(tmp_path) if one["event"] == "learnt"], 150)
+        time.sleep(35)  # a past to compare with
+        job.limit("n03", 0.02)
+        until(lambda: [one for one in heard(tmp_path) if one["event"] == "triage"], 240)
+    finally:
+        watch.send_signal(signal.SIGINT)
+        out, errors = watch.communicate(timeout=30)
+        job.limit("n03", 0)
+    told = [json.loads(line) for line in out.splitlines()]
+    (slower,) = (one for one in told if one["event"] == "slower")
+    assert slower["times"] > 1.08, slower
+    assert slower["before_s"] == pytest.approx(CALM + 0.12, abs=0.1)
+    (triage,) = (one["triage"] for one in told if one["event"] == "triage")
+    assert (triage["class"], triage["suspects"][0]["node"]) == ("host", "n03"), triage
+    (folder,) = tmp_path.iterdir()
+    assert json.loads((folder / "triage-001.json").read_text())["class"] == "host"
+    assert watch.returncode == 130, errors
+    until(lambda: {node: set(job.lab.processes(node)) for node in NODES} == before, 10)
+
+
+def test_a_controller_that_is_killed_leaves_nothing(job: Bed, tmp_path: Path) -> None:
+    before = {node: set(job.lab.processes(node)) for node in NODES}
+    watch = begun(job.lab, tmp_path)
+    until(lambda: len("".join(p.read_text() for p in tmp_path.glob("*/ring-*"))) > 1000, 60)
+    assert {node: set(job.lab.processes(node)) for node in NODES} != before
+    watch.kill()
+    watch.communicate()
+    until(lambda: {node: set(job.lab.processes(node)) for node in NODES} == before, 10)
