@@ -18,8 +18,8 @@ import yaml
 
 from clusterctl.knowledge import amd, ascend
 
-HOLE, LABEL, DOT = "{}", ": ", " · "
-BETWEEN = {"; ": "；", DOT: DOT, LABEL: "："}  # noqa: RUF001
+HOLE, LABEL, DOT, SEVERAL = "{}", ": ", " · ", "; "
+COMMAS = {SEVERAL: "；", DOT: DOT, LABEL: "："}  # noqa: RUF001
 NUMBERED = re.compile(r"\{(\d+)\}")
 RANKED = re.compile(r"(.*) \[([a-z-]+)\]", re.DOTALL)  # a remedy and its severity
 WORDY = re.compile(r"[A-Za-z]{2}")
@@ -31,9 +31,10 @@ LONGEST = 1200  # characters; what is longer was not said by us alone
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A sentence with holes: what stands between them, and the Chinese."""
+    """A sentence with holes: what stands between them, the most of it, and the Chinese."""
 
     words: tuple[str, ...]
+    longest: str
     chinese: str
 
     @property
@@ -44,6 +45,12 @@ class Form:
     def labelled(self) -> bool:
         """It begins with "what: ", or with a word in capitals: what follows may be anything."""
         return LABEL in self.words[0] or (self.words[0].isupper() and len(self.words[0]) > 2)
+
+    def swallows(self, pieces: Sequence[str]) -> bool:
+        """Whether its holes took the sentence after it as well."""
+        return not any(SEVERAL in one for one in self.words) and any(
+            SEVERAL in one for one in pieces
+        )
 
     def may_hold(self, pieces: Sequence[str], *, wide: bool) -> bool:
         """Where it says little itself, somebody else's sentence must not look like it."""
@@ -91,7 +98,11 @@ def pairs() -> Iterator[tuple[str, str]]:
 def book(*, wide: bool) -> Book:
     """`wide`: of pages and screens, too."""
     known = {**catalogue(), **(of_shown() if wide else {})}
-    forms = [Form(tuple(key.split(HOLE)), said) for key, said in known.items() if HOLE in key]
+    forms = [
+        Form(tuple(words := key.split(HOLE)), max(words, key=len), said)
+        for key, said in known.items()
+        if HOLE in key
+    ]
     whole = {key: said for key, said in known.items() if HOLE not in key}
     return Book(whole, sorted(forms, key=lambda form: (not form.labelled, -form.own)))
 
@@ -109,31 +120,55 @@ def shown(sentence: str) -> str:
 @lru_cache(maxsize=16384)
 def told(sentence: str, *, wide: bool, alone: bool = True) -> str:
     """`alone`: it is no part of a sentence, so that a single word may be one of ours."""
-    if len(sentence) > LONGEST or not WORDY.search(sentence):
-        return sentence
     known = book(wide=wide)
-    if sentence in known.sentences and (alone or " " in sentence):
-        return known.sentences[sentence]
-    if " " not in sentence:
-        return sentence
-    for form in known.forms:
-        given = holes(form, sentence)
-        if given is not None and form.may_hold(given, wide=wide):
-            return filled(form.chinese, [piece(one, wide=wide) for one in given])
+    whole = known.sentences.get(sentence) if alone or " " in sentence else None
+    if whole or " " not in sentence or len(sentence) > LONGEST or not WORDY.search(sentence):
+        return whole or sentence
     ranked = RANKED.fullmatch(sentence)
     if ranked and ranked[2] in known.sentences:
         return f"{told(ranked[1], wide=wide)} [{known.sentences[ranked[2]]}]"
-    return joined(sentence, wide=wide)
+    found = first_form(sentence, known.forms, wide=wide)
+    if found and not found[0].swallows(found[1]):
+        return put(*found, wide=wide)
+    said = joined(sentence, SEVERAL, wide=wide)
+    if found and said == sentence:
+        return put(*found, wide=wide)
+    for mark in (DOT, LABEL):
+        said = said if said != sentence else joined(sentence, mark, wide=wide)
+    return said
 
 
-def joined(sentence: str, *, wide: bool) -> str:
-    for mark, comma in BETWEEN.items():
-        if mark in sentence:
-            parts = sentence.split(mark)
-            said = [piece(part, wide=wide) for part in parts]
-            if said != parts:
-                return comma.join(said)
-    return sentence
+def first_form(
+    sentence: str, forms: Sequence[Form], *, wide: bool
+) -> tuple[Form, list[str]] | None:
+    """With what its holes hold; one that takes one sentence rather than one that takes several."""
+    loose = None
+    for form in forms:
+        given = holes(form, sentence) if form.longest in sentence else None
+        if given is None or not form.may_hold(given, wide=wide):
+            continue
+        if not form.swallows(given):
+            return form, given
+        loose = loose or (form, given)
+    return loose
+
+
+def put(form: Form, given: Sequence[str], *, wide: bool) -> str:
+    return filled(form.chinese, [piece(one, wide=wide) for one in given])
+
+
+def joined(sentence: str, mark: str, *, wide: bool) -> str:
+    """Pieces by themselves.  Between what is not ours its own punctuation stays."""
+    if mark not in sentence:
+        return sentence
+    parts = sentence.split(mark)
+    said = [piece(part, wide=wide) for part in parts]
+    ours = [one != part for one, part in zip(said, parts, strict=True)]
+    found = said[0]
+    for at, one in enumerate(said[1:], 1):
+        both = ours[at] and (ours[at - 1] or mark == LABEL)
+        found += (COMMAS[mark] if both else mark) + one
+    return found
 
 
 def piece(given: str, *, wide: bool, alone: bool = False) -> str:
