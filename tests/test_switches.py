@@ -32,6 +32,7 @@ from clusterctl.model import (
     Trouble,
     Version,
 )
+from clusterctl.probes import switch_eos as eos
 from clusterctl.probes.switch import COMMANDS
 from clusterctl.probes.switch_texts import far_port, lanes
 from clusterctl.spelling import Unreadable
@@ -343,6 +344,29 @@ EOS_LLDP = json.dumps(
     {"lldpNeighbors": [{"port": "Ethernet1/1", "neighborDevice": "n1", "neighborPort": "eth0"}]}
 )
 EOS_LIGHT = json.dumps({"interfaces": {"Ethernet1/1": {"rxPower": -30.0, "txPower": 0.0}}})
+EOS_LANES = json.dumps(
+    {
+        "interfaces": {
+            "Ethernet1/1": {
+                "displayName": "Ethernet1/1", "vendorSn": "XYZ11", "mediaType": "400GBASE-DR4",
+                "parameters": {
+                    "temperature": {"unit": "C", "channels": {"-": 41.5}},
+                    "rxPower": {
+                        "unit": "dBm", "channels": {"1": 0.0, "2": -10.0, "3": -30.0, "4": 0.0},
+                        "threshold": {"lowAlarm": -12.5},
+                    },
+                    "txBias": {"unit": "mA", "channels": {"1": 70.0}},
+                },
+            },
+            "Ethernet4/1": {"displayName": "Ethernet4/1"},
+            "Ethernet5/1": {"parameters": {"rxPower": {"channels": {"1": 0.0, "2": "N/A"}}}},
+        }
+    }
+)  # fmt: skip
+EOS_STUCK = json.dumps(
+    {"interfaces": {"Ethernet1/1": {"txQueues": {"3": {"stuckCount": 2, "recoveryCount": 2},
+                                                 "4": {"stuckCount": 1, "recoveryCount": 0}}}}}
+)  # fmt: skip
 CUMULUS = json.dumps(
     [
         {"ifname": "swp1", "operstate": "UP", "flags": ["UP", "LOWER_UP"],
@@ -442,6 +466,8 @@ Interface         Queue         Received(Frames)        ReceivedRate(pps)     De
         "show interfaces | json": EOS,
         "show lldp neighbors | json": EOS_LLDP,
         "show interfaces transceiver | json": EOS_LIGHT,
+        "show interfaces transceiver dom thresholds | json": '{"interfaces": {}}',
+        "show priority-flow-control counters watchdog | json": '{"interfaces": {}}',
     },
     "cumulus_linux": {
         "ip -s -s -j link show": CUMULUS,
@@ -490,6 +516,40 @@ def test_a_port_in_a_state_nobody_knows_is_neither_up_nor_down():
     assert port(answer("arista_eos"), "Ethernet3/1").state in {"unknown", "down"}
     assert port(answer("arista_eos"), "Ethernet2/1").state == "down"
     assert port(answer("hp_comware"), "FourHundredGigE1/0/2").enabled is False
+
+
+def test_eos_tells_the_light_of_each_lane_and_its_stuck_queues():
+    outputs = {**GIVEN["arista_eos"], eos.LANES: EOS_LANES, eos.STUCK: EOS_STUCK}
+    text = answer("arista_eos", outputs=outputs)
+    (optic,) = [one for one in facts(text) if isinstance(one, Optic)]
+    assert (optic.part, optic.serial, optic.model) == ("Ethernet1/1", "XYZ11", "400GBASE-DR4")
+    assert [round(lane, 3) for lane in optic.rx_mw] == [1.0, 0.1, 0.001, 1.0]
+    assert (optic.tx_mw, optic.bias_ma, optic.temp_c) == ((1.0,), (70.0,), 41.5)
+    assert port(text, "Ethernet1/1").counters["pfc_deadlocks"] == 3
+    assert [one.part for one in troubles(text)] == ["Ethernet5/1"]
+
+
+@pytest.mark.parametrize("gone", [eos.LANES, eos.STUCK])
+def test_eos_that_has_no_such_command_is_no_trouble(gone):
+    text = answer("arista_eos", failed={gone: {"kind": "exit", "detail": "% Invalid input"}})
+    assert not troubles(text)
+    assert [one.rx_mw for one in facts(text) if isinstance(one, Optic)] == [(0.001,)]
+
+
+@pytest.mark.parametrize(
+    ("channels", "lanes"),
+    [
+        ({"2": 1.0, "10": 3.0, "3": 2.0}, None),
+        ({"2": 1.0, "3": 2.0}, (1.0, 2.0)),
+        ({"-": 4.0}, (4.0,)),
+        ({"-": 4.0, "1": 1.0}, None),
+        ({"1": float("nan")}, None),
+        ({"1": True}, None),
+        ([1.0], None),
+    ],
+)
+def test_lanes_of_eos_that_leave_a_gap_are_not_told(channels, lanes):
+    assert eos.by_channel(channels) == lanes
 
 
 def test_cumulus_tells_the_light_of_each_lane_in_both_layouts_of_nvue():
@@ -600,15 +660,21 @@ def test_a_command_that_failed_is_a_trouble_and_the_others_stand():
     assert troubles(answer("arista_eos", outputs={}))
 
 
+RICH = {
+    **GIVEN,
+    "arista_eos": {**GIVEN["arista_eos"], eos.LANES: EOS_LANES, eos.STUCK: EOS_STUCK},
+}
+
+
 @settings(max_examples=80, deadline=None)
 @given(
-    platform=st.sampled_from(sorted(GIVEN)),
+    platform=st.sampled_from(sorted(RICH)),
     cut=st.floats(0, 1),
     edits=st.lists(st.tuples(st.floats(0, 1), st.text(max_size=4)), max_size=4),
 )
 def test_no_cut_and_no_edit_raises(platform, cut, edits):
     outputs = {}
-    for command, whole in GIVEN[platform].items():
+    for command, whole in RICH[platform].items():
         text = whole[: int(cut * len(whole)) + 1]
         for where, new in edits:
             place = int(where * len(text))

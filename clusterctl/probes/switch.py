@@ -25,6 +25,7 @@ from clusterctl.model import (
 )
 from clusterctl.probes import switch_comware as comware
 from clusterctl.probes import switch_cumulus as cumulus
+from clusterctl.probes import switch_eos as eos
 from clusterctl.probes import switch_onyx as onyx
 from clusterctl.probes import switch_optics
 from clusterctl.probes import switch_texts as texts
@@ -48,9 +49,11 @@ COMMANDS: dict[str, dict[str, Read]] = {
         comware.PAUSES: comware.pauses,
     },
     "arista_eos": {
-        "show interfaces | json": texts.eos_interfaces,
-        "show lldp neighbors | json": texts.eos_neighbours,
-        "show interfaces transceiver | json": texts.eos_optics,
+        eos.INTERFACES: eos.interfaces,
+        eos.NEIGHBOURS: eos.neighbours,
+        eos.MODULES: eos.modules,
+        eos.LANES: eos.lanes,
+        eos.STUCK: eos.stuck,
     },
     "sonic": {
         "show interfaces counters": texts.sonic_counters,
@@ -79,7 +82,7 @@ COMMANDS: dict[str, dict[str, Read]] = {
 OPTIONAL = frozenset(
     {
         *("display dcb pfc", comware.PAUSES, "show pfc priority", "show queue wredcounters"),
-        onyx.LOSSLESS,
+        *(onyx.LOSSLESS, eos.LANES, eos.STUCK),
     }
 )
 COMMANDS["huawei_vrpv8"] = COMMANDS["huawei_vrp"]
@@ -163,6 +166,9 @@ def signed(measured: Optic, named: Optic) -> Optic:
         vendor=measured.vendor or named.vendor,
         model=measured.model or named.model,
         serial=measured.serial or named.serial,
+        temp_c=measured.temp_c if measured.temp_c is not None else named.temp_c,
+        rx_mw=measured.rx_mw or named.rx_mw,
+        tx_mw=measured.tx_mw or named.tx_mw,
     )
 
 

@@ -1,4 +1,4 @@
-"""What switches print, each in its way: Huawei VRP, Arista EOS, SONiC.
+"""What switches print, each in its way: Huawei VRP, SONiC.
 
 Error counters get the names that the NICs' have, so that one table of limits judges both.
 """
@@ -250,62 +250,6 @@ def amount(found: object, *names: str) -> float | None:
     if isinstance(found, bool) or not isinstance(found, (int, float)) or not abs(found) < 1e20:
         return None
     return float(found)
-
-
-EOS_COUNTS = (
-    (("inputErrorsDetail", "fcsErrors"), "rx_crc_errors_phy"),
-    (("inputErrorsDetail", "symbolErrors"), "rx_symbol_err_phy"),
-    (("inDiscards",), "rx_discards_phy"),
-    (("outDiscards",), "port_xmit_discards"),
-    (("inputErrorsDetail", "rxPause"), "rx_pause"),
-    (("outputErrorsDetail", "txPause"), "tx_pause"),
-)
-
-
-def eos_interfaces(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
-    found, trouble = loaded(text, "show interfaces | json")
-    if trouble:
-        yield trouble
-    for name, one in each(found, "interfaces"):
-        if not physical(name):
-            continue
-        counters = {}
-        for path, ours in EOS_COUNTS:
-            value = amount(one, "interfaceCounters", *path)
-            if value is not None and value >= 0:
-                counters[ours] = int(value)
-        bits = amount(one, "bandwidth")
-        state = str(one.get("interfaceStatus", ""))
-        up = state == "connected"
-        yield port_of(name, state, bits / 1e9 if bits and up else None, counters)
-
-
-def eos_neighbours(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
-    found, trouble = loaded(text, "show lldp neighbors | json")
-    if trouble:
-        yield trouble
-    told = found.get("lldpNeighbors")
-    for one in told if isinstance(told, list) else ():
-        if isinstance(one, Mapping) and one.get("port"):
-            yield Neighbour(
-                word(one, "port"), word(one, "neighborDevice"), word(one, "neighborPort")
-            )
-
-
-def eos_optics(text: str, _rows: Rows) -> Iterator[Fact | Trouble]:
-    found, trouble = loaded(text, "show interfaces transceiver | json")
-    if trouble:
-        yield trouble
-    for name, one in each(found, "interfaces"):
-        rx, tx = amount(one, "rxPower"), amount(one, "txPower")
-        if rx is not None or tx is not None:
-            yield Optic(
-                visible(name, 60),
-                serial=word(one, "vendorSn"),
-                temp_c=amount(one, "temperature"),
-                rx_mw=(milliwatts(rx),) if rx is not None else None,
-                tx_mw=(milliwatts(tx),) if tx is not None else None,
-            )
 
 
 def table(text: str) -> Iterator[dict[str, str]]:
