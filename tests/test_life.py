@@ -375,5 +375,31 @@ def test_what_an_acked_finding_explains_is_covered_with_it():
     other = found(node="n2")
     memory = step(NOTHING, [gone, silent, other], night(0), {})
     page = applied(memory, [ack(check="reachable")], night(0))
-    assert not_covered([gone, silent, other], page.acked) == [other]
+    assert not_covered([gone, silent, other], page) == [other]
     assert isinstance(page.told[0], Told)
+
+
+def left(acks, nights, marks=()):
+    """What of the last night's findings is not covered, and of which part."""
+    memory = NOTHING
+    for number, findings in enumerate(nights):
+        seen = marks[number] if marks else {}
+        page = applied(step(memory, findings, night(number), seen), acks, night(number))
+        memory = page.memory
+    return {(one.check, one.verdict.part) for one in not_covered(nights[-1], page)}
+
+
+def test_what_outgrew_an_ack_of_everything_counts_though_the_rest_is_covered():
+    def tonight(count: int) -> list[Finding]:
+        return [
+            found(expected="≤ 0 uncorrected", actual=str(count)),
+            found(check="port_state", part="mlx5_0/1"),
+        ]
+
+    assert left([ack(check=ALL)], [tonight(1), tonight(1)]) == set()
+    assert left([ack(check=ALL)], [tonight(1), tonight(9)]) == {("ecc", "gpu3")}
+
+
+def test_a_new_card_in_the_slot_of_an_acked_one_counts_from_its_first_night():
+    marks = [{("n1", "gpu3"): "GPU-old"}, {("n1", "gpu3"): "GPU-new"}]
+    assert left([ack()], [[found()], [found()]], marks) == {("ecc", "gpu3")}

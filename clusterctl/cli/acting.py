@@ -184,7 +184,7 @@ def acknowledged(run: Run, folder: Path, runs_dir: Path) -> Silenced:
 
     acks = active(read(runs_dir), ambient.now())
     night = read_night(folder) if run.verb == "sweep" else None
-    loud = set(map(id, not_covered(run.findings, night.acked))) if night else set()
+    loud = set(map(id, not_covered(run.findings, night))) if night else set()
 
     def silenced(finding: Finding) -> str:
         if night and id(finding) not in loud:

@@ -93,7 +93,7 @@ def accounted(run: Run, night: Page | None) -> Accounts:
     accounts = account(run)
     if night is None or not night.acked:
         return accounts
-    return excusing(accounts, run, not_covered(run.findings, night.acked), len(night.acked))
+    return excusing(accounts, run, not_covered(run.findings, night), len(night.acked))
 
 
 @contextmanager

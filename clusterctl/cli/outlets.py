@@ -192,7 +192,7 @@ def lately(run: Run, night: Page | None) -> tuple[list[Change], Sequence[Finding
     from clusterctl.report.morning import changed_rows
 
     changes = changed_rows(night.told) if night.before else []  # the first night all is new
-    return changes, not_covered(run.findings, night.acked)
+    return changes, not_covered(run.findings, night)
 
 
 def language(asked: Language | None, of_file: str) -> Say:

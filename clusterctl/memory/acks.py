@@ -234,25 +234,29 @@ def uncovered(one: Told, ack: Ack | None) -> Told:
     return Told(Stage.UNCOVERED, life, f"{ended}: ack {ack.words}" if ack else "its ack is gone")
 
 
-def not_covered(findings: Iterable[Finding], acked: Sequence[tuple[Told, Ack]]) -> list[Finding]:
+def not_covered(findings: Iterable[Finding], page: Page) -> list[Finding]:
     """Findings without those that an ack covers, or that are explained by one so covered.
 
-    What a sweep's exit code counts: a FAIL that is acked is no reason for exit 1.
+    What a sweep's exit code counts: a FAIL that is acked is no reason for exit 1.  What the page
+    tells is never covered, whatever else of its node is.
     """
     whole: set[str] = set()
     parts: set[tuple[str, str, str]] = set()
     causes: set[tuple[str, str]] = set()
-    for one, ack in acked:
+    for one, ack in page.acked:
         verdict, check = one.life.verdict, one.life.check
         nodes = verdict.node.split(",")
         whole.update(nodes if ack.check == ALL else ())
-        named = (verdict.part, *verdict.part.split())
-        parts.update((check, node, part) for node in (verdict.node, *nodes) for part in named)
+        parts |= places(one.life)
         causes.update((node, verdict.part if "," in verdict.node else check) for node in nodes)
+    loud = {
+        place for one in page.told if one.stage is not Stage.CLEARED for place in places(one.life)
+    }
     return [
         one
         for one in findings
         if one.verdict.status in {Status.PASS, Status.SKIP}
+        or (one.check, one.verdict.node, one.verdict.part) in loud
         or not (
             one.verdict.node in whole
             or (one.check, one.verdict.node, one.verdict.part) in parts
@@ -260,3 +264,11 @@ def not_covered(findings: Iterable[Finding], acked: Sequence[tuple[Told, Ack]]) 
             or (one.shared == OBSERVED and (one.verdict.node, REACHABLE) in causes)
         )
     ]
+
+
+def places(life: Life) -> set[tuple[str, str, str]]:
+    """(check, node, part) of all findings that may be this one."""
+    verdict = life.verdict
+    names = (verdict.node, *verdict.node.split(","))
+    parts = (verdict.part, *verdict.part.split())
+    return {(life.check, node, part) for node in names for part in parts}

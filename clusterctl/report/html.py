@@ -77,7 +77,7 @@ def page(
     """
     accounts = account(run)
     if morning and morning.acked:
-        left = not_covered(run.findings, morning.acked)
+        left = not_covered(run.findings, morning.page)
         accounts = excusing(accounts, run, left, len(morning.acked))
     standings = standings or looked_at(run, accounts)
     by_name = {one.node: one for one in standings}
@@ -127,22 +127,29 @@ def page(
 
 @dataclass(frozen=True, slots=True)
 class Morning:
-    """What the nights before make of a sweep.  `nodes`: who changed; `before`: that night's run."""
+    """What the nights before make of a sweep.  `nodes`: who changed."""
 
-    before: str
+    page: Page
     changed: Sequence[Change]
     known: Sequence[Known]
-    acked: Sequence[tuple[Told, Ack]]
     movers: Sequence[tuple[Mover, Markup]]
     nodes: frozenset[str]
+
+    @property
+    def before(self) -> str:
+        """The run of the night before."""
+        return self.page.before
+
+    @property
+    def acked(self) -> Sequence[tuple[Told, Ack]]:
+        return self.page.acked
 
 
 def morning_of(night: Page, movers: Iterable[Mover]) -> Morning:
     return Morning(
-        night.before,
+        night,
         changed_rows(night.told),
         known(night.told),
-        night.acked,
         [(one, sparkled(one)) for one in movers],
         frozenset(name for one in changes(night.told) for name in one.life.verdict.node.split(",")),
     )
