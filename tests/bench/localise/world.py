@@ -100,10 +100,13 @@ class World:
     def congest(self) -> None:
         """A round passes: some links get busy, some that were are free again."""
         noise, rng = self.noise, self.rng
-        self.busy[rng.random(self.busy.shape) < 1 / noise.congested_rounds] = 1.0
-        share = noise.congested_uplinks / 2 / noise.congested_rounds
-        begins = rng.random(self.busy.shape) < share
-        self.busy[begins] = rng.uniform(*noise.congested, begins.sum())
+        if noise.congested_rounds > 1:
+            self.busy[rng.random(self.busy.shape) < 1 / noise.congested_rounds] = 1.0
+        else:
+            self.busy[:] = 1.0
+        for links in self.busy:
+            begins = rng.random(links.shape) < noise.congested_uplinks / 2 / noise.congested_rounds
+            links[begins] *= rng.uniform(*noise.congested, begins.sum())
 
     def topology(self) -> Topology:
         return topology(self.shape)
