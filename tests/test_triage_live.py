@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from triage_texts import Rank, cards, texts, without_tcp
+from triage_texts import Rank, cards, printed, texts, without_tcp
 
 from clusterctl.model import UserError
 from clusterctl.triage.running import placed
@@ -194,6 +194,27 @@ def test_a_node_that_acknowledges_nothing_is_cut_off_and_not_its_rank():
     found = judged(texts(ranks))
     assert (found.cause, found.slowdown, found.suspects[0].node) == (Cause.NETWORK, None, "n05")
     assert "2 connections to it send the same data again" in found.suspects[0].why[1]
+
+
+def only_met(ranks: list[Rank]) -> dict[str, str]:
+    """As NCCL over RDMA: its connections carried some words when the job began."""
+    told = {}
+    for node, text in texts(ranks).items():
+        rows = [json.loads(line) for line in text.splitlines()[:-1]]
+        for row in rows:
+            for mark in row.get("marks", []):
+                mark[3:] = [900, 900]
+        told[node] = printed(rows)
+    return told
+
+
+def test_connections_that_were_only_used_to_meet_do_not_tell_who_hangs():
+    ranks = [Rank(number, waits="lock", silent_ms=4e6 + 900 * number) for number in range(8)]
+    found = judged(only_met(ranks))
+    assert (found.cause, found.slowdown, found.suspects) == (Cause.WORKER, None, ())
+    ranks[5].waits = "pipe"
+    found = judged(only_met(ranks))
+    assert (found.suspects[0].ranks, found.confidence) == ((5,), 0.55)
 
 
 def test_a_job_that_hangs_without_one_of_its_ranks_waits_for_that_one():

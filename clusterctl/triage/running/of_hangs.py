@@ -58,6 +58,8 @@ def went_first(job: Job, common: str) -> Candidate:
     place = max(range(len(silent)), key=lambda at: silent[at])
     first = job.ranks[place]
     ahead_s = (silent[place] - max(silent[:place] + silent[place + 1 :])) / 1e3
+    if only_met(job):
+        return off_tcp(odd, common)
     if ahead_s <= AHEAD_S and odd is not None:
         first = odd  # nobody went first, and nobody else is where it is
     sure = 0.5 + 0.4 * (ahead_s > AHEAD_S) + 0.05 * (odd is first)
@@ -76,6 +78,33 @@ def went_first(job: Job, common: str) -> Candidate:
         f"{first.called} on {first.node}", number(first), first.node, None, sure, told
     )
     return Candidate(Cause.WORKER, 1.0, sure, told, (suspect,), stuck=True, next_step=STACKS)
+
+
+def only_met(job: Job) -> bool:
+    """Its connections carried no more than what ranks tell each other at the start.
+
+    That is some words of every rank (ncclBootstrapAllGather, bootstrap.cc of NCCL).
+    """
+    carried = [
+        mark.acked + mark.received
+        for path in job.paths
+        for link in (path.near, path.far)
+        for mark in link.marks.values()
+    ]
+    if job.paths and not carried:
+        return False  # nobody counted
+    return max(carried, default=0) < PULSE_BYTES * max(job.world or 0, len(job.ranks))
+
+
+def off_tcp(odd: Process | None, common: str) -> Candidate:
+    """When each was last heard over TCP tells nothing: only where a main thread is."""
+    told = (common, "its connections were only used to meet: they do not tell who went silent")
+    if odd is None:
+        return Candidate(Cause.WORKER, 1.0, 0.5, told, stuck=True, next_step=STACKS)
+    doing = DOING.get(mostly(odd), mostly(odd))
+    why = (*told, f"{odd.called}: its main thread {doing}, and no other rank's does")
+    suspect = Suspect(f"{odd.called} on {odd.node}", number(odd), odd.node, None, 0.55, why)
+    return Candidate(Cause.WORKER, 1.0, 0.55, why, (suspect,), stuck=True, next_step=STACKS)
 
 
 def cut_off(dead: Mapping[str, int], common: str) -> Candidate:
