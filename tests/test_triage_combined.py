@@ -52,6 +52,18 @@ def test_the_class_that_leads_is_not_ruled_out():
     assert all(one.cause is not Cause.GC for one in combined([STACKS, other]).ruled_out)
 
 
+def test_what_one_answer_finds_no_other_rules_out():
+    clear = Triage(
+        Cause.WORKER,
+        suspects=(Suspect("rank 3", (3,), confidence=0.9),),
+        ruled_out=(RuledOut(Cause.NETWORK, "all links alike"), RuledOut(Cause.GC, "no pause")),
+        confidence=0.9,
+    )
+    found = combined([clear, NETWORK])
+    assert "network was found, too (50% sure)" in found.evidence
+    assert [one.cause for one in found.ruled_out] == [Cause.GC]
+
+
 def test_a_class_without_a_culprit_takes_no_suspects_over():
     """Even where it does not lead, so a suspect of another stays with that one's class."""
     assert combined([SHARED, STACKS]).cause is Cause.WORKER

@@ -21,6 +21,7 @@ def combined(found: Sequence[Triage]) -> Triage:
     ordered = sorted(found, key=weight, reverse=True)
     first, rest = ordered[0], ordered[1:]
     suspects = () if first.cause in NO_CULPRIT else merged(ordered)
+    causes = {one.cause for one in ordered}  # what one answer finds another cannot rule out
     return replace(
         first,
         suspects=suspects,
@@ -32,7 +33,7 @@ def combined(found: Sequence[Triage]) -> Triage:
                 one.cause: one
                 for each in reversed(ordered)
                 for one in each.ruled_out
-                if one.cause is not first.cause
+                if one.cause not in causes
             }.values()
         ),
         evidence=(*first.evidence, *(line for one in rest for line in told(one, first))),

@@ -18,7 +18,7 @@ Integers = NDArray[np.int64]
 
 MOSTLY = 0.5  # of all lanes: an operation seen in fewer is no part of the usual step
 MOST_SEQ = 1 << 20
-SPARSE = 1000
+SPARSE = 100  # cells an operation: a sound trace fills most of its grid
 MOST_TABLE = 1 << 24
 MOST_CELLS = 1 << 29  # of operations x steps x DP ranks
 
