@@ -379,6 +379,14 @@ def test_what_an_acked_finding_explains_is_covered_with_it():
     assert isinstance(page.told[0], Told)
 
 
+def test_what_an_acked_rack_explains_is_covered_with_it():
+    group = found(node="n1,n2", part="rack=r7")
+    follows = [found(node=name, check="psu", shared="rack=r7") for name in ("n1", "n2")]
+    other = found(node="n1", check="psu", part="psu2", shared="rack=r8")
+    page = applied(step(NOTHING, [group], night(0), {}), [ack("n1,n2")], night(0))
+    assert not_covered([group, *follows, other], page) == [other]
+
+
 def left(acks, nights, marks=()):
     """What of the last night's findings is not covered, and of which part."""
     memory = NOTHING

@@ -255,6 +255,15 @@ def test_a_run_json_of_another_shape_costs_that_run(runs, caplog):
     assert caplog.text.count("left out") == 2
 
 
+def test_a_run_that_somebody_deletes_meanwhile_is_left_out(runs):
+    known = cache.memory(open_folder(runs))
+    shutil.rmtree(runs / name_of(7))
+    (runs / ".memory/1/bad" / f"{name_of(7)}.parquet").write_bytes(b"torn")
+    told_of = set(known.frame("bad", ["node"])["run"].astype("str"))
+    assert name_of(8) in told_of
+    assert name_of(7) not in told_of
+
+
 def test_a_run_whose_tables_changed_is_digested_anew(runs):
     store.write_findings(runs / name_of(15) / "findings.parquet", findings(15)[:1])
     assert set(dataset.findings(runs).query(f"run == '{name_of(15)}'").node) == set()

@@ -127,8 +127,8 @@ class Memory:
             pq.read_table(path, filesystem=self.folder.files)
         except UNREADABLE:
             log.warning("%s: cannot be read: made again", path)
-            (again,) = [one for one in ended(self.folder) if one.id == run]
-            return remember(again)
+            again = next((one for one in ended(self.folder) if one.id == run), None)
+            return again is not None and remember(again)  # somebody may just have deleted it
         return True
 
 
