@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import permutations
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scripted import NOON
 from typer.testing import CliRunner
@@ -33,6 +36,9 @@ from clusterctl.triage.past.known import Lemon, NodePast, Past
 from clusterctl.triage.past.prior import NEAR, ordered
 from clusterctl.triage.past.recall import MOST_NODES, Asked, recall
 from clusterctl.triage.verdict import Cause, Suspect, Triage
+
+sys.path.insert(0, str(Path(__file__).parent / "bench/triage"))
+from jobs import Plan, made
 
 NIGHTS, HEALTHY = 6, 2  # n1 fails from the night after this one
 NODES = tuple(Node(f"n{n}", labels={"leaf": str(n // 2), "rack": "r1"}) for n in range(4))
@@ -76,12 +82,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for night in range(NIGHTS):
         at = NOON + timedelta(days=night)
         name = f"{at:%Y%m%dT%H%M%S}-nightly-{night:04x}"
-        made = Run(
+        run = Run(
             name, Playbook("nightly"), NODES, 1, at, at, tuple(seen(night)), tuple(findings(night))
         )
         recorder = store.Recorder(runs, name)
-        recorder.begin(store.describe(made))
-        recorder.finish(made)
+        recorder.begin(store.describe(run))
+        recorder.finish(run)
     cache.memory(open_folder(runs))
     return runs
 
@@ -261,17 +267,24 @@ def test_an_ill_node_without_evidence_of_today_stays_behind_a_well_one_with_it()
 # --------------------------------------------------------------------------- the verb
 
 
-def test_triage_of_files_tells_then_and_now_where_nodes_are_named(
+def test_triage_of_files_tells_then_and_now_of_the_node_that_they_name(
     told: Path, tmp_path: Path
 ) -> None:
-    dumps = tmp_path / "dumps"
-    dumps.mkdir()
-    lines = ["rank,step,seconds", *(f"{rank},{step},1.0" for rank in range(2) for step in range(9))]
-    (dumps / "steps.csv").write_text("\n".join(lines))
-    words = ["triage", "--trace", str(dumps / "steps.csv"), "--runs-dir", str(told)]
-    done = CliRunner().invoke(app, [*words, "--format", "json"], catch_exceptions=False)
-    past = json.loads(done.stdout)["past"]
-    assert past["notes"] == ["no suspect has a node with a name: nothing to look up"]
+    job = made(Plan(11, "worker", dp=4, pp=1, microbatches=4, steps=6))
+    pq.write_table(pa.table(dict(job.columns)), tmp_path / "job.parquet")
+    slow = int(job.truth["dp"])
+    names = ["n2", "n3", "n0"]
+    names.insert(slow, "n1")
+    (tmp_path / "meta.yml").write_text(f"nodes: [{', '.join(names)}]\nranks_per_node: 1\n")
+    words = ["triage", "--trace", str(tmp_path / "job.parquet"), "--runs-dir", str(told)]
+    known = [*words, "--meta", str(tmp_path / "meta.yml")]
+    # The clock says a later year than the nights: all of them are there.
+    done = CliRunner().invoke(app, [*known, "--format", "json"], catch_exceptions=False)
+    answer = json.loads(done.stdout)
+    assert answer["suspects"][0]["node"] == "n1"
+    (one,) = answer["past"]["nodes"]
+    assert one["changed"]
+    assert one["findings"][0]["check"] == "port_rate"
     screen = CliRunner().invoke(app, words, catch_exceptions=False).stdout
     assert "then and now: no suspect has a node with a name" in screen
 
