@@ -27,7 +27,8 @@ TERMS = """
     sminfo ibqueryerrors infiniband-diags lldpd py-spy requiretty daemon-reload enable-linger
     enable start stop update operator get list patch nodes leaf rails act never busy observed
     mounts disk drives playbook triage become golden save none isolate return reboot-node
-    reset-device restart-job host unverified seccomp true verify bmc passphrase built-in"""
+    reset-device restart-job host unverified seccomp true verify bmc passphrase built-in
+    inode boot id fabric ok up live idle completed mounted members turns read-write read-only"""
 OURS = re.compile(
     r"`[^`]*`|\bclusterctl( [a-z-]+)*|(?<!\w)--?[a-z][\w-]*|[!-~]*[_/=.\d][!-~]*|\b[A-Z][!-~]*"
 )

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from scripted import NOON
 from sentences import english, sentences
 from test_bandwidth import DONE, FOUR, SUSPECT, answer, crowd
 from test_campaign import BOOK, case
+from test_chinese import templates
 from test_stacks import ALL_REDUCE, ASLEEP, FUTEX, LOCK, RUNS, WHOLE, heard, judged, waiting
 from test_stacks import told as stacks_of
 from typer.testing import CliRunner
@@ -392,3 +394,27 @@ def test_a_cut_of_stacks_is_told_in_chinese():
     assert one.troubles
     assert fold(["n1"]) == "n1"
     assert [line for line in map(str, one.troubles) if english(chinese.shown(line))] == []
+
+
+def test_everything_that_a_check_expects_has_its_chinese():
+    known = {
+        (path.name, said)
+        for path in (*OURS.glob("checks/*.py"), *OURS.glob("*.py"), *OURS.glob("memory/*.py"))
+        for said in expectations(path)
+    }
+    assert len(known) > 80
+    lacking = [one for one in known if english(chinese.shown(one[1].replace("{}", "7")))]
+    assert lacking == []
+
+
+def expectations(path: Path) -> Iterator[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {
+        one.targets[0].id: one.value
+        for one in tree.body
+        if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name)
+    }
+    for call in ast.walk(tree):
+        for word in call.keywords if isinstance(call, ast.Call) else ():
+            if word.arg in {"expected", "why_not"}:
+                yield from templates(word.value, names)

@@ -135,7 +135,7 @@ class LastWords:
                 sys.stderr.write(f"clusterctl: {mistake(error)}\n")
                 sys.exit(EXIT_USAGE)
             case UserError():
-                tell(f"clusterctl: {error}\n")
+                sys.stderr.write(f"clusterctl: {error}\n")
                 sys.exit(EXIT_USAGE)
             case KeyboardInterrupt():
                 sys.exit(EXIT_INTERRUPTED)

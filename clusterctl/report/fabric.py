@@ -22,7 +22,16 @@ from clusterctl.probes.ib_rates import SPEEDS
 from clusterctl.report.accounts import EXIT_BUG, EXIT_FAIL, EXIT_PASS, EXIT_UNKNOWN
 from clusterctl.report.folding import rows, to_act_on
 from clusterctl.report.records import inert, record
-from clusterctl.report.tables import STYLE, cell, findings_table, implied, plural, table
+from clusterctl.report.tables import (
+    STYLE,
+    actual,
+    cell,
+    findings_table,
+    implied,
+    plural,
+    table,
+    to_do,
+)
 from clusterctl.store import COLUMNS
 
 TABLE_COLUMNS = 120
@@ -61,15 +70,16 @@ def blocks(findings: Sequence[Finding]) -> list[RenderableType]:
     found: list[RenderableType] = []
     for row in rows(to_act_on(findings)):
         verdict = row.verdict
-        said = f"{verdict.actual}{f': {verdict.why}' if verdict.why else ''}"
         where = row.parts if row.nodes in row.parts else f"{row.nodes} {row.parts}"
         found.append(cell(f"{verdict.status.upper()} {row.check}: {where}", STYLE[verdict.status]))
         found.append(
-            Padding(cell(f"{said}; expected {verdict.expected}"), (0, 0, 0, 4), expand=False)
+            Padding(
+                Text.assemble(actual(verdict), cell(f"; expected {verdict.expected}", " ")),
+                (0, 0, 0, 4),
+                expand=False,
+            )
         )
-        found.append(
-            Padding(cell(f"{verdict.remedy} [{verdict.severity}]"), (0, 0, 0, 4), expand=False)
-        )
+        found.append(Padding(cell(to_do(verdict)), (0, 0, 0, 4), expand=False))
     return found
 
 
