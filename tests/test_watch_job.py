@@ -21,7 +21,7 @@ from clusterctl.triage.running.ask import Wanted
 from clusterctl.triage.watching.asked import GPUS, JOB, Away, Line, follow, questions
 from clusterctl.triage.watching.ring import Ring, kept
 from clusterctl.triage.watching.samples import Part, Ranks, read
-from clusterctl.triage.watching.shift import Event, What
+from clusterctl.triage.watching.state import Event, What
 from clusterctl.triage.watching.watched import GONE_S, SILENT_S, Job, Watched
 
 PYENV = Path.home() / ".pyenv" / "versions"

@@ -15,7 +15,7 @@ from synthetic_rhythm import Counted, Job, looked
 from watch_job import ALARMS, run
 
 from clusterctl.triage.watching.rhythm import Heard, Looks, first
-from clusterctl.triage.watching.shift import Event, What
+from clusterctl.triage.watching.state import Event, What
 
 
 def heard(job: Job, *, steps: float = 12.0, every_s: float = 0.1) -> Heard:

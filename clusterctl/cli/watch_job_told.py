@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from clusterctl.triage.verdict import Triage
     from clusterctl.triage.watching.asked import Line
     from clusterctl.triage.watching.ring import Ring
-    from clusterctl.triage.watching.shift import Event
+    from clusterctl.triage.watching.state import Event
     from clusterctl.triage.watching.watched import Job, Watched
 
 Answer = tuple["Triage", "Past", "Stacks | None"]
@@ -123,7 +123,7 @@ class Outlet:
 
     def happens(self, event: Event) -> None:
         from clusterctl.report.watching import as_row, sentence
-        from clusterctl.triage.watching.shift import What
+        from clusterctl.triage.watching.state import What
         from clusterctl.triage.watching.watched import ALARMS
 
         self.learnt += event.what is What.LEARNT

@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 
 from clusterctl.inventory.ranges import fold
 from clusterctl.spelling import visible
-from clusterctl.triage.watching.shift import SAME, Event, What
+from clusterctl.triage.watching.state import SAME, Event, What
 from clusterctl.triage.watching.watched import Job, Watched
 
 Cells = tuple[str, str, str, str, str, str]

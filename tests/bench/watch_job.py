@@ -17,7 +17,7 @@ from synthetic_rhythm import Counted, Job, drawn, looked
 
 from clusterctl.triage.watching.asked import JOB
 from clusterctl.triage.watching.samples import Part
-from clusterctl.triage.watching.shift import Event, What
+from clusterctl.triage.watching.state import Event, What
 from clusterctl.triage.watching.watched import ALARMS, Watched
 from clusterctl.triage.watching.watched import Job as Watching
 

@@ -6,171 +6,36 @@ windows, and than twice the longest spell that went by itself (an evaluation, a 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 from math import exp, log, sqrt
 from statistics import median
 
 from clusterctl.peers import SIGMA_PER_MAD
 from clusterctl.triage.running.candidates import LEAST as LEAST_SHIFT
-from clusterctl.triage.watching.rhythm import Beat, Heard
+from clusterctl.triage.watching.learning import SPELLS, middle, recentred, relearning, settled
+from clusterctl.triage.watching.rhythm import Heard
+from clusterctl.triage.watching.state import HOPS, SAME, Event, Mood, State, Tick, What, series
 
-WINDOW_STEPS, WINDOW_S, WINDOW_MOST_S = 9.0, 12.0, 600.0
-HOPS = 4  # ticks in a window
-SCALES_S = (12.0, 24.0, 48.0, 96.0, 192.0, 384.0, 600.0)  # tried while nothing is known
-CLEAR = 0.45  # while nothing is known
-LEARN, ALIKE = 8, 6  # ticks, and how many of them must agree
-SAME = 0.08  # as ln
-STILL = 0.08  # of a period: looked for there before anywhere else
 PAST = 400  # ticks kept to compare with
 # More than half of the ticks of so many windows must tell of a shift: by steps, by work alone.
 SPANS = (3, 6, 12, 24, 36, 48)
 BY_WORK = 8
 LEAST_S, LEAST_BY_WORK_S = 14.0, 60.0  # that a shift lasts before it is one
-STOPPED, STOPPED_S = 2.5, 200.0  # as ln: an evaluation sends nothing, either
+SEEN = 0.6  # of the ticks of a span
+# From here on an effect is worth a triage, as ln.  Work alone also changes with what is sent.
+LEAST = {"step": log(1 + LEAST_SHIFT), "work": 0.12}
+# One healthy job in a hundred may be accused, in hundreds of windows: tests/bench/watch_job.py.
 SIGMAS = 4.5
 NINETY = 1.645  # sigmas to either side hold nine tenths of normal values
 PER_MEDIAN = 1.2533  # a median of normal values is so much less sure than their mean
-SEEN = 0.6  # of the ticks of a span
-SPELL_TIMES, SPELL_MOST_S, SPELLS = 2.0, 1800.0, 50
-MISSES = 2 * HOPS  # ticks in a row that end a spell
-MIRRORED = 1.2
+MIRRORED = 1.2  # times what it was faster at best
 AGREE = 0.4  # of what the step time says, the work done must say, too, and no more than 1/AGREE
-LEAST_BY_WORK, LOW = 0.12, 0.3  # as ln
-SETTLE, RECENTRE = 16, 24  # ticks
+LOW = 0.3  # as ln: with so much less work a tick belongs to a spell
+STOPPED, STOPPED_S = 2.5, 200.0  # as ln: an evaluation sends nothing, either
+SPELL_TIMES, SPELL_MOST_S = 2.0, 1800.0
+MISSES = 2 * HOPS  # ticks in a row that end a spell
 MOST = 3.0  # as ln: nothing is slower than this
-
-
-class Mood(StrEnum):
-    """What one tick looked like."""
-
-    STEADY = "steady"
-    SLOW = "slow"
-    FAST = "fast"
-    UNSEEN = "unseen"
-
-
-class What(StrEnum):
-    """What an event is."""
-
-    LEARNT = "learnt"
-    SLOWER = "slower"
-    STALLED = "stalled"
-    FASTER = "faster"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """`before_s`, `now_s`: a step.  `now_s` None: no step can be seen.  `work`: against before."""
-
-    what: What
-    at: float
-    before_s: float | None
-    now_s: float | None
-    since: float
-    work: float | None = None
-
-    @property
-    def times(self) -> float | None:
-        return self.now_s / self.before_s if self.now_s and self.before_s else None
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """One window against what was learnt, as ln; more is slower.  None: not seen."""
-
-    at: float
-    step: float | None
-    work: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What is known of a job.  `step_s` None: not learnt.  `hint_s`: where it is looked for.
-
-    `away`: since when and until when ticks were slow, while they are.  `spells_s`: how long they
-    were before; `fired_s`: of those that were shifts, until they had gone.  `before_s`: the step
-    before the latest shift, and `fired`: when that began.  `quiet_until`: nothing fires.
-    """
-
-    step_s: float | None = None
-    beats: Mapping[str, Beat] = field(default_factory=dict, hash=False)
-    hint_s: float | None = None
-    checked: bool = False  # that no longer period is hidden behind it
-    learning: tuple[Mapping[str, Heard], ...] = ()
-    past: tuple[Tick, ...] = ()
-    away: tuple[float, float] | None = None
-    spells_s: tuple[float, ...] = ()
-    fired_s: tuple[float, ...] = ()
-    before_s: float | None = None
-    fired: float | None = None
-    mood: Mood = Mood.UNSEEN
-    now_s: float | None = None
-    work: float | None = None
-    quiet_until: float = 0.0
-
-    @property
-    def window_s(self) -> float:
-        known = self.step_s or self.hint_s
-        if known is None:
-            return WINDOW_S
-        return min(max(WINDOW_STEPS * known, WINDOW_S), WINDOW_MOST_S)
-
-
-# ----------------------------------------------------------------------------- learning
-
-
-def learn(state: State, heard: Mapping[str, Heard], at: float) -> State:
-    """One tick more; the state knows its step time once enough of them agree."""
-    step_s = middle(heard)
-    state = replace(
-        state, now_s=step_s, mood=Mood.UNSEEN, learning=(*state.learning, heard)[-LEARN:]
-    )
-    told = [one for each in state.learning if (one := middle(each)) is not None]
-    if len(told) < ALIKE:
-        return state
-    centre = median(told)
-    if sum(abs(log(one / centre)) <= SAME for one in told) < ALIKE:
-        return state
-    return replace(state, hint_s=centre) if not state.checked else learnt(state, centre, at)
-
-
-def learnt(state: State, step_s: float, at: float) -> State:
-    beats = {
-        node: beat
-        for node in {name for each in state.learning for name in each}
-        if (beat := of_node([each[node] for each in state.learning if node in each], step_s))
-    }
-    gone = state.before_s and state.fired is not None
-    if gone and abs(log(step_s / (state.before_s or step_s))) <= SAME:
-        lasted = at - (state.fired or at)
-        state = replace(state, fired=None, fired_s=(*state.fired_s, lasted)[-SPELLS:])
-    return replace(
-        state, step_s=step_s, beats=beats, learning=(), past=(), away=None, mood=Mood.STEADY
-    )
-
-
-def of_node(told: Sequence[Heard], step_s: float) -> Beat | None:
-    """None: it has shown the job's step less than three times."""
-    fit = [one for one in told if one.period and abs(log(one.period.seconds / step_s)) <= 2 * SAME]
-    if len(fit) < 3:
-        return None
-    channel = Counter(one.channel for one in fit).most_common(1)[0][0]
-    fit = [one for one in fit if one.channel == channel]
-    works = [one.work for one in fit if one.work]
-    clear = median(one.period.clarity for one in fit if one.period)
-    return Beat(channel, step_s, clear, median(works) if works else None)
-
-
-def middle(heard: Mapping[str, Heard]) -> float | None:
-    """The job's step time: the nodes' median, where at least half of them see one."""
-    told = [one.period.seconds for one in heard.values() if one.period is not None]
-    return median(told) if told and 2 * len(told) >= len(heard) else None
-
-
-# ----------------------------------------------------------------------------- judging
 
 
 def judge(state: State, heard: Mapping[str, Heard], at: float) -> tuple[State, Event | None]:
@@ -199,46 +64,6 @@ def changes(state: State) -> Iterator[Event | None]:
         yield shifted(state, windows)
 
 
-def relearning(state: State, event: Event) -> State:
-    """Around what the steps are now."""
-    fired = event.since if event.what is not What.FASTER else None
-    return State(
-        hint_s=event.now_s or state.step_s,
-        checked=True,
-        spells_s=state.spells_s,
-        fired_s=state.fired_s,
-        quiet_until=state.quiet_until,
-        before_s=event.before_s,
-        fired=fired,
-    )
-
-
-def settled(state: State) -> State:
-    """What a node does in a second, by more than the few windows that it was learnt from."""
-    works = series(state.past, "work")
-    if len(state.past) != SETTLE or not works:
-        return state
-    more = median(works)
-    beats = {
-        node: replace(beat, work=beat.work * exp(-more)) if beat.work else beat
-        for node, beat in state.beats.items()
-    }
-    past = tuple(
-        one if one.work is None else replace(one, work=one.work - more) for one in state.past
-    )
-    return replace(state, beats=beats, past=past)
-
-
-def recentred(state: State) -> State:
-    """Learnt while the job warmed up: what it is most of the time counts."""
-    steps = series(state.past, "step")
-    if not state.step_s or len(steps) < RECENTRE or median(steps) >= -STILL:
-        return state
-    return replace(
-        state, step_s=None, beats={}, past=(), away=None, hint_s=state.step_s * exp(median(steps))
-    )
-
-
 def mood_of(state: State) -> Mood:
     """Of the latest tick alone."""
     tick = state.past[-1]
@@ -251,18 +76,6 @@ def mood_of(state: State) -> Mood:
     return Mood.UNSEEN
 
 
-LEAST = {"step": log(1 + LEAST_SHIFT), "work": LEAST_BY_WORK}
-
-
-def beyond(value: float, past: Sequence[Tick], name: str, windows: int) -> bool:
-    """Whether it is a shift: an effect worth a triage, beyond chance and beyond the past."""
-    return abs(value) > LEAST[name] and abs(value) > cut(series(past, name), windows)
-
-
-def series(ticks: Sequence[Tick], name: str) -> list[float]:
-    return [one for tick in ticks if (one := getattr(tick, name)) is not None]
-
-
 def agreed(past: Sequence[Tick], step: float | None, work: float | None) -> bool:
     """Whether the work done says what the step time says, both against what they usually are."""
     if step is None or work is None:
@@ -271,6 +84,11 @@ def agreed(past: Sequence[Tick], step: float | None, work: float | None) -> bool
         one - median(series(past, name) or [0.0]) for one, name in ((step, "step"), (work, "work"))
     )
     return abs(step) <= SAME / 2 or AGREE <= work / step <= 1 / AGREE
+
+
+def beyond(value: float, past: Sequence[Tick], name: str, windows: int) -> bool:
+    """Whether it is a shift: an effect worth a triage, beyond chance and beyond the past."""
+    return abs(value) > LEAST[name] and abs(value) > cut(series(past, name), windows)
 
 
 def cut(values: Sequence[float], windows: int) -> float:

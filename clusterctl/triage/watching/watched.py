@@ -8,22 +8,11 @@ from statistics import median
 
 from clusterctl.model import Trouble
 from clusterctl.triage.watching.asked import JOB
+from clusterctl.triage.watching.learning import CLEAR, SCALES_S, learn, middle
 from clusterctl.triage.watching.rhythm import Heard, Looks, again, clearly, first
 from clusterctl.triage.watching.samples import Part, Ranks, read
-from clusterctl.triage.watching.shift import (
-    CLEAR,
-    HOPS,
-    SCALES_S,
-    STILL,
-    WINDOW_MOST_S,
-    Event,
-    Mood,
-    State,
-    What,
-    judge,
-    learn,
-    middle,
-)
+from clusterctl.triage.watching.shift import judge
+from clusterctl.triage.watching.state import HOPS, SAME, WINDOW_MOST_S, Event, Mood, State, What
 
 LEAST_HOP_S = 3.0
 SILENT_S = 16.0  # three lines that did not come
@@ -229,7 +218,7 @@ class Job:
         for name, one in seen.items():
             beat = state.beats.get(name)
             if beat is not None:
-                heard[name] = again(one.channels, one.last(), state.window_s, beat, STILL)
+                heard[name] = again(one.channels, one.last(), state.window_s, beat, SAME)
         if not heard or self.deepened(seen):
             return None
         self.take(heard)
