@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from typer.testing import CliRunner
 
 from clusterctl import store
 from clusterctl.cli import app
+from clusterctl.cli.triage_past import looked_back
+from clusterctl.cli.world import Flags
 from clusterctl.memory import acks, cache
 from clusterctl.memory.folder import open_folder
 from clusterctl.model import (
@@ -217,6 +220,23 @@ def test_what_there_was_no_time_for_is_said_and_the_rest_stands(told: Path, tmp_
     assert not late.nodes
     assert "6 runs, the newest 20260106T120000-nightly-0005, were never read" in late.notes[1]
     assert not (unread / ".memory").exists()
+
+
+def test_a_folder_that_hangs_holds_nobody_up(told: Path, tmp_path: Path) -> None:
+    runs = Path(shutil.copytree(told, tmp_path / "runs"))
+    os.mkfifo(runs / acks.FILE)  # as a file on a server that is gone: open() does not return
+    flags = Flags(None, "", "", None, accept_new=False)
+    before = triage(("n1", 0.5), ("n2", 0.5))
+    found, past = looked_back(before, flags, str(runs), end_s=3.0)
+    assert found == before
+    assert past.notes == (f"{runs}: no answer within 3 s, so nobody looked back",)
+
+
+def test_what_cannot_be_read_costs_the_triage_nothing_else(tmp_path: Path) -> None:
+    flags = Flags(None, "", "", None, accept_new=False)
+    found, past = looked_back(triage(("n1", 0.5)), flags, f"nosuch://{tmp_path}")
+    assert found == triage(("n1", 0.5))
+    assert past.notes[0].startswith("earlier runs cannot be read: nosuch://")
 
 
 def test_the_newest_run_is_read_first_where_time_is_short(told: Path, tmp_path: Path) -> None:

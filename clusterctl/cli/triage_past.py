@@ -21,7 +21,9 @@ BEGIN_S = 8.0  # no part of it is begun later
 END_S = 15.0  # nobody waits longer: for a folder on a server that hangs, for a first digest
 
 
-def looked_back(found: Triage, flags: Flags, runs_at: str | None) -> tuple[Triage, Past]:
+def looked_back(
+    found: Triage, flags: Flags, runs_at: str | None, *, end_s: float = END_S
+) -> tuple[Triage, Past]:
     """The answer, its suspects ordered by their past where the figures leave that open."""
     from clusterctl.fanout import each
     from clusterctl.triage.past.known import Past
@@ -41,9 +43,9 @@ def looked_back(found: Triage, flags: Flags, runs_at: str | None) -> tuple[Triag
         [(where, asked)],
         remembered,
         at_once=1,
-        left_s=lambda: END_S - (time.monotonic() - began),
+        left_s=lambda: end_s - (time.monotonic() - began),
     )
-    late = Past(where, notes=(f"{where}: no answer within {END_S:.0f} s, so nobody looked back",))
+    late = Past(where, notes=(f"{where}: no answer within {end_s:.0f} s, so nobody looked back",))
     return ordered(found, next(waits, late))
 
 
@@ -57,7 +59,7 @@ def remembered(words: tuple[str, Asked]) -> Past:
     try:
         return recall(where, asked)
     except UNREADABLE as error:
-        return Past(where, notes=(f"{where}: earlier runs cannot be read: {error}",))
+        return Past(where, notes=(f"earlier runs cannot be read: {error}",))
 
 
 def labels(flags: Flags) -> Mapping[str, Mapping[str, str]]:
