@@ -168,6 +168,15 @@ def test_a_temperature_that_wavers_above_its_limit_is_told_once():
     assert stages(warm) == ["new", *["known"] * 7]
 
 
+def test_twice_as_far_is_worse_only_beyond_what_a_sensor_repeats_to():
+    def nights(*actual: str) -> list[list[Finding]]:
+        return [[found(expected="< 89 °C", actual=f"{one} °C")] for one in actual]
+
+    assert stages(nights("89.2", "90.4")) == ["new", "known"]  # 2 % of 89 are 1.78
+    assert stages(nights("89.2", "91.1")) == ["new", "worse"]
+    assert stages(nights("93", "95")) == ["new", "known"]
+
+
 def test_another_reason_on_the_same_part_is_worse():
     first, second = found(why="fell off the bus"), found(why="memory error: at 0x1f")
     assert stages([[first], [first, second], [second]]) == ["new", "worse", "known"]
