@@ -21,7 +21,10 @@ MSS = 1448
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`transport`: tcp, rdma.  `spins`: main threads wait busily.  `saves`: nobody, all, first."""
+    """`transport`: tcp, rdma.  `spins`: main threads wait busily.
+
+    `saves`: nobody, all, first; logs: the first evaluates and logs, and writes nothing much.
+    """
 
     nodes: int
     per_node: int
@@ -90,7 +93,7 @@ def shape(rng: Random) -> Shape:
         rng.choice((0.003, 0.01, 0.02, 0.05)),
         transport == "rdma" or rng.random() < 0.4,
         rng.random() < 0.5,
-        rng.choice(("nobody", "nobody", "nobody", "all", "first")),
+        rng.choice(("nobody", "nobody", "nobody", "all", "first", "logs")),
         rng.random() < 0.1,
         rng.random() < 0.3,
     )
@@ -186,7 +189,7 @@ def doing(job: Run, rank: int, when: float, step: Step, before: Step) -> tuple[s
             fault.kind, "run"
         )
     elif tail < step.saving.get(rank, 0.0):
-        state = rng.choice(("disk", "disk", "run"))
+        state = "run" if one.saves == "logs" else rng.choice(("disk", "disk", "run"))
     else:
         busy = "run" if one.spins or rng.random() < 0.7 else "device"
         state = rng.choice(("lock", "file", "pipe")) if rng.random() < 0.02 else busy
@@ -284,7 +287,7 @@ def rank_row(
         "ready_ns": whole * waits,
     }
     spent["read_bytes"] = rng.lognormvariate(log(5e7), 0.3)
-    if any(rank in step.saving for step in job.steps):
+    if one.saves != "logs" and any(rank in step.saving for step in job.steps):
         spent["write_bytes"] = 3e9
     parallel = {"pipeline": one.stages, "tensor": 1} if one.stages > 1 else {}
     return {

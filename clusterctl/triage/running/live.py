@@ -20,7 +20,7 @@ from clusterctl.triage.running import (
     of_stages,
     of_wires,
 )
-from clusterctl.triage.running.candidates import LEAST, SURE, Candidate, percent
+from clusterctl.triage.running.candidates import LEAST, SURE, Candidate, listed, percent
 from clusterctl.triage.running.clocks import astray
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.lateness import Arrivals, arrivals
@@ -120,6 +120,12 @@ def nothing_wrong(
     if len(job.ranks) < 2 or seen < len(job.ranks) or (job.world or 0) > 2 * len(job.ranks):
         why = f"{seen} of {job.world or '?'} ranks could be looked at: too few to compare"
         return Triage(Cause.UNKNOWN, evidence=(why,), unseen=job.unseen)
+    once = next((one for one in found if of_pauses.ONCE in one.why and one.share >= LEAST), None)
+    if once is not None:
+        line = f"{listed([one.what for one in once.suspects])}: {once.why[0]}"
+        lines = (line, *once.why[1:], spends(job))
+        step = of_pauses.LONGER
+        return Triage(Cause.UNKNOWN, evidence=lines, next_step=step, unseen=job.unseen)
     if doubt := next(doubts(job, told), ""):
         return Triage(Cause.UNKNOWN, evidence=(doubt, spends(job)), unseen=job.unseen)
     evidence = (

@@ -13,7 +13,10 @@ from clusterctl.triage.running.roles import usual
 from clusterctl.triage.verdict import Cause
 
 SEEN_LOOKS = 1.5  # of a pause, on average: what is only ever seen once may have been a moment
-ONCE = "in one stretch: once is a habit of nobody; look again, and longer: --seconds 60"
+ONCE = "in one stretch, and once is a habit of nobody"
+# Of one stretch, unless it is rank 0's, which logs, evaluates and saves for all.
+LIKELY, DUTY = 0.6, 0.45
+LONGER = "look again, and longer: --seconds 60"
 
 
 def main_share(rank: Process, name: str, seconds: float) -> float:
@@ -37,6 +40,11 @@ def writes(rank: Process) -> bool:
     spent = rank.spent or {}
     out, into = spent.get("write_bytes", 0.0), spent.get("read_bytes", 0.0)
     return out > into if out or into else spent.get("wchar", 0.0) > spent.get("rchar", 0.0)
+
+
+def at_most(rank: Process) -> float:
+    """How sure one stretch makes us of a rank."""
+    return LIKELY if rank.rank else DUTY
 
 
 def saves(rank: Process, worst: Late, *, once: bool) -> bool:

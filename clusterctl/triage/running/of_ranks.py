@@ -67,7 +67,7 @@ def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
     if of_pauses.saves(rank, worst, once=once):
         yield of_pauses.checkpoint(rank, share, told.moments)
         return
-    sure = min(sure, of_stages.UNSURE) if once else sure
+    sure = min(sure, of_pauses.at_most(rank)) if once else sure
     if whole and cause is Cause.WORKER:
         cause = Cause.HOST
     why = (
@@ -87,7 +87,7 @@ def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
     name = rank.node if whole or cause is Cause.HOST else f"{rank.called} on {rank.node}"
     ranks = [one for at in (together if whole else [place]) for one in number(job.ranks[at])]
     suspect = Suspect(name, tuple(ranks), rank.node, slower(share), sure, why)
-    step = STACKS if cause is Cause.WORKER else ""
+    step = of_pauses.LONGER if once else STACKS if cause is Cause.WORKER else ""
     doing_most = max(worst.states, key=lambda state: worst.states[state])
     yield Candidate(cause, share, sure, why, (suspect,), next_step=step, doing=doing_most)
 
@@ -210,7 +210,7 @@ def apart(job: Job) -> Iterator[Candidate]:
         if once and of_pauses.writes(rank):
             yield of_pauses.checkpoint(rank, worst.value, len(rank.looks))
             continue
-        sure = min(sure, of_stages.UNSURE) if once else sure
+        sure = min(sure, of_pauses.at_most(rank)) if once else sure
         cause = Cause.DATA if state in INPUT else Cause.WORKER
         own, typical = percent(worst.value), percent(worst.middle)
         why = (
