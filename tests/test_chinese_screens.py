@@ -26,9 +26,10 @@ from test_stacks import told as stacks_of
 from typer.testing import CliRunner
 
 import clusterctl
+from clusterctl.act.agenda import drains
 from clusterctl.act.breaker import gauge, plan
 from clusterctl.act.journal import Log
-from clusterctl.act.whom import whom
+from clusterctl.act.whom import by_hand, whom
 from clusterctl.catalog import all_checks
 from clusterctl.cli import app
 from clusterctl.cli.language import ASKED
@@ -242,6 +243,15 @@ def test_what_is_done_to_nodes_and_what_the_breaker_refuses_is_told_in_chinese()
     assert left(told.replace("idle", "")) == []
 
 
+def test_a_command_is_shown_word_for_word():
+    toy = Toy(fleet(20, "gpu"))
+    wanted = list(by_hand([Node("n000")], "toy_node", "root@c", "the card fell off the bus"))
+    steps = plan(wanted, toy.look(), Act(), gauge(toy.look(), Act(), [], NOON))
+    (deed,) = drains(steps)
+    assert chinese.shown(deed.reason) != deed.reason
+    assert f"drain n000: {deed.reason}" in drawn(*actions.planned(steps, [], [deed], toy))
+
+
 def test_a_campaign_that_is_watched_is_told_in_chinese_and_in_columns():
     known = [case(f"n{number:03d}") for number in range(3)]
     known[1].failed, known[1].why = True, "it hung: no end in 60 s"
@@ -282,7 +292,7 @@ def test_what_a_node_said_comes_through_letter_by_letter(words):
         assert said.count(words) == form.count("{}")
         assert not said.startswith(form.split("{}")[0] or "?")
     kept = Text.assemble(("next: ", "bold"), theirs(words), ": ", cell("the job does not move"))
-    assert drawn(kept) == f"下一步： {words}: 任务停滞不前\n"
+    assert drawn(kept) == f"下一步：{words}: 任务停滞不前\n"
     made = table("node", "why")
     made.add_row(cell(words), theirs(words))
     assert drawn(made).count(words) == 2

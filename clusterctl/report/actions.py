@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import RenderableType
@@ -19,7 +19,7 @@ from clusterctl.act.release import Release
 from clusterctl.act.whom import Spared
 from clusterctl.inventory.ranges import fold
 from clusterctl.report.accounts import EXIT_FAIL, EXIT_PASS, EXIT_UNKNOWN
-from clusterctl.report.tables import cell, table
+from clusterctl.report.tables import cell, table, theirs
 
 SAID = {Do.ALREADY: "already drained", Do.LEFT: "left alone", Do.HELD: "held in service"}
 STYLES = {
@@ -34,23 +34,26 @@ NOTHING = "nothing to do: nothing was changed"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row: what, whom, which check, and the rest in words."""
+    """One row: what, whom, which check, the rest in words, and what is run, word for word."""
 
     what: str
     node: str
     check: str
     words: str
+    command: str = ""
 
 
 def rows(lines: Iterable[Line], heading: str) -> Table:
     """Equal lines of many nodes are one."""
-    alike: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+    alike: defaultdict[tuple[str, str, str, str], list[str]] = defaultdict(list)
     for one in lines:
-        alike[one.what, one.check, one.words].append(one.node)
+        alike[one.what, one.check, one.command, one.words].append(one.node)
     made = table("what", "node", "check", heading)
-    for (what, check, words), nodes in alike.items():
+    for (what, check, command, words), nodes in alike.items():
         many = f" ({len(nodes)})" if len(nodes) > 1 else ""
-        shown = (cell(fold(nodes) + many, limit=2000), cell(check), cell(words, limit=1000))
+        told = [cell(words, limit=1000)] if not command else [theirs(command, limit=1000)]
+        told += [cell(f"  ({words})", " ", 1000)] if command and words else []
+        shown = (cell(fold(nodes) + many, limit=2000), cell(check), Text.assemble(*told))
         made.add_row(cell(what, STYLES.get(what, "")), *shown)
     return made
 
@@ -70,15 +73,18 @@ def planned(
 
 
 def would(deed: Deed, hands: Hands) -> Line:
-    return Line(deed.verb, deed.node, deed.check, hands.says(deed.verb, deed.state, deed.reason))
+    said = hands.says(deed.verb, deed.state, deed.reason)
+    return Line(deed.verb, deed.node, deed.check, "", said)
 
 
 def released(found: Sequence[Release], hands: Hands) -> Iterator[RenderableType]:
     """An undrain that is not done yet."""
-    lines = [Line(would(one.deed, hands).what, one.node, one.deed.check,
-                  f"{would(one.deed, hands).words}  ({one.why})")
-             if one.deed else Line("left alone", one.node, "", one.why)
-             for one in found]  # fmt: skip
+    lines = [
+        replace(would(one.deed, hands), node=one.node, words=one.why)
+        if one.deed
+        else Line("left alone", one.node, "", one.why)
+        for one in found
+    ]
     yield rows(lines, "what is run, or why not")
 
 

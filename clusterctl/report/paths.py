@@ -22,7 +22,7 @@ from clusterctl.localise.located import Located, Suspect, Test
 from clusterctl.model import Finding, Run, Status
 from clusterctl.report import heatmap
 from clusterctl.report.accounts import EXIT_FAIL, EXIT_UNKNOWN, account
-from clusterctl.report.tables import STYLE, cell, findings_table, plural, table
+from clusterctl.report.tables import STYLE, cell, findings_table, plural, table, theirs
 from clusterctl.spelling import visible
 
 QUOTED = 3  # tests named for and against
@@ -55,7 +55,9 @@ def summary(answer: Answer, width: int) -> RenderableType:
     if located.suspects:
         parts.append(suspects_table(answer, width))
         parts += [
-            Text.assemble((f"reproduce {one.component}: ", "dim"), reproduce(answer, one))
+            Text.assemble(
+                (f"reproduce {one.component}: ", "dim"), theirs(reproduce(answer, one), limit=1000)
+            )
             for one in located.suspects[:SHOWN]
         ]
     parts += [

@@ -25,6 +25,7 @@ from clusterctl.report.tables import NAMES, THEIRS
 TOKEN = re.compile(r"(<[^>]*>)")
 OPENS, ENDS = re.compile(r"<([a-z0-9]+)[\s>]"), re.compile(r"</([a-z0-9]+)>")
 KEPT = frozenset({"style", "code", "script"})
+WIDE_COLON = "\uff1a "  # it is as wide as a colon and its blank
 
 
 def in_chinese(page: str) -> str:
@@ -103,7 +104,8 @@ def text(shown: Text) -> Text:
     made = shown.blank_copy()
     for part in shown.divide(marks):
         styles = [part.style, *(span.style for span in part.spans)]
-        said = Text(part.plain if any(map(theirs, styles)) else stretch(part.plain), part.style)
+        words = part.plain if any(map(theirs, styles)) else stretch(part.plain)
+        said = Text(words.rstrip() if words.endswith(WIDE_COLON) else words, part.style)
         for span in part.spans:
             said.stylize(span.style)
         made.append_text(said)
