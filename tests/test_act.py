@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scripted import NOON, nodes
 
 from clusterctl.act import journal
-from clusterctl.act.agenda import carry_out, drains, settle
+from clusterctl.act.agenda import carry_out, drains, looked_again, settle
 from clusterctl.act.breaker import Do, Step, gauge, plan
 from clusterctl.act.deed import BY_HAND, Action, Outcome, Picture, State, Told, Wanted, reason
 from clusterctl.act.journal import Journal
@@ -433,6 +433,35 @@ def test_a_scheduler_that_falls_silent_leaves_the_rest_and_the_same_again_goes_o
         assert [one.do for one in steps] == [Do.ALREADY, Do.DRAIN, Do.DRAIN]
         list(carry_out(drains(steps), toy, writer, actor()))
     assert toy.said == ["drain n001", "drain n002", "drain n003"]
+
+
+@dataclass
+class Busy(Toy):
+    """While we drain one node, somebody else drains others."""
+
+    others: tuple[str, ...] = ()
+
+    def change(self, verb: str, state: State, action: Action) -> Told:
+        for name in self.others:
+            self.states[name] = replace(
+                self.states[name], held=("DRAIN",), usable=False, reason="fan", by="bob"
+            )
+        return super().change(verb, state, action)
+
+
+@pytest.mark.parametrize("others", [(), ("n003", "n004", "n005")])
+def test_a_partition_that_others_empty_while_we_act_keeps_its_rest(tmp_path, others):
+    act = replace(LOOSE, least_left_percent=50)
+    toy = Busy(fleet(6), others=others)
+    found = [fault("n000"), fault("n001", "ecc")]
+    deeds = drains(steps_of(found, dict(toy.states), act))
+    with journal.writing(tmp_path, ME) as writer:
+        ended = list(carry_out(deeds, toy, writer, actor(), looked_again(toy, act)))
+    assert [bool(one.action) for one in ended] == [True, not others]
+    usable = sum(state.usable for state in toy.states.values())
+    assert usable == (2 if others else 4)
+    if others:
+        assert "meanwhile: gpu would have 1 usable of 6 nodes; 3 must stay" in ended[1].told.detail
 
 
 def test_an_end_that_nobody_heard_is_told_by_how_the_node_stands(tmp_path):

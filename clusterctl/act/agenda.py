@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from clusterctl import codec
-from clusterctl.act.breaker import Do, Step
-from clusterctl.act.deed import Action, Hands, Outcome, Picture, State, Told, Wanted, spelt
+from clusterctl.act.breaker import Do, Step, scarce_now
+from clusterctl.act.deed import Action, Blind, Hands, Outcome, Picture, State, Told, Wanted, spelt
 from clusterctl.act.journal import Journal, Log
+from clusterctl.model import Act
 
 NOT_TRIED = "not tried: the scheduler fell silent; run the same command again"
 UNSURE = (Outcome.BEGUN, Outcome.UNKNOWN)
@@ -70,13 +71,20 @@ def evidence(wanted: Wanted) -> dict[str, Any]:
 
 
 def carry_out(
-    deeds: Sequence[Deed], hands: Hands, journal: Journal, actor: Actor
+    deeds: Sequence[Deed],
+    hands: Hands,
+    journal: Journal,
+    actor: Actor,
+    spared: Callable[[Deed], str] = lambda _deed: "",
 ) -> Iterator[Ended]:
-    """Each deed as it ends.  A change that cannot be written down first is not made."""
+    """Each deed as it ends.  A change that cannot be written down first is not made.
+
+    `spared`: why a deed may not be done any more, asked before each but the first.
+    """
     silent = ""
-    for deed in deeds:
-        if silent:
-            yield Ended(deed, None, Told(Outcome.REFUSED, silent))
+    for number, deed in enumerate(deeds):
+        if why := silent or (spared(deed) if number else ""):
+            yield Ended(deed, None, Told(Outcome.REFUSED, why))
             continue
         action = begun(deed, hands, actor)
         try:
@@ -88,6 +96,19 @@ def carry_out(
         told = hands.change(deed.verb, deed.state, action)
         yield Ended(deed, action, kept(journal, action, told, actor.clock()))
         silent = NOT_TRIED if told.silent else ""
+
+
+def looked_again(hands: Hands, act: Act) -> Callable[[Deed], str]:
+    """For carry_out: changes take time, and meanwhile others take nodes out as well."""
+
+    def spared(deed: Deed) -> str:
+        try:
+            why = scarce_now(deed.state.called, hands.look(), act)
+        except Blind as error:
+            return f"not tried: {error}"
+        return f"not tried: somebody was at it meanwhile: {why}" if why else ""
+
+    return spared
 
 
 def begun(deed: Deed, hands: Hands, actor: Actor) -> Action:

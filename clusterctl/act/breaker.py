@@ -189,13 +189,7 @@ def within(asked: Iterable[Step], found: Gauge) -> list[Step]:
         why = ""
         if step.wanted.called not in used and len(used) + found.damaged >= found.allowed:
             why = f"{len(used) + found.damaged} went already, and {most(found)}"
-        for name in names if not why else ():
-            pool = found.pools[name]
-            if usable[name] - 1 < pool.least:
-                why = (
-                    f"{name} would have {usable[name] - 1} usable of {pool.total} nodes; "
-                    f"{pool.least} must stay (act: least_left, least_left_percent)"
-                )
+        why = why or scarce(names, usable, found.pools)
         if why:
             steps.append(replace(step, do=Do.HELD, why=why))
             continue
@@ -204,6 +198,25 @@ def within(asked: Iterable[Step], found: Gauge) -> list[Step]:
             usable[name] -= 1  # also for one that is away just now: it would have come back
         steps.append(step)
     return steps
+
+
+def scarce(names: Iterable[str], usable: Mapping[str, int], pools: Mapping[str, Pool]) -> str:
+    """Why these pools cannot spare one node more; empty: they can."""
+    for name in names:
+        if usable[name] - 1 < pools[name].least:
+            return (
+                f"{name} would have {usable[name] - 1} usable of {pools[name].total} nodes; "
+                f"{pools[name].least} must stay (act: least_left, least_left_percent)"
+            )
+    return ""
+
+
+def scarce_now(called: str, picture: Picture, act: Act) -> str:
+    """As scarce, of one node and a later look than the plan's: others drain nodes, too."""
+    state = picture.states.get(called)
+    found = pools(picture.states.values(), act)
+    usable = {name: pool.usable for name, pool in found.items()}
+    return scarce(state.pools, usable, found) if state and not state.spare else ""
 
 
 def same_faults(

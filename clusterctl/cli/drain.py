@@ -142,7 +142,7 @@ def drain_nodes(asked: Asked, way: Way, flags: Flags, telling: Telling, *, yes: 
 
 def planned(asked: Asked, hands: Hands, log: Log, writer: Journal | None, telling: Telling) -> int:
     """Without a `writer` nothing is changed.  Raises UserError and Blind."""
-    from clusterctl.act.agenda import carry_out, drains
+    from clusterctl.act.agenda import carry_out, drains, looked_again
     from clusterctl.act.breaker import Do, gauge, plan
     from clusterctl.report import actions
 
@@ -161,5 +161,6 @@ def planned(asked: Asked, hands: Hands, log: Log, writer: Journal | None, tellin
     if not deeds or not writer:
         telling.tell(actions.DRY if deeds else actions.NOTHING)
         return actions.exit_code(steps, (), picture)
-    done = acting.done(carry_out(deeds, hands, writer, acting.actor()), telling)
+    ending = carry_out(deeds, hands, writer, acting.actor(), looked_again(hands, asked.act))
+    done = acting.done(ending, telling)
     return actions.exit_code(steps, done, picture)
