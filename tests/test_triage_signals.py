@@ -172,6 +172,7 @@ def with_cards(ranks: list[Rank], own: str, usual: str) -> Triage:
     [
         ({"width": 4}, "gpu0: PCIe gen 5 x4, carries 3.0 GB/s, its peers 4 times that"),
         ({"errors": 5000}, "gpu0: PCIe corrects 500 errors/s, its peers' 0"),
+        ({"carries": 9e10}, "gpu0: PCIe carries 90 GB/s, its peers' 3"),
     ],
 )
 def test_a_gpu_whose_pcie_link_is_not_as_its_peers_is_why_its_rank_is_late(odd, says):

@@ -520,5 +520,7 @@ def cards(job: Run, node: int) -> str:
             use = min(100, round(rng.gauss(97, 3)))
             rows.append({"k": "sample", "v": [*cells, mask, use, flow, flow, 0]})
         errors = [7, 7 + (rng.random() < 0.02) * round(rng.expovariate(0.1))]
-        links.append({"k": "link", "index": index, "errors": errors, "gen": 5, "width": 16})
+        carried = {way: rng.lognormvariate(log(1e9), 0.5) for way in ("tx_bytes_s", "rx_bytes_s")}
+        row = {"k": "link", "index": index, "errors": errors, "gen": 5, "width": 16}
+        links.append({**row, **carried})
     return printed([*rows, *links])

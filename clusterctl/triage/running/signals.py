@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from math import log, log1p, log2, sqrt
+from math import log, log1p, sqrt
 from statistics import median
 
 from clusterctl.triage.running.candidates import LEAST, SURE
-from clusterctl.triage.running.devices import by_device
 from clusterctl.triage.running.job import Job
-from clusterctl.triage.running.observed import Gpu, Seen
+from clusterctl.triage.running.observed import Seen
 from clusterctl.triage.running.roles import Role, of_stage, vote
 from clusterctl.triage.verdict import Cause
 
-KINDS = 9  # sorts of signals that are looked through, each of which might stand out by chance
+KINDS = 8  # sorts of signals that are looked through, each of which might stand out by chance
 FEWEST_OPERATIONS = 10  # below it, one slow answer makes the mean
 Groups = Mapping[str, list[tuple[Hashable, str]]]
 
@@ -53,7 +52,7 @@ class Counted:
 
 def signals(job: Job) -> list[Signal]:
     """All that stand out surely, whoever waits for them or not."""
-    found = [*memory(job), *slow_shares(job), *pcie(job)]
+    found = [*memory(job), *slow_shares(job)]
     return [one for one in found if one.confidence >= SURE]
 
 
@@ -195,53 +194,3 @@ def slow_shares(job: Job) -> Iterator[Signal]:
             )
             if values[node].rate > rest:
                 yield Signal(node, Cause.DATA, says, found.found.confidence)
-
-
-# ----------------------------------------------------------------------------- PCIe
-
-
-def pcie(job: Job) -> Iterator[Signal]:
-    """A GPU whose link to its host is narrower or slower, or corrects more errors, than peers'."""
-    gpus = {f"{node} gpu{gpu.index}": gpu for node, seen in used(job).items() for gpu in seen.gpus}
-    groups = by_device(job)
-    yield from noisy(job, gpus, groups)
-    lanes = {name: -width for name, gpu in gpus.items() if (width := speed(gpu)) is not None}
-    told = vote(lanes, groups, error=0.1, sorts=KINDS)
-    if told is None or told.alone or told.found.excess < 1:
-        return
-    node, _, part = told.found.name.partition(" ")
-    says = f"{part}: {link(gpus[told.found.name])}, its peers {2**told.found.excess:.0f} times that"
-    yield Signal(node, Cause.HOST, says, told.found.confidence, part)
-
-
-def noisy(job: Job, gpus: Mapping[str, Gpu], groups: Groups) -> Iterator[Signal]:
-    errors = {
-        name: Counted(told, job.nodes[name.partition(" ")[0]].seconds)
-        for name, gpu in gpus.items()
-        if (told := corrected(gpu)) is not None
-    }
-    found = odd(errors, groups)
-    if found is None:
-        return
-    name, usual, sure = found
-    node, _, part = name.partition(" ")
-    rate = shown(errors[name].rate)
-    says = f"{part}: PCIe corrects {rate} errors/s, its peers' {shown(usual)}"
-    yield Signal(node, Cause.HOST, says, sure, part)
-
-
-def corrected(gpu: Gpu) -> float | None:
-    told = [one for one in (gpu.pcie_replays, gpu.pcie_errors) if one is not None]
-    return sum(told) if told else None
-
-
-def speed(gpu: Gpu) -> float | None:
-    """Log2 of lanes times their rate: each generation doubles it.  A GPU at rest slows its link."""
-    if not gpu.pcie_width or gpu.pcie_gen is None or (gpu.use_percent or 0.0) <= 50:
-        return None
-    return log2(gpu.pcie_width) + gpu.pcie_gen
-
-
-def link(gpu: Gpu) -> str:
-    carried = f", carries {gpu.pcie_bytes_s / 1e9:.1f} GB/s" if gpu.pcie_bytes_s is not None else ""
-    return f"PCIe gen {gpu.pcie_gen} x{gpu.pcie_width}{carried}"
