@@ -299,6 +299,24 @@ def test_what_a_node_said_comes_through_letter_by_letter(words):
 
 
 @pytest.mark.parametrize(
+    ("english_one", "words"),
+    [
+        ("fails: gpu_burn: it hung: no end in 60 s", "故障：gpu_burn：卡死：60 秒内未结束"),
+        ("it is a lemon; device busy; retry later", "它是顽疾节点; device busy; retry later"),
+        ("it is a lemon; it uses no CPU", "它是顽疾节点；不占用 CPU"),
+        ("gpu3: device busy: retry", "gpu3: device busy: retry"),
+        (
+            "all 4 workers of it are slow: n1 takes longer; in 100% of 44 steps",
+            "其 4 个 worker 都慢：n1 takes longer；44 步中占 100%",
+        ),
+        ("4 slow · device busy", "4 个慢 · device busy"),
+    ],
+)
+def test_sentences_in_a_row_are_told_each_by_itself(english_one, words):
+    assert chinese.shown(english_one) == words
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "left at once",

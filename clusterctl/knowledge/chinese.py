@@ -47,10 +47,9 @@ class Form:
         return LABEL in self.words[0] or (self.words[0].isupper() and len(self.words[0]) > 2)
 
     def swallows(self, pieces: Sequence[str]) -> bool:
-        """Whether its holes took the sentence after it as well."""
-        return not any(SEVERAL in one for one in self.words) and any(
-            SEVERAL in one for one in pieces
-        )
+        """Whether its holes took the sentence after it as well; behind a label all may stand."""
+        several = any(SEVERAL in one for one in pieces)
+        return several and not self.labelled and not any(SEVERAL in one for one in self.words)
 
     def may_hold(self, pieces: Sequence[str], *, wide: bool) -> bool:
         """Where it says little itself, somebody else's sentence must not look like it."""
@@ -161,7 +160,7 @@ def joined(sentence: str, mark: str, *, wide: bool) -> str:
     """Pieces by themselves.  Between what is not ours its own punctuation stays."""
     if mark not in sentence:
         return sentence
-    parts = sentence.split(mark)
+    parts = sentence.split(mark, 1 if mark == LABEL else -1)
     said = [piece(part, wide=wide) for part in parts]
     ours = [one != part for one, part in zip(said, parts, strict=True)]
     found = said[0]
