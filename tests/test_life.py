@@ -396,6 +396,26 @@ def test_what_an_acked_rack_explains_is_covered_with_it():
     assert not_covered([group, *follows, other], page) == [other]
 
 
+def test_where_nobody_says_who_sits_there_it_is_who_sat_there_last():
+    old, new = {("n1", "gpu3"): "GPU-old"}, {("n1", "gpu3"): "GPU-new"}
+    nights = lived([[found()]] * 5, {0: old, 1: new, 2: new})
+    assert [sorted(str(one.stage) for one in night.told) for night in nights] == [
+        ["new"], ["cleared", "new"], ["known"], ["known"], ["known"],
+    ]  # fmt: skip
+    assert [one.life.mark for one in nights[-1].told] == ["GPU-new"]
+
+
+def test_a_group_is_well_when_most_of_it_was_looked_at_and_not_before():
+    names = [f"n{number}" for number in range(4)]
+    group = [found(node=",".join(names), part="rack=r7")]
+
+    def well(*of: str) -> list[Finding]:
+        return [found("pass", node=name) for name in of]
+
+    few = [[group[0]], well("n0"), well("n0"), well(*names), well(*names)]
+    assert stages(few) == ["new", *["not seen tonight"] * 2, "healthy, not yet cleared", "cleared"]
+
+
 def left(acks, nights, marks=()):
     """What of the last night's findings is not covered, and of which part."""
     memory = NOTHING

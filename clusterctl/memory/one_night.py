@@ -65,11 +65,14 @@ def about(life: Life, nodes: Collection[str]) -> bool:
 
 
 def remembered(before: Memory, marks: Marks) -> Marks:
-    """What sat at places where tonight nobody said who sits there, unless it sits elsewhere now."""
+    """What sat at places where tonight nobody said who sits there, unless it sits elsewhere now.
+
+    Of two that sat there one after the other, the one that was seen there last.
+    """
     here = {(node, mark) for (node, _), mark in marks.items()}
     return {
         (life.verdict.node, life.verdict.part): life.mark
-        for life in before.values()
+        for life in sorted(before.values(), key=lambda life: life.last)
         if life.mark and (life.verdict.node, life.mark) not in here
     }
 

@@ -29,7 +29,6 @@ class Sight:
     """Of whom each check judged what tonight, as far as open findings need to know."""
 
     def __init__(self, findings: Sequence[Finding], before: Memory, marks: Marks) -> None:
-        self.marks = marks
         self.places: dict[tuple[str, str], str] = {
             (node, mark): part for (node, part), mark in marks.items()
         }
@@ -62,10 +61,9 @@ class Sight:
             return Well.UNSEEN
         part = life.verdict.part
         if life.mark:
-            there = self.marks.get((node, part))
             part = self.places.get((node, life.mark), "")
-            if not part:  # pulled, exchanged, or its card does not show itself tonight
-                return Well.EXCHANGED if there else Well.UNSEEN
+            if not part:  # another sits there: see one_night.remembered
+                return Well.EXCHANGED
         return self.at(life, node, part)
 
     def looked(self, node: str, check: str) -> bool:
