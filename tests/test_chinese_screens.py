@@ -205,6 +205,10 @@ def test_the_words_of_a_program_are_no_words_of_ours():
     ranks = {rank: [([["run", "none.py", 7], ["worker", "host", 0]], FUTEX)] * 3 for rank in (0, 1)}
     told = drawn(stacks.as_tree(stays(heard("n1", stacks_of(ranks)).ranks)))
     assert "worker (host) > run (none.py:7)" in told
+    alone = {rank: [([["run", "", 0]], FUTEX)] * 3 for rank in (0, 1)}
+    assert "0-1 · run\n" in drawn(stacks.as_tree(stays(heard("n1", stacks_of(alone)).ranks)))
+    suspect = Triage(Cause.HOST, 1.5, suspects=(Suspect("worker", (1,), "network", 2.0, 0.9),))
+    assert re.search("worker +network", drawn(triage.as_table(suspect)))
 
 
 def test_a_measured_network_is_told_in_chinese():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 from rich.tree import Tree
 
+from clusterctl.report.tables import theirs
 from clusterctl.report.triage import cell
 from clusterctl.triage.stacks.places import Stay
 from clusterctl.triage.stacks.stack_tree import (
@@ -59,7 +60,7 @@ def line(branch: Branch, stays: Sequence[Stay]) -> Text:
     else:
         time = " (in some looks)"
     return Text.assemble(
-        cell(f"{there}", "bold"), cell(time), cell(" · "), cell(" > ".join(words), "cyan")
+        cell(f"{there}", "bold"), cell(time), cell(" · "), theirs(" > ".join(words), "cyan", 1000)
     )
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from clusterctl.inventory.ranges import fold
 from clusterctl.report.accounts import EXIT_FAIL, EXIT_PASS, EXIT_UNKNOWN
+from clusterctl.report.tables import theirs
 from clusterctl.spelling import visible
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, Suspect, Triage
 
@@ -163,7 +164,7 @@ def suspects(found: Triage) -> Table:
     made = table("suspect", "node", "ranks", "slower", "sure", "why")
     for one in found.suspects[:SHOWN]:
         made.add_row(
-            cell(one.what, "red"),
+            cell(one.what, "red") if " " in one.what else theirs(one.what, "red"),
             cell(one.node),
             cell(ranks(one.ranks)),
             cell(slower(one)),
