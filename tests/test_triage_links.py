@@ -91,7 +91,7 @@ CALL |= {"out": 300, "in": 190, "rate_bit_s": 250000.0}
 CALL |= {"rtt_us": [40, 50, 60, 900], "forward_us": [-1000, -990, -980, -500]}
 CALL |= {"backward_us": [1020, 1021, 1022, 1023]}
 LISTEN = {"k": "path", "name": "n0/0>n1/0", "role": "listen", "why": "", "again": 0}
-LISTEN |= {"out": 190, "in": 293}
+LISTEN |= {"out": 190, "in": 293, "send_us": [4, 5, 9, 80]}
 COST = {"k": "cost", "cpu_s": 0.1, "seconds": 10.0}
 
 
@@ -101,6 +101,7 @@ def test_what_one_end_sent_and_the_other_never_got_is_lost_way_by_way():
     assert (there.called, there.sent, there.lost) == ("n0>n1/0", 300, 7)
     assert (back.called, back.sent, back.lost) == ("n1>n0/0", 190, 0)
     assert (there.wait_us, there.wait_90_us, back.wait_us) == (10, 20, 1)  # clocks 1 ms apart
+    assert (there.send_90_us, back.send_90_us) == (0.0, 9.0)
     assert found.cost == {"n0": 0.01}
     assert not found.unseen
 
@@ -158,6 +159,14 @@ def test_the_nic_before_which_a_queue_stands_is_named_by_its_way():
     assert one.what == "n2 sends"
     assert one.confidence >= 0.99
     assert "waits 40.0 ms on the way" in one.why[0]
+
+
+def test_what_a_sender_takes_to_send_is_no_queue():
+    """As on a machine whose processors fall asleep: messages of some nodes leave late."""
+    slow = probed(queue={"n2": 90.0})
+    assert [one.what for one in blamed(slow).suspects] == ["n2 sends"]
+    ways = [replace(one, send_90_us=200.0 if one.source == "n2" else 20.0) for one in slow.ways]
+    assert not blamed(replace(slow, ways=tuple(ways))).suspects
 
 
 def test_one_path_that_loses_accuses_neither_of_its_ends_and_is_told():

@@ -11,7 +11,8 @@ stamped by the kernel when they come, so a processor that is late to read them d
 
 Prints a JSON object a line, `k` says which: path (one each), cost; last end with their number.
 Of a path's caller: rtt_us, forward_us, backward_us, each [least, median, 90th percentile, most];
-the ways apart contain the difference of two clocks.  `out`, `in`, `again`: segments of this end.
+the ways apart contain the difference of two clocks.  Of either end send_us, alike: what sending a
+message took it.  `out`, `in`, `again`: segments of this end.
 """
 
 import fcntl
@@ -62,6 +63,7 @@ class Path:
         self.wanted = wanted
         self.beside = beside  # paths of the same address of ours
         self.times = []  # (round trip, there, back) in seconds
+        self.sends = []  # seconds that this end spent on sending
         self.cells = {"name": order["name"], "role": order["role"], "why": ""}
         self.peer = None
 
@@ -126,6 +128,7 @@ class Path:
         filler = bytes(self.wanted["bytes"] - HEAD.size)
         left = time.time()
         self.peer.sendall(HEAD.pack(number, came, left) + filler)
+        self.sends.append(max(0.0, time.time() - left))
         return left
 
     def ask(self):
@@ -169,6 +172,8 @@ class Path:
             self.cells["out"], self.cells["in"] = struct.unpack_from("=II", told, SEGMENTS_AT)
 
     def told(self):
+        if self.sends:
+            self.cells["send_us"] = spread(self.sends)
         if self.times:
             names = ("rtt_us", "forward_us", "backward_us")
             columns = zip(*self.times)

@@ -13,7 +13,8 @@ class Way:
 
     `sent` segments, of which `lost` never came; None: this kernel does not count them.  `wait_us`
     and `wait_90_us`: how much longer than the quickest of them the median message took and the
-    one in ten that took longest; None: none came back.
+    one in ten that took longest; None: none came back.  `send_90_us`: what the sender itself took
+    over one in ten of them, at least; how long they waited is not known better than that.
     """
 
     source: str
@@ -25,6 +26,7 @@ class Way:
     wait_90_us: float | None = None
     rtt_us: float | None = None  # there and back, of the median message
     rtt_least_us: float | None = None
+    send_90_us: float = 0.0
 
     @property
     def called(self) -> str:

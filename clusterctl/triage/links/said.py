@@ -28,6 +28,7 @@ class End:
     there_us: tuple[float, ...] = ()
     back_us: tuple[float, ...] = ()
     rate_bit_s: float | None = None
+    send_us: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def end(row: Cells) -> End:
         numbers(row, "forward_us"),
         numbers(row, "backward_us"),
         number(row, "rate_bit_s"),
+        numbers(row, "send_us"),
     )
 
 
@@ -127,6 +129,7 @@ def of_path(src: str, dst: str, rail: int, call: End, listen: End) -> Iterator[W
                 wait_90_us=max(0.0, high - least),
                 rtt_us=call.rtt_us[1],
                 rtt_least_us=call.rtt_us[0],
+                send_90_us=near.send_us[2] if near.send_us else 0.0,
             )
         yield way
 
