@@ -89,6 +89,11 @@ class Outlet:
         trace: TracebackType | None,
     ) -> None:
         self.ring.close()
+        from clusterctl.report.watching import ring
+
+        dearest = max((one.cost or 0.0 for one in self.job.nodes.values()), default=0.0)
+        tell(f"clusterctl: {ring(self.covered)}; {self.folder}\n")
+        tell(f"clusterctl: sampling took {dearest:.3%} of one processor where it took most\n")
 
     def keep(self, line: Line, at: float) -> None:
         """One line of a node: into the ring, then into what is known."""
@@ -151,8 +156,8 @@ class Outlet:
             sys.stdout.flush()
 
     def ends(self, at: float, over: float | None) -> int:
-        """Says why, and what the ring has; the exit code."""
-        from clusterctl.report.watching import minutes, ring
+        """Says why; the exit code."""
+        from clusterctl.report.watching import minutes
 
         code = EXIT_SHIFTED if self.shifts else 0 if self.learnt else EXIT_UNKNOWN
         if not self.found:
@@ -164,11 +169,7 @@ class Outlet:
         shifts = f"times its steps got slower: {self.shifts}"
         if not self.learnt:
             shifts = "no step time was seen: unknown"
-        dearest = max((one.cost or 0.0 for one in self.job.nodes.values()), default=0.0)
         self.notice("ended", f"{why}; {shifts}", exit=code)
-        with self.aside():
-            tell(f"clusterctl: {ring(self.covered)}; {self.folder}\n")
-            tell(f"clusterctl: sampling took {dearest:.3%} of one processor where it took most\n")
         return code
 
     def notice(self, kind: object, sentence: str, **cells: object) -> None:

@@ -15,7 +15,7 @@ SCALES_S = (12.0, 24.0, 48.0, 96.0, 192.0, 384.0, 600.0)  # of windows, while no
 CLEAR = 0.45  # so clear the first ones must be
 LEARN, ALIKE = 8, 6  # ticks, and how many of them must agree
 SPELLS = 50  # remembered
-SETTLE, RECENTRE = 16, 24  # ticks
+SETTLE, RECENTRE = 16, 6  # ticks
 
 
 def learn(state: State, heard: Mapping[str, Heard], at: float) -> State:

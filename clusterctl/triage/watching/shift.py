@@ -14,7 +14,7 @@ from statistics import median
 from clusterctl.peers import SIGMA_PER_MAD
 from clusterctl.triage.running.candidates import LEAST as LEAST_SHIFT
 from clusterctl.triage.watching.learning import SPELLS, middle, recentred, relearning, settled
-from clusterctl.triage.watching.rhythm import Heard
+from clusterctl.triage.watching.rhythm import WIRES, Heard
 from clusterctl.triage.watching.state import HOPS, SAME, Event, Mood, State, Tick, What, series
 
 PAST = 400  # ticks kept to compare with
@@ -24,13 +24,14 @@ BY_WORK = 8
 LEAST_S, LEAST_BY_WORK_S = 14.0, 60.0  # that a shift lasts before it is one
 SEEN = 0.6  # of the ticks of a span
 # From here on an effect is worth a triage, as ln.  Work alone also changes with what is sent.
-LEAST = {"step": log(1 + LEAST_SHIFT), "work": 0.12}
+LEAST = {"step": log(1 + LEAST_SHIFT), "work": 0.08}
 # One healthy job in a hundred may be accused, in hundreds of windows: tests/bench/watch_job.py.
 SIGMAS = 4.5
 NINETY = 1.645  # sigmas to either side hold nine tenths of normal values
 PER_MEDIAN = 1.2533  # a median of normal values is so much less sure than their mean
 MIRRORED = 1.2  # times what it was faster at best
 AGREE = 0.4  # of what the step time says, the work done must say, too, and no more than 1/AGREE
+LITTLE = 0.35  # as ln: less than any multiple
 LOW = 0.3  # as ln: with so much less work a tick belongs to a spell
 STOPPED, STOPPED_S = 2.5, 200.0  # as ln: an evaluation sends nothing, either
 SPELL_TIMES, SPELL_MOST_S = 2.0, 1800.0
@@ -49,7 +50,8 @@ def judge(state: State, heard: Mapping[str, Heard], at: float) -> tuple[State, E
     work = median(works) if works else None
     done = None if work is None else -log(max(work, exp(-MOST)))
     step = log(now_s / state.step_s) if now_s and state.step_s else None
-    tick = Tick(at, step if agreed(state.past, step, done) else None, done)
+    wires = any(beat.channel in WIRES for beat in state.beats.values())
+    tick = Tick(at, step if agreed(state.past, step, done, wires=wires) else None, done, wires)
     state = settled(replace(state, past=(*state.past, tick)[-PAST:], now_s=now_s, work=work))
     state = spelt(replace(state, mood=mood_of(state)), at)
     for event in changes(state):
@@ -76,14 +78,17 @@ def mood_of(state: State) -> Mood:
     return Mood.UNSEEN
 
 
-def agreed(past: Sequence[Tick], step: float | None, work: float | None) -> bool:
-    """Whether the work done says what the step time says, both against what they usually are."""
+def agreed(past: Sequence[Tick], step: float | None, work: float | None, *, wires: bool) -> bool:
+    """Whether the work done says what the step time says, both against what they usually are.
+
+    Threads' work is asked where the period may have been taken for a multiple of it.
+    """
     if step is None or work is None:
         return True
     step, work = (
         one - median(series(past, name) or [0.0]) for one, name in ((step, "step"), (work, "work"))
     )
-    return abs(step) <= SAME / 2 or AGREE <= work / step <= 1 / AGREE
+    return abs(step) <= (SAME / 2 if wires else LITTLE) or AGREE <= work / step <= 1 / AGREE
 
 
 def beyond(value: float, past: Sequence[Tick], name: str, windows: int) -> bool:
@@ -118,7 +123,8 @@ def shifted(state: State, windows: int) -> Event | None:
     if lasts_s < max(LEAST_S, known_s(state)):
         return None
     step, work = moved(early, late, "step"), moved(early, late, "work")
-    if step is not None and agreed((), step, work) and beyond(step, early, "step", windows):
+    sound = agreed((), step, work, wires=late[-1].wires)
+    if step is not None and sound and beyond(step, early, "step", windows):
         soon = step > 0 or windows > SPANS[0]  # that it is faster can wait
         return told(state, early, late, step=True) if soon else None
     if lacking(early, late, windows, lasts_s):

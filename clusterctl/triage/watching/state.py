@@ -54,6 +54,7 @@ class Tick:
     at: float
     step: float | None
     work: float | None
+    wires: bool = True  # tell of the work, not threads, that a slow processor keeps busy for longer
 
 
 @dataclass(frozen=True, slots=True)
