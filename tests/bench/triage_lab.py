@@ -100,9 +100,11 @@ def verdict(found: Triage) -> tuple[str, str]:
 
 
 def keep(cell: Cell, told: Mapping[str, str], folder: Path) -> None:
-    """The verdict last: a cell whose run was cut short is run again."""
-    (folder / f"{cell.stem}.json").write_text(json.dumps(told))
+    """What nodes said last, and at once: a cell whose run was cut short is run again."""
     (folder / f"{cell.stem}.verdict").write_text(" ".join(cell.verdict))
+    part = folder / f"{cell.stem}.part"
+    part.write_text(json.dumps(told))
+    part.rename(folder / f"{cell.stem}.json")
 
 
 def kept(plant: Plant, turn: int | str, folder: Path, *, stacks: bool) -> list[Cell]:
@@ -113,9 +115,9 @@ def kept(plant: Plant, turn: int | str, folder: Path, *, stacks: bool) -> list[C
         if stacks:
             answer = path.with_suffix(".verdict").read_text().split(" ")
             cells.append(Cell(plant, int(number), victim, (answer[0], answer[1])))
-        elif path.with_suffix(".verdict").exists() or turn == "*":
-            _, found = judged(json.loads(path.read_text()), {})
-            cells.append(Cell(plant, int(number), victim, verdict(found)))
+            continue
+        _, found = judged(json.loads(path.read_text()), {})
+        cells.append(Cell(plant, int(number), victim, verdict(found)))
     return cells
 
 
