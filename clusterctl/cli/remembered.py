@@ -11,7 +11,6 @@ import typer
 
 from clusterctl.cli import screen
 from clusterctl.cli.options import Format
-from clusterctl.cli.screen import tell
 from clusterctl.model import UserError
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def place(runs_dir: str | None) -> Folder:
 
 def told(done: int, count: int) -> None:
     if count > MANY and done == 0:
-        tell(f"clusterctl: {count} runs are read for the first time, once\n")
+        screen.tell(f"clusterctl: {count} runs are read for the first time, once\n")
 
 
 def show(sheets: Sequence[Sheet], form: Format, *, notes: Sequence[str] = ()) -> None:

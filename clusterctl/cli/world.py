@@ -55,15 +55,15 @@ def now() -> datetime:
 
 def logs() -> None:
     """Warnings and tracebacks go to stderr; stdout is the answer."""
-    logging.basicConfig(level=logging.WARNING, format="clusterctl: %(message)s", stream=sys.stderr)
     lang = spoken()  # as threads cannot tell
 
     def in_language(record: logging.LogRecord) -> bool:
         record.msg, record.args = said(record.getMessage(), lang), ()
         return True
 
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(in_language)
+    ours = logging.StreamHandler(sys.stderr)
+    ours.addFilter(in_language)
+    logging.basicConfig(level=logging.WARNING, format="clusterctl: %(message)s", handlers=[ours])
 
 
 def targets(flags: Flags, default: str = "", *, switches: bool = False) -> tuple[Node, ...]:
