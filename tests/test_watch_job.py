@@ -262,7 +262,7 @@ def test_events_tell_what_was_and_what_is():
     assert sentence(stalled) == (
         "no steps of 500 ms are seen any more for 2 min, and 0% of the work is done"
     )
-    back = Event(What.LEARNT, 200.0, 0.5, 0.51, 200.0)
+    back = Event(What.BACK, 200.0, 0.5, 0.51, 200.0)
     assert sentence(back) == "steps are back at 510 ms"
 
 

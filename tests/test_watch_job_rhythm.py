@@ -147,7 +147,7 @@ def test_what_gets_well_again_is_said_and_alarms_nobody():
     from watch_job import watched
 
     told = [one.what for one in watched(job, [both])]
-    assert told == [What.LEARNT, What.SLOWER, What.LEARNT, What.FASTER, What.LEARNT]
+    assert told == [What.LEARNT, What.SLOWER, What.LEARNT, What.FASTER, What.BACK]
 
 
 def parts(counted: Counted):

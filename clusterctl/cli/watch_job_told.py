@@ -283,7 +283,8 @@ class Display:
             self.begin()
 
     def draw(self, at: float) -> None:
-        if self.live is None or at < self.due:
+        began = time.monotonic()
+        if self.live is None or began < self.due:
             return
         from rich.text import Text
 
@@ -293,4 +294,5 @@ class Display:
         job, covered = self.told.job, self.told.covered
         shown = lines(job, at, covered, room=size.height - 1, width=size.width, said=said)
         self.live.update(Text("\n".join(shown), no_wrap=True), refresh=True)
-        self.due = at + max(DRAW_S, DRAW_SHARE * (time.monotonic() - at))
+        now = time.monotonic()
+        self.due = now + max(DRAW_S, DRAW_SHARE * (now - began))

@@ -6,13 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import log
 
 from rich.cells import cell_len, set_cell_size
 
 from clusterctl.inventory.ranges import fold
 from clusterctl.spelling import visible
-from clusterctl.triage.watching.state import SAME, Event, What
+from clusterctl.triage.watching.state import Event, What
 from clusterctl.triage.watching.watched import Job, Watched
 
 Cells = tuple[str, str, str, str, str, str]
@@ -185,11 +184,11 @@ def clock(when: datetime) -> str:
 def sentence(event: Event) -> str:
     before, now = span(event.before_s), span(event.now_s)
     lasted = minutes(event.at - event.since)
+    if event.what is What.BACK:
+        return f"steps are back at {now}"
     if event.what is What.LEARNT:
         if event.before_s is None:
             return f"steps take {now}: from here on this is what they are compared with"
-        if event.times and abs(log(event.times)) <= SAME:
-            return f"steps are back at {now}"
         return f"steps take {now} now, {before} before: compared with this from here on"
     if event.what is What.STALLED:
         done = "" if event.work is None else f", and {event.work:.0%} of the work is done"

@@ -39,10 +39,9 @@ def learnt(state: State, step_s: float, at: float) -> State:
         for node in {name for each in state.learning for name in each}
         if (beat := of_node([each[node] for each in state.learning if node in each], step_s))
     }
-    gone = state.before_s and state.fired is not None
-    if gone and abs(log(step_s / (state.before_s or step_s))) <= SAME:
-        lasted = at - (state.fired or at)
-        state = replace(state, fired=None, fired_s=(*state.fired_s, lasted)[-SPELLS:])
+    if state.well is not None and abs(log(step_s / state.well[0])) <= SAME:
+        lasted = at - state.well[1]
+        state = replace(state, well=None, fired_s=(*state.fired_s, lasted)[-SPELLS:])
     return replace(
         state, step_s=step_s, beats=beats, learning=(), past=(), away=None, mood=Mood.STEADY
     )
@@ -94,13 +93,20 @@ def recentred(state: State) -> State:
 
 def relearning(state: State, event: Event) -> State:
     """Around what the steps are now."""
-    fired = event.since if event.what is not What.FASTER else None
+    well = state.well
+    if well is None and event.what is not What.FASTER and event.before_s:
+        well = event.before_s, event.since
+    return replace(anew(state, event.now_s or state.step_s), before_s=event.before_s, well=well)
+
+
+def anew(state: State, hint_s: float | None) -> State:
+    """Nothing is known but where to look, and what went before."""
     return State(
-        hint_s=event.now_s or state.step_s,
+        hint_s=hint_s,
         checked=True,
         spells_s=state.spells_s,
         fired_s=state.fired_s,
+        before_s=state.before_s,
+        well=state.well,
         quiet_until=state.quiet_until,
-        before_s=event.before_s,
-        fired=fired,
     )

@@ -26,6 +26,7 @@ class What(StrEnum):
     """What an event is."""
 
     LEARNT = "learnt"
+    BACK = "back"
     SLOWER = "slower"
     STALLED = "stalled"
     FASTER = "faster"
@@ -63,7 +64,8 @@ class State:
 
     `away`: since when and until when ticks were slow, while they are.  `spells_s`: how long they
     were before; `fired_s`: of those that were shifts, until they had gone.  `before_s`: the step
-    before the latest shift, and `fired`: when that began.  `quiet_until`: nothing fires.
+    before the latest change; `well`: that before the latest shift, and since when it is no more.
+    `quiet_until`: nothing fires.
     """
 
     step_s: float | None = None
@@ -76,7 +78,7 @@ class State:
     spells_s: tuple[float, ...] = ()
     fired_s: tuple[float, ...] = ()
     before_s: float | None = None
-    fired: float | None = None
+    well: tuple[float, float] | None = None
     mood: Mood = Mood.UNSEEN
     now_s: float | None = None
     work: float | None = None

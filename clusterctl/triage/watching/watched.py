@@ -8,7 +8,7 @@ from statistics import median
 
 from clusterctl.model import Trouble
 from clusterctl.triage.watching.asked import JOB
-from clusterctl.triage.watching.learning import CLEAR, SCALES_S, learn, middle
+from clusterctl.triage.watching.learning import CLEAR, SCALES_S, anew, learn, middle
 from clusterctl.triage.watching.rhythm import Heard, Looks, again, clearly, first
 from clusterctl.triage.watching.samples import Part, Ranks, read
 from clusterctl.triage.watching.shift import judge
@@ -159,10 +159,11 @@ class Job:
         state = learn(state, heard, at)
         if not state.checked and state.hint_s and not self.state.hint_s:
             state = self.checked(state, seen, at)
+        what = What.BACK if self.state.well and not state.well else What.LEARNT
         self.state = state
         if state.step_s is None:
             return None
-        return Event(What.LEARNT, at, state.before_s, state.step_s, at)
+        return Event(what, at, state.before_s, state.step_s, at)
 
     def checked(self, state: State, seen: Mapping[str, Watched], at: float) -> State:
         """Whether what repeats is a part of something longer, as far as can be seen until now."""
@@ -182,13 +183,7 @@ class Job:
         longer = self.longer(step_s, seen)
         if longer is None:
             return False
-        self.state = State(
-            hint_s=longer,
-            checked=True,
-            spells_s=state.spells_s,
-            fired_s=state.fired_s,
-            quiet_until=state.quiet_until,
-        )
+        self.state = anew(state, longer)
         return True
 
     def longer(self, step_s: float, seen: Mapping[str, Watched]) -> float | None:
