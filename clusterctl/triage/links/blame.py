@@ -209,7 +209,7 @@ def stands_out(value: float, others: Sequence[float], error: float) -> float:
 
 
 def most(one: Nic, trip: float) -> bool:
-    """A message may as well have waited in its sender: when within its send it left, nobody knows."""
+    """A message may have waited in its sender: nobody knows when within a send it left."""
     held = [way for way in one.ways if (way.wait_us or 0.0) > max(trip, way.send_90_us)]
     return 2 * len(held) > len(one.waits)
 
