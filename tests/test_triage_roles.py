@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
+from statistics import median
 
 import pytest
 from triage_texts import Rank, cards, texts, without_tcp
@@ -13,7 +15,7 @@ from clusterctl.triage.running.job import gathered
 from clusterctl.triage.running.live import judge
 from clusterctl.triage.running.observed import Process
 from clusterctl.triage.running.readings import read
-from clusterctl.triage.running.roles import Role, roles, vote
+from clusterctl.triage.running.roles import Role, mates, roles, usual, vote
 from clusterctl.triage.verdict import Cause, Triage
 
 FOUR_BY_FOUR = {"pipeline": 4}
@@ -156,6 +158,19 @@ def test_sizes_that_do_not_divide_the_ranks_or_differ_are_not_believed_and_that_
 def test_a_rank_whose_launcher_says_no_place_gets_it_by_order_on_its_node():
     ranks = [Process("n0", 7, at, "", "j", "python", 2, None) for at in range(2)]
     assert [one.local for one in roles(ranks, 2)[0]] == [0, 1]
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3, 8])
+def test_what_is_usual_in_a_stage_is_the_median_of_its_others(stages):
+    parts = [Role(at % stages) for at in range(8)]
+    rng = Random(stages)
+    values = {at: rng.choice((0.1, 0.2, rng.random())) for at in range(8) if at != 3}
+    told = usual(parts, values)
+    for place in values:
+        others = [values.get(at, 0.0) for at in mates(parts, place)]
+        assert told[place] == pytest.approx(median(others) if others else 0.0)
+    assert set(usual([Role()] * 8, values).values()) == {0.0}
+    assert set(usual((), values).values()) == {0.0}
 
 
 def test_a_vote_takes_the_narrowest_role_that_has_enough():

@@ -27,7 +27,8 @@ def main_share(rank: Process, name: str, seconds: float) -> float:
 def over_usual(job: Job, told: Arrivals) -> dict[int, float]:
     """Of the moments, those at which it was waited for beyond what is usual in its stage."""
     shares = {place: one.share for place, one in told.late.items()}
-    return {place: one - usual(job.roles, place, shares) for place, one in shares.items()}
+    typical = usual(job.roles, shares)
+    return {place: one - typical[place] for place, one in shares.items()}
 
 
 def only_once(one: Late, share: float, rest: float) -> bool:

@@ -9,10 +9,10 @@ mesh pp, dp_replicate, dp_shard, cp, tp) have the pipeline outermost, too.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from clusterctl.triage.running.candidates import Outlier, highest
 from clusterctl.triage.running.observed import Process
@@ -105,9 +105,31 @@ def mates(parts: Sequence[Role], place: int) -> list[int]:
     return [at for at, one in enumerate(parts) if one.stage == stage and at != place]
 
 
-def usual(parts: Sequence[Role], place: int, values: Mapping[int, float]) -> float:
-    """What is usual in its stage; 0 where it is alone there, or stages are not known."""
-    return median([values.get(at, 0.0) for at in mates(parts, place)] or [0.0])
+def usual(parts: Sequence[Role], values: Mapping[int, float]) -> dict[int, float]:
+    """Of each, the median of the others of its stage; 0: it is alone there, or nobody knows.
+
+    Who has no value has 0.
+    """
+    stages: defaultdict[int | None, list[float]] = defaultdict(list)
+    for at, one in enumerate(parts):
+        stages[one.stage].append(values.get(at, 0.0))
+    for told in stages.values():
+        told.sort()
+    stages[None] = []
+    return {
+        at: median_without(stages[parts[at].stage if parts else None], value)
+        for at, value in values.items()
+    }
+
+
+def median_without(told: Sequence[float], value: float) -> float:
+    """`told`: sorted."""
+    rest = len(told) - 1
+    if rest < 1:
+        return 0.0
+    gone = bisect_left(told, value)
+    middle = [told[at + (at >= gone)] for at in ((rest - 1) // 2, rest // 2)]
+    return sum(middle) / 2
 
 
 @dataclass(frozen=True, slots=True)
