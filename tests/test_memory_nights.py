@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import shutil
@@ -24,12 +25,14 @@ from clusterctl import store
 from clusterctl.act import journal
 from clusterctl.act.deed import Action, Outcome, Told
 from clusterctl.act.journal import Journal
+from clusterctl.campaign_folder import DECISIONS
 from clusterctl.cli import app
 from clusterctl.cli.language import ASKED
 from clusterctl.judge import beside_past
 from clusterctl.memory import acks, cache, dataset, identity, story
 from clusterctl.memory.digest import tonight
 from clusterctl.memory.folder import open_folder
+from clusterctl.memory.prune import citations
 from clusterctl.memory.quantities import quantities
 from clusterctl.memory.series import series
 from clusterctl.memory.yardstick import OwnPast
@@ -159,6 +162,19 @@ def test_a_card_that_moves_takes_its_past_along(told):
     assert made.numbers[row].tolist() == [41.0] * SWAP + [40.0] * (NIGHTS - SWAP)
     (gone,) = made.parts.index[made.parts["mark"] == "GPU-1010"]
     assert sum(made.numbers[gone] > 0) == SWAP
+
+
+def test_without_a_slot_s_address_a_card_that_moves_up_is_no_swap():
+    def rows(*seats: tuple[str, str]) -> pd.DataFrame:
+        cells = [("n1", part, mark, mark, "") for part, mark in seats]
+        return pd.DataFrame(cells, columns=["node", "part", "mark", "serial", "slot"])
+
+    before = rows(("gpu0", "A"), ("gpu1", "B")).assign(started=pd.Timestamp(NOON))
+    later = pd.Timestamp(NOON + timedelta(days=1))
+    lost = pd.concat([before, rows(("gpu0", "B")).assign(started=later)])
+    assert list(identity.swapped(lost, "accelerator")) == []
+    new = pd.concat([before, rows(("gpu0", "C"), ("gpu1", "B")).assign(started=later)])
+    assert [one.new for one in identity.swapped(new, "accelerator")] == ["C"]
 
 
 @pytest.mark.parametrize(("night", "count"), [(SWAP, 1), (SWAP + 1, 0)])
@@ -470,6 +486,29 @@ def test_a_drain_keeps_its_run_until_it_is_undone_and_not_only_tried_to(runs):
     assert why[name_of(2)] == "answers go"
     journalled(runs, (replace(undrain, id="v"), Outcome.DONE))
     assert "n3 was drained" not in said("prune", "--keep", "0d", runs=runs)
+
+
+def test_a_campaign_that_somebody_leads_keeps_all_it_has(runs):
+    for night in (2, 3):
+        (runs / name_of(night) / DECISIONS).touch()
+    with (runs / name_of(2) / DECISIONS).open("ab") as led:
+        fcntl.flock(led, fcntl.LOCK_EX)
+        told = json.loads(said("prune", "--keep", "0d", "--format", "json", runs=runs))["runs"]
+    why = {one["run"]: one["what"] for one in told}
+    assert why[name_of(2)] == "a campaign that somebody leads"
+    assert why[name_of(3)] == "answers go"
+
+
+def test_what_many_share_is_over_when_a_later_night_does_not_tell_it():
+    columns = ["node", "check", "part", "run", "status"]
+    shared = [("n1,n2", "psu", "rack=r7", run, "fail") for run in ("r1", "r2")]
+    later = [("n3", "ecc", "gpu0", "r3", "fail")]
+    still = pd.DataFrame(shared, columns=columns)
+    assert citations(still, []) == dict.fromkeys(
+        ("r1", "r2"), "psu of n1,n2 rack=r7 is not resolved"
+    )
+    over = pd.DataFrame([*shared, *later], columns=columns)
+    assert set(citations(over, [])) == {"r3"}
 
 
 def test_nothing_is_pruned_where_a_drain_cannot_be_read(runs):
