@@ -14,10 +14,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from acting import drained
 from scripted import NOON
 from typer.testing import CliRunner
 
 from clusterctl import store
+from clusterctl.act import journal
+from clusterctl.act.deed import Outcome, Told
 from clusterctl.cli import app
 from clusterctl.cli.triage_past import looked_back
 from clusterctl.cli.world import Flags
@@ -180,6 +183,18 @@ def test_who_acked_a_finding_is_told_beside_it(told: Path, tmp_path: Path) -> No
     acks.give(runs, acks.Ack("a1", frozenset({"n1"}), "port_rate", until, "li", "RMA", NOON))
     assert past_of(runs, "n1").acked[0][0] == "port_rate"
     assert "(acked: a1 by li until 2026-01-10: RMA)" in " ".join(as_text(recall(runs, asked("n1"))))
+
+
+def test_what_was_done_to_a_node_is_told_and_what_was_refused_is_not(
+    told: Path, tmp_path: Path
+) -> None:
+    runs = Path(shutil.copytree(told, tmp_path / "runs"))
+    kept = journal.Journal(runs / journal.NAME)
+    for name, outcome in (("a", Outcome.REFUSED), ("b", Outcome.DONE)):
+        action = drained("n1", id=name, at=AT - timedelta(hours=1), who=f"{outcome}@c")
+        kept.begin(action)
+        kept.end(action, Told(outcome), AT)
+    assert [one.split(" on ")[0] for one in past_of(runs, "n1").done] == ["drain by done@c"]
 
 
 # --------------------------------------------------------------------------- never silent

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from clusterctl.act import journal
+from clusterctl.act.breaker import MAY_HAVE
 from clusterctl.inventory.ranges import fold
 from clusterctl.judge import REACHABLE
 from clusterctl.memory import acks, compare, identity, story
@@ -195,7 +196,9 @@ def acted(looking: Looking, told: list[NodePast]) -> list[NodePast]:
             done=tuple(
                 f"{act.verb} by {act.who} on {act.at:%Y-%m-%d}: {act.reason}"
                 for act in log.actions.values()
-                if act.node == one.node and (one.healthy is None or act.at > one.healthy)
+                if act.node == one.node
+                and act.outcome in MAY_HAVE  # what was refused was not done
+                and (one.healthy is None or act.at > one.healthy)
             ),
         )
         for one in told
