@@ -74,6 +74,7 @@ THEIRS = frozenset(
         "# Delete what may differ; a list allows each of its values.",
         "    # {}: not the same on most: {}",
         "kubectl uncordon {}; kubectl taint node {} {}-",
+        *("not supported", "not available"),
         "display lldp neighbor", "display lldp neighbor-information list",
         "{} of {} is {}", "of stage",  # the catalogue has them with each word that may follow
     }
@@ -332,6 +333,19 @@ def test_sentences_in_a_row_are_told_each_by_itself(english_one, words):
 )
 def test_half_of_somebody_elses_sentence_is_not_translated(words):
     assert chinese.shown(words) == words
+
+
+CAPTURES = Path(__file__).parent.parent.parent / "shared/captures"
+
+
+def test_no_line_that_a_real_tool_prints_is_taken_for_ours():
+    if not CAPTURES.is_dir():
+        pytest.skip("no captures beside this checkout")
+    texts = (path.read_text(errors="replace") for path in CAPTURES.rglob("*") if path.is_file())
+    every = {line.strip() for text in texts for line in text.splitlines()[:400]}
+    told = {line for line in every if " " in line and chinese.shown(line) != line}
+    assert len(every) > 1000
+    assert told == set()
 
 
 def test_what_is_given_to_be_told_stays_as_it_was():

@@ -329,7 +329,7 @@ def test_what_a_url_needs_is_said():
 def test_history_of_a_node_folds_nights_and_says_since_when(told):
     shown = json.loads(said("history", "n2", "--format", "json", runs=told))
     stretches = [(one["nights"], one["what"]) for one in shown["nights"]]
-    assert stretches == [(NIGHTS - FAILS, "ecc fail gpu0"), (FAILS, "nothing to act on")]
+    assert stretches == [(NIGHTS - FAILS, "FAIL ecc gpu0"), (FAILS, "nothing to act on")]
     (finding,) = shown["findings"]
     assert (finding["since"], finding["bad_nights"], finding["judged_nights"]) == (
         "2026-01-07", NIGHTS - FAILS, NIGHTS,

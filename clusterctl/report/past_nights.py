@@ -24,7 +24,7 @@ def nights_sheet(node: str, told: Sequence[Stretch]) -> Sheet:
             one.nights,
             one.status,
             "; ".join(
-                f"{check} {status} {fold_parts(p for part in parts for p in spread(part))}"
+                f"{status.upper()} {check} {fold_parts(p for part in parts for p in spread(part))}"
                 for check, status, parts in one.wrong
             )
             or "nothing to act on",
