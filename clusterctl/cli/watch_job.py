@@ -14,7 +14,8 @@ from clusterctl.cli import triage_collectives as collectives
 from clusterctl.cli import triage_live as live
 from clusterctl.cli import world as ambient
 from clusterctl.cli.language import Lang
-from clusterctl.cli.watch_job_told import Display, Found, Outlet, alarmed
+from clusterctl.cli.watch_job_screen import Display
+from clusterctl.cli.watch_job_told import Found, Outlet, alarmed
 from clusterctl.cli.world import Flags
 from clusterctl.model import Pace, Playbook, UserError
 
@@ -140,7 +141,7 @@ def watching(
             told.keep(news, at)
             live_jobs(job)
         elif isinstance(news, Away):
-            job.nodes[news.node].trouble = news.trouble
+            told.lacks(news)
         told.turns(at)
         event = job.tick(at)
         if event is not None:

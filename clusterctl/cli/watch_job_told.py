@@ -5,36 +5,34 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from clusterctl.cli import options
 from clusterctl.cli import world as ambient
 from clusterctl.cli.screen import said, show, tell
-from clusterctl.model import UserError
+from clusterctl.model import Kind, UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.live import Live
-
     from clusterctl.cli.triage_collectives import Given
     from clusterctl.cli.triage_live import Whose
     from clusterctl.cli.world import Flags
+    from clusterctl.model import Trouble
     from clusterctl.report.watching import Covered
     from clusterctl.triage.past.known import Past
     from clusterctl.triage.stacks.asked_stacks import Stacks
     from clusterctl.triage.verdict import Triage
-    from clusterctl.triage.watching.asked import Line
+    from clusterctl.triage.watching.asked import Away, Line
     from clusterctl.triage.watching.ring import Ring
     from clusterctl.triage.watching.state import Event
     from clusterctl.triage.watching.watched import Job, Watched
 
 Answer = tuple["Triage", "Past", "Stacks | None"]
 Found = Callable[[], Answer]
-DRAW_S, DRAW_SHARE = 1.0, 50.0
 STATE_S = 60.0
 EXIT_SHIFTED, EXIT_UNKNOWN = 1, 4
 
@@ -69,7 +67,7 @@ class Outlet:
         self.found = False  # a rank
         self.learnt = self.shifts = 0
         self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
-        self.unread: set[str] = set()
+        self.unread: set[tuple[str, Kind]] = set()
         self.spoke = job.began
         about = {"schema": 1, "nodes": sorted(job.nodes), "began": iso(), "argv": sys.argv[1:]}
         try:
@@ -100,9 +98,19 @@ class Outlet:
         self.ring.keep(time.time(), line.node, line.question, line.text)
         trouble = self.job.take_in(line.node, line.question, line.text, at)
         self.found |= bool(self.job.nodes[line.node].ranks)
-        if trouble is not None and line.node not in self.unread:
-            self.unread.add(line.node)
-            self.notice("unread", f"{line.node}: {trouble}", nodes=[line.node])
+        if trouble is not None:
+            self.once(line.node, trouble)
+
+    def lacks(self, news: Away) -> None:
+        """A conversation that broke is told if the node stays silent; a sampler that ended, now."""
+        self.job.nodes[news.node].trouble = news.trouble
+        if news.trouble.kind is Kind.EXIT:
+            self.once(news.node, news.trouble)
+
+    def once(self, node: str, trouble: Trouble) -> None:
+        if (node, trouble.kind) not in self.unread:
+            self.unread.add((node, trouble.kind))
+            self.notice("unread", f"{node}: {trouble}", nodes=[node])
 
     def turns(self, at: float) -> None:
         """Says who fell silent and who is heard again; now and then, how all of it is."""
@@ -162,6 +170,9 @@ class Outlet:
         code = EXIT_SHIFTED if self.shifts else 0 if self.learnt else EXIT_UNKNOWN
         if not self.found:
             why = "no process of a job was found on the nodes that answered"
+            hidden = sum(one.hidden for one in self.job.nodes.values())
+            if hidden:
+                why += f"; {hidden} processes may not be looked at; root, or become: true, may"
         elif over is not None:
             why = f"the job has ended: none of its ranks has run for {minutes(at - over)}"
         else:
@@ -237,62 +248,3 @@ def clock() -> str:
     from clusterctl.report.watching import clock as on_wall
 
     return on_wall(ambient.now())
-
-
-class Display:
-    """Owns the live lines, where somebody looks at stderr."""
-
-    def __init__(self, told: Outlet) -> None:
-        self.told = told
-        told.aside = self.aside
-        self.live: Live | None = None
-        self.due = 0.0
-
-    def __enter__(self) -> Self:
-        if sys.stderr.isatty():
-            self.begin()
-        return self
-
-    def begin(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        console = Console(stderr=True)
-        self.live = Live("", console=console, transient=True, auto_refresh=False)
-        self.live.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.live is not None:
-            self.live.stop()
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Out of the way of what is written meanwhile."""
-        if self.live is None:
-            yield
-            return
-        self.live.stop()
-        try:
-            yield
-        finally:
-            self.begin()
-
-    def draw(self, at: float) -> None:
-        began = time.monotonic()
-        if self.live is None or began < self.due:
-            return
-        from rich.text import Text
-
-        from clusterctl.report.watching import lines
-
-        size = self.live.console.size
-        job, covered = self.told.job, self.told.covered
-        shown = lines(job, at, covered, room=size.height - 1, width=size.width, said=said)
-        self.live.update(Text("\n".join(shown), no_wrap=True), refresh=True)
-        now = time.monotonic()
-        self.due = now + max(DRAW_S, DRAW_SHARE * (now - began))

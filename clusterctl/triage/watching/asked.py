@@ -16,8 +16,8 @@ from clusterctl.triage.running.ask import Wanted
 EVERY_S = 0.1
 SAY_EVERY_S = 5.0
 # Of one processor: a thousandth, less what sshd and our runner take to pass a line on.
-SHARE = 0.0008
-GPU_EVERY_S = 1.0  # NVML's own averages are no finer
+SHARE = 0.0007
+GPU_EVERY_S = 2.0  # steps that only power shows are long ones
 LEASE_S = 30.0
 FOREVER_S = 20 * 86400.0  # poll(2) counts to 24 days; then the conversation is begun anew
 JOB, GPUS = "job", "gpus"
