@@ -51,8 +51,12 @@ def judge(state: State, heard: Mapping[str, Heard], at: float) -> tuple[State, E
     done = None if work is None else -log(max(work, exp(-MOST)))
     step = log(now_s / state.step_s) if now_s and state.step_s else None
     wires = any(beat.channel in WIRES for beat in state.beats.values())
-    tick = Tick(at, step if agreed(state.past, step, done, wires=wires) else None, done, wires)
-    state = settled(replace(state, past=(*state.past, tick)[-PAST:], now_s=now_s, work=work))
+    sound = agreed(state.past, step, done, wires=wires)
+    tick = Tick(at, step if sound else None, done, wires)
+    state = replace(
+        state, past=(*state.past, tick)[-PAST:], now_s=now_s if sound else None, work=work
+    )
+    state = settled(state)
     state = spelt(replace(state, mood=mood_of(state)), at)
     for event in changes(state):
         if event is not None and (at >= state.quiet_until or event.what is What.FASTER):
