@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from nvml_nodes import COMPILER, build_library
 
 from clusterctl.model import Answer, Kind, Node, Question, Trouble
 from clusterctl.report.watching import Covered, as_row, as_state, lines, sentence
@@ -373,3 +374,29 @@ def test_a_mistake_is_told_before_anything_is_asked(tmp_path, words, said):
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+# ----------------------------------------------------------------------------- GPUs
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+@pytest.mark.parametrize("python", PYTHONS, ids=lambda path: Path(path).parts[-3])
+def test_gpus_tell_what_they_draw_between_looks(python, tmp_path, monkeypatch):
+    build_library(tmp_path)
+    (tmp_path / "nvml.conf").write_text("count=2\n")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    monkeypatch.setenv("CLUSTERCTL_NVML_STATE", str(tmp_path / "nvml.conf"))
+    (_, asked) = questions(Wanted(), "")
+    quick = Question(GPUS, ("0.1", "0.4"), 60, asked.script, asked.modules, lease_s=10.0)
+    with Local(60, pythons=python).open(Node("here")) as shell:
+        first = next(iter(shell.ask([quick])))
+    assert first.more, first
+    told = read(first.stdout.splitlines()[0])
+    assert isinstance(told, Part)
+    joules = sum(told.added["power"]) / 1e3
+    assert 1 < joules / sum(told.steps) < 5000
+    assert told.use_percent is not None
+    job = watched("n01")
+    job.take_in("n01", GPUS, first.stdout.splitlines()[0], 1.0)
+    assert set(job.nodes["n01"].channels) == {"power"}
+    assert job.nodes["n01"].heard_at is None  # that it has GPUs is not that its job is heard
