@@ -58,7 +58,7 @@ EPISODE = {
     UPS: 5e-3,
     DOWNS: 5e-3,
 }
-LASTS = 0.02  # of what passes, more than one round
+LASTS = 0.02  # of what passes on a link, more than one round
 # Slow all the time; for about half of its tests; on one of a group's links; for whole rounds.
 ALWAYS, FLAPPING, ONE_LINK, SPELLS = range(4)
 WEIGHT = np.log([0.85, 0.05, 0.05, 0.05])
@@ -347,14 +347,14 @@ def log_sum(values: Floats) -> Floats:
 
 
 def passing(whole: Floats, partly: Floats, rounds: Spells, kind: Ints) -> Floats:
-    """Ln likelihood of no fault, when each round may have had its own passing trouble, or some
-    rounds on end the same.
+    """Ln likelihood of no fault, when each round may have had its own trouble, or, of links,
+    some rounds on end the same: what others send there.
     """
     both = np.concatenate([whole, partly], axis=1)
     by_round = log_sum(both) - np.log(both.shape[1])
     chance = np.array([EPISODE[one] for one in range(9)])[kind[rounds.owner]]
     held = np.logaddexp(np.log1p(-chance), np.log(chance) + by_round)
-    lasting = np.log(LASTS * np.array([EPISODE[one] for one in range(9)]))[kind]
+    lasting = np.where(kind >= UP, np.log(LASTS * EPISODE[UP]), -np.inf)
     return np.logaddexp(rounds.total(held), lasting + one_spell(whole, rounds))
 
 
