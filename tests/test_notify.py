@@ -28,7 +28,7 @@ from clusterctl.act.notify import About, Message, message
 from clusterctl.act.notify_file import Addressee, Settings
 from clusterctl.act.notify_log import Sent
 from clusterctl.cli.language import Language
-from clusterctl.cli.outlets import Hearers, Outlets, news
+from clusterctl.cli.outlets import Hearers, Outlets, gone_out, news
 from clusterctl.knowledge import chinese
 from clusterctl.memory.acks import Page, applied
 from clusterctl.memory.life import NOTHING, Stage
@@ -299,6 +299,18 @@ def test_of_two_with_one_name_neither_hides_that_the_other_failed():
         message = Message("title", "body")
         outcomes = notify_send.send(people, message, now_s=1.0, left_s=lambda: inf)
     assert [bool(one.why) for one in outcomes] == [True, False, True]
+
+
+def test_beyond_the_limit_nothing_goes_out_and_it_is_counted(capsys):
+    run = Run("r1", Playbook("nightly"), (), 1, NIGHT, NIGHT, (), ())
+    with listening() as hook:
+        people = (Addressee("hook", f"json://127.0.0.1:{hook.server_port}/"),)
+        settings = Settings(people, at_most=1)
+        first = gone_out(run, Message("one", "b"), settings, Sent())
+        second = gone_out(run, Message("two", "b"), settings, first)
+    assert [body["title"] for _, body in hook.heard] == ["one"]
+    assert (first.held_back, second.held_back) == (0, 1)
+    assert "this one is kept back" in capsys.readouterr().err
 
 
 def test_one_that_never_answers_is_not_waited_for():
