@@ -121,8 +121,8 @@ def nothing_wrong(
     if len(job.ranks) < 2 or seen < len(job.ranks) or (job.world or 0) > 2 * len(job.ranks):
         why = f"{seen} of {job.world or '?'} ranks could be looked at: too few to compare"
         return Triage(Cause.UNKNOWN, evidence=(why,), unseen=job.unseen)
-    once = next((one for one in found if of_pauses.ONCE in one.why and one.share >= LEAST), None)
-    if once is not None:
+    once = next((one for one in found if of_pauses.ONCE in one.why), None)
+    if once is not None and (once.confidence >= of_pauses.DUTY or once.share >= 4 * LEAST):
         line = f"{listed([one.what for one in once.suspects])}: {once.why[0]}"
         lines = (line, *once.why[1:], spends(job))
         step = of_pauses.LONGER

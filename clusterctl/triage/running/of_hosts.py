@@ -71,7 +71,8 @@ def starved(job: Job, told: Arrivals) -> Iterator[Candidate]:
     rank = job.ranks[int(worst.name)]
     seconds = job.nodes[rank.node].seconds
     latest = max(told.late, key=lambda place: told.late[place].share, default=None)
-    if latest != int(worst.name) and held_share(job, rank) < LEAST > taken(job.nodes[rank.node]):
+    awaited = latest == int(worst.name) and told.late[latest].share >= LEAST
+    if not awaited and held_share(job, rank) < LEAST > taken(job.nodes[rank.node]):
         return
     why = [
         (
