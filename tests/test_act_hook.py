@@ -62,6 +62,15 @@ def test_one_that_hangs_is_killed_with_all_its_children_and_is_unknown(tmp_path)
     assert ended([int((tmp_path / "pid").read_text())], 10)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "held"),
+    [(Outcome.DONE, ("drained",)), (Outcome.UNKNOWN, ()), (Outcome.BEGUN, ())],
+)
+def test_only_a_drain_that_the_script_confirmed_needs_no_other(tmp_path, outcome, held):
+    made = replace(hook(tmp_path, ""), actions=(drained("n1", by="hook", outcome=outcome),))
+    assert made.look().states["n1"].held == held
+
+
 def test_one_that_leaves_something_behind_is_not_waited_for(tmp_path):
     made = hook(tmp_path, f"sleep 300 & echo $! >{tmp_path}/pid; exit 0", timeout_s=60.0)
     told = made.change("drain", made.look().states["n1"], drained("n1"))
