@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import combinations, permutations
 from math import isnan
 from random import Random
 
@@ -118,6 +118,44 @@ def test_an_end_that_says_nothing_is_told_and_the_other_end_counts_what_it_sent_
     assert told({"n0": answer("", 1)}).unseen[0].startswith("n0: its paths were not probed")
 
 
+def pairs(*, drift: Mapping[str, float] | None = None, mute: str = "") -> Told:
+    """Every pair as its ends tell it; `drift`: us a second by which a clock runs away."""
+    rows: dict[str, list[dict[str, object]]] = {node: [] for node in NODES}
+    ahead = drift or {}
+    for src, dst in combinations(NODES, 2):
+        name = f"{src}/0>{dst}/0"
+        apart = 8 * abs(ahead.get(dst, 0.0) - ahead.get(src, 0.0))
+        spread = [0, apart / 2, 0.9 * apart, apart]
+        call = {**CALL, "forward_us": spread, "backward_us": spread, "name": name}
+        call["rtt_us"] = [40, 44, 48, 60]
+        listen = {**LISTEN, "in": 300, "name": name}
+        if mute in {src, dst}:
+            call, listen = (
+                {"k": "path", "name": name, "role": role, "why": "nobody came"}
+                for role in ("call", "listen")
+            )
+        rows[src].append(call)
+        rows[dst].append(listen)
+    return told({node: answer(printed(*few)) for node, few in rows.items()})
+
+
+def test_a_clock_that_runs_away_is_no_queue():
+    """A crystal alone, or a clock being slewed; round trips are told by each end's own clock."""
+    for drift in (50.0, 500.0):
+        found = blamed(pairs(drift={"n2": drift}))
+        assert not found.suspects
+        assert not found.everybody
+        assert "waits 4 us at most" in found.quiet
+
+
+def test_a_nic_that_meets_nobody_is_told_and_the_network_not_ruled_out():
+    found = blamed(pairs(mute="n3"))
+    assert found.evidence == ("low-rate probe: n3 on rail 0 met none of its 5 partners",)
+    assert not found.quiet
+    assert "n0/0>n3/0: nobody came" in found.unseen
+    assert joined(Triage(Cause.HEALTHY, 1.0), [found], RANKS).ruled_out == ()
+
+
 def test_no_cut_and_no_garbage_raises():
     text = printed(CALL, COST)
     for at in range(0, len(text), 3):
@@ -209,8 +247,10 @@ def test_a_healthy_fabric_accuses_somebody_less_than_once_in_a_hundred():
     assert alarms <= 3
 
 
-def test_nothing_answered_is_not_quiet():
-    assert blamed(Told((), ("n0: off",), {})).quiet == "low-rate probe: no path answered"
+def test_nothing_answered_is_not_quiet_and_rules_nothing_out():
+    found = blamed(Told((), ("n0: off",), {}))
+    assert found.unseen == ("n0: off", "low-rate probe: no path answered")
+    assert joined(Triage(Cause.HEALTHY, 1.0), [found], RANKS).ruled_out == ()
 
 
 # --------------------------------------------------------------------------- one answer

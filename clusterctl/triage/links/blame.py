@@ -26,6 +26,7 @@ from clusterctl.triage.running.wires import RECEIVES, SENDS
 from clusterctl.triage.verdict import Suspect
 
 HOW = "low-rate probe"
+MOST_ALONE = 4  # NICs that met nobody
 ONE_PATH = 0.5  # of confidence: which of its two ends it is, nothing tells
 
 
@@ -72,8 +73,14 @@ def blamed(told: Told) -> Links:
             else merged(old, *why)
         )
     alone = [] if full else single(told.ways, found)
+    alone += [f"{HOW}: {one}" for one in told.alone[:MOST_ALONE]]
+    if len(told.alone) > MOST_ALONE:
+        alone.append(f"{HOW}: … and {len(told.alone) - MOST_ALONE} more NICs")
     suspects = tuple(sorted(found.values(), key=lambda one: -one.confidence))
-    return Links(HOW, nodes, suspects, tuple(alone), "; ".join(full), quiet(told), told.unseen)
+    figures = quiet(told)
+    unseen = told.unseen if figures else (*told.unseen, f"{HOW}: no path answered")
+    clears = "" if told.alone else figures
+    return Links(HOW, nodes, suspects, tuple(alone), "; ".join(full), clears, unseen)
 
 
 def merged(old: Suspect, sure: float, why: str) -> Suspect:
@@ -222,13 +229,13 @@ def us(value: float) -> str:
 
 
 def quiet(told: Told) -> str:
-    """The figures of everybody, for what was ruled out."""
+    """The figures of everybody, for what was ruled out; empty: nobody saw anything."""
     sent = sum(way.sent for way in told.ways)
     gone = sum(map(lost, told.ways))
     waits = [way.wait_us for way in told.ways if way.wait_us is not None]
     trips = [way.rtt_us for way in told.ways if way.rtt_us is not None]
     if not sent or not trips:
-        return f"{HOW}: no path answered"
+        return ""
     cost = max(told.cost.values(), default=0.0)
     return (
         f"{HOW}: {len(told.ways)} ways: {gone} of {sent} segments lost, round trips "

@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import nan
 
-from clusterctl.triage.combined import SUREST
+from clusterctl.triage.combined import SILENT, SUREST
 from clusterctl.triage.links.known import Links
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, RuledOut, Suspect, Triage
 
-SILENT = frozenset({Cause.UNKNOWN, Cause.HEALTHY})
 UNSURE = 0.5  # that it is what slows the job: the counters of the job did not show it
 CLEARED = 0.5  # of confidence, at most, where rates were measured and are as its peers'
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from clusterctl.model import Answer, Trouble
@@ -33,12 +34,16 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """`cost`: of one processor, by node.  `rate_bit_s`: the most that any path was asked for."""
+    """`cost`: of one processor, by node.  `rate_bit_s`: the most that any path was asked for.
+
+    `alone`: NICs that met none of their partners, though both ends looked for each other.
+    """
 
     ways: tuple[Way, ...]
     unseen: tuple[str, ...]
     cost: Mapping[str, float]
     rate_bit_s: float = 0.0
+    alone: tuple[str, ...] = ()
 
 
 def told(answers: Mapping[str, Answer | Trouble]) -> Told:
@@ -50,7 +55,7 @@ def told(answers: Mapping[str, Answer | Trouble]) -> Told:
             why = answer if isinstance(answer, Trouble) else last_words(answer)
             unseen.append(f"{node}: its paths were not probed: {why}")
             continue
-        before = sum(map(len, ends.values()))
+        spoke = False
         for row in rows(answer.stdout):
             if isinstance(row, Trouble):
                 unseen.append(f"{node}: {row}")
@@ -59,7 +64,8 @@ def told(answers: Mapping[str, Answer | Trouble]) -> Told:
                 cost[node] = (number(row, "cpu_s") or 0.0) / seconds if seconds else 0.0
             elif (role := role_of(node, row)) is not None:
                 ends.setdefault(text(row, "name"), {})[role] = end(row)
-        if sum(map(len, ends.values())) == before:
+                spoke = True
+        if not spoke:
             unseen.append(f"{node}: its paths were not probed: it says nothing of them")
     ways = [way for name, both in sorted(ends.items()) for way in ways_of(name, both)]
     broken = [
@@ -71,7 +77,20 @@ def told(answers: Mapping[str, Answer | Trouble]) -> Told:
     if len(broken) > MOST_TOLD:
         unseen.append(f"{len(broken) - MOST_TOLD} more of {len(ends)} paths broke off")
     rates = [one.rate_bit_s or 0.0 for both in ends.values() for one in both.values()]
-    return Told(tuple(ways), tuple(unseen), cost, max(rates, default=0.0))
+    alone = tuple(unmet({name for name, both in ends.items() if len(both) == 2}, ways))
+    return Told(tuple(ways), tuple(unseen), cost, max(rates, default=0.0), alone)
+
+
+def unmet(spoken: Collection[str], ways: Sequence[Way]) -> Iterator[str]:
+    """NICs with two partners or more that met none; `spoken`: paths that both ends tell of."""
+    met = {(node, way.rail) for way in ways for node in (way.source, way.target)}
+    partners: Counter[tuple[str, int]] = Counter()
+    for name in spoken:
+        if named := NAMED.fullmatch(name):
+            partners.update((named[end], int(named["rail"])) for end in ("src", "dst"))
+    for (node, rail), few in sorted(partners.items()):
+        if few > 1 and (node, rail) not in met:
+            yield f"{node} on rail {rail} met none of its {few} partners"
 
 
 def role_of(node: str, row: Cells) -> str | None:
@@ -123,10 +142,12 @@ def of_path(src: str, dst: str, rail: int, call: End, listen: End) -> Iterator[W
         way = Way(source, target, rail, near.out or 0, lost(near, far))
         if took and call.rtt_us:
             least, middle, high, _ = took
+            # Two clocks run apart meanwhile; a round trip is told by each end's own.
+            trip = [one - call.rtt_us[0] for one in call.rtt_us]
             way = replace(
                 way,
-                wait_us=max(0.0, middle - least),
-                wait_90_us=max(0.0, high - least),
+                wait_us=max(0.0, min(middle - least, trip[1])),
+                wait_90_us=max(0.0, min(high - least, trip[2])),
                 rtt_us=call.rtt_us[1],
                 rtt_least_us=call.rtt_us[0],
                 send_90_us=near.send_us[2] if near.send_us else 0.0,
