@@ -39,6 +39,7 @@ from clusterctl.model import (
 )
 from clusterctl.report.past import as_data, as_text
 from clusterctl.triage.past.known import Lemon, NodePast, Past
+from clusterctl.triage.past.neighbours import leaves_of, shared
 from clusterctl.triage.past.prior import NEAR, ordered
 from clusterctl.triage.past.recall import MOST_NODES, Asked, recall
 from clusterctl.triage.verdict import Cause, Suspect, Triage
@@ -167,6 +168,19 @@ def test_a_run_of_bandwidth_says_it_where_no_label_does(told: Path, tmp_path: Pa
         ("leaf 3 (rail 0)", ("n2",)),
         ("leaf 5 (rail 1)", ("n9",)),
     ]
+
+
+def test_the_same_number_of_two_runs_of_bandwidth_is_not_the_same_leaf(tmp_path: Path) -> None:
+    """Leaves without numbers are counted anew by each run."""
+    for run, nodes in (("a", ["n1", "n2", "n3"]), ("b", ["n5", "n6", "n1"])):
+        (tmp_path / run).mkdir()
+        leaf = [[0], [0], [1]] if run == "a" else [[0], [0], [-1]]
+        told_by = {"nodes": nodes, "leaf": leaf, "uplinks": 0, "origin": "labels"}
+        (tmp_path / run / "topology.json").write_text(json.dumps(told_by))
+    found = leaves_of(tmp_path, ["n1", "n5", "n9"])
+    assert set(found) == {"n1", "n5"}
+    (one,) = shared("n1", BARE, found["n1"])
+    assert one.others == ("n2",)
 
 
 def test_what_is_shared_with_the_same_nodes_is_told_once(told: Path) -> None:

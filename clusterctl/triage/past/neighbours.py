@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from clusterctl import bandwidth_folder
@@ -18,7 +17,7 @@ NEWEST = 5  # runs of bandwidth that are opened
 def shared(
     node: str, labels: Mapping[str, Mapping[str, str]], leaves: Mapping[str, tuple[str, ...]]
 ) -> list[Shared]:
-    """Its leaves, then its rack.  `leaves`: of a stored run, for nodes without labels for them."""
+    """Its leaves, then its rack.  `leaves`: of one stored run, where labels do not tell them."""
     own = labels.get(node, {})
     found = []
     if own.get(LEAVES):
@@ -60,17 +59,21 @@ def by_rail(node: str, values: Mapping[str, str]) -> list[Shared]:
     return found
 
 
-def leaves_of(runs_dir: Path) -> dict[str, tuple[str, ...]]:
-    """Node -> its leaf on each rail, as the newest runs of `bandwidth` there know them."""
-    found: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+def leaves_of(runs_dir: Path, nodes: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Of each node: everybody's leaf on each rail, by the newest run of `bandwidth` that knows its.
+
+    Each run counts leaves anew: the same number in two of them is not the same leaf.
+    """
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
     paths = sorted(runs_dir.glob("*/topology.json"), reverse=True)
     for path in paths[:NEWEST]:
         try:
             topology = bandwidth_folder.topology(path.parent)
         except (UserError, KeyError, TypeError, ValueError):
             continue
-        for place, name in enumerate(topology.nodes):
-            leaves = tuple(map(str, topology.leaf[place].tolist()))
-            if name not in found and any(one != str(UNKNOWN) for one in leaves):
+        rows = zip(topology.nodes, topology.leaf.tolist(), strict=True)
+        leaves = {name: tuple(map(str, row)) for name, row in rows}
+        for name in nodes:
+            if name not in found and {*leaves.get(name, ())} - {str(UNKNOWN)}:
                 found[name] = leaves
-    return dict(found)
+    return found

@@ -229,8 +229,8 @@ def changed(looking: Looking, told: list[NodePast]) -> list[NodePast]:
 def neighbours(looking: Looking, told: list[NodePast]) -> list[NodePast]:
     """Who else hangs on their leaf or stands in their rack, and what is wrong there."""
     everywhere = {**labels(looking.known), **looking.asked.labels}
-    leaves = leaves_of(looking.local) if looking.local else {}
-    groups = {one.node: shared(one.node, everywhere, leaves) for one in told}
+    leaves = leaves_of(looking.local, [one.node for one in told]) if looking.local else {}
+    groups = {one.node: shared(one.node, everywhere, leaves.get(one.node, {})) for one in told}
     others = {name for few in groups.values() for group in few for name in group.others}
     ill = failing(looking.known, others)
     return [
