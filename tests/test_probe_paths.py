@@ -12,11 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from clusterctl import remote
 from clusterctl.model import Answer
 from clusterctl.triage.links.said import told
 from clusterctl.trials.flows import meeting
 
-REMOTE = Path(__file__).parent.parent / "clusterctl/remote"
+sys.path.insert(0, str(Path(remote.__file__).parent))
+
+import probe_paths  # of remote/
+
+sys.path.pop(0)
+
+REMOTE = Path(remote.__file__).parent
 OLD = Path("/root/.pyenv/versions/3.6.15/bin/python3.6")
 PYTHONS = [sys.executable, *([str(OLD)] if OLD.exists() else [])]
 LIMITS = {"seconds": 1.5, "meeting_s": 5.0, "bytes": 1400, "share": 0.01, "cpu": 0.05}
@@ -61,6 +68,18 @@ def test_both_ends_count_alike_and_no_more_is_sent_than_may_be(pythons: list[str
     # Three paths share the one interface: what all of them send stays below its cap.
     assert messages * LIMITS["bytes"] * 8 <= 1e6 * LIMITS["seconds"] + 3 * 2 * LIMITS["bytes"] * 8
     assert all(row["stamped"] for row in rows if row["k"] == "path")
+
+
+@pytest.mark.parametrize("paths", [1, 8, 64])
+def test_all_paths_of_a_node_together_keep_to_their_share_of_a_processor(paths: int) -> None:
+    cost_s, least_s, lasts_s, share = 1e-4, 0.09, 8.0, 0.01
+    due, spent_s, messages = [0.0] * paths, 0.0, 0
+    while (now := min(due)) < lasts_s:
+        spent_s += cost_s
+        messages += 1
+        due[due.index(now)] = probe_paths.later(now + least_s, now, spent_s / share)
+    assert spent_s <= 1.1 * share * lasts_s
+    assert messages >= min(paths * lasts_s / least_s, 0.9 * share * lasts_s / cost_s)
 
 
 def test_a_partner_that_is_not_there_costs_its_path_and_is_told() -> None:

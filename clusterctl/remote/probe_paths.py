@@ -142,9 +142,9 @@ class Path:
             self.times.append(((came - left) - (back - there), there - left, came - back))
             number += 1
             now = time.monotonic()
-            # What all paths here took of a processor says how often there may be a message.
-            share = (time.process_time() - cpu) / max(now - began, least)
-            due = max(due + least * max(1.0, share / self.wanted["cpu"]), now)
+            # All paths here took this of a processor: until then they may have.
+            within = began + (time.process_time() - cpu) / self.wanted["cpu"]
+            due = later(due + least, now, within)
         self.send(LAST, 0.0)
         self.heard()
 
@@ -180,6 +180,11 @@ class Path:
             self.cells.update({name: spread(one) for name, one in zip(names, columns)})
             self.cells.update(messages=len(self.times), stamped=self.stamped)
         return self.cells
+
+
+def later(paced, now, within):
+    """When the next message leaves; a partner does not wait for it as long as it may."""
+    return max(paced, now, min(within, now + STALL_S / 2))
 
 
 def spread(values):
