@@ -6,24 +6,35 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
 from nvml_nodes import COMPILER, build_library
 
-from clusterctl.model import Answer, Kind, Node, Question, Trouble
+from clusterctl import remote
+from clusterctl.cli.watch_job import watching
+from clusterctl.model import Answer, Kind, Node, Question, Trouble, UserError
 from clusterctl.report.watching import Covered, as_row, as_state, lines, sentence
 from clusterctl.transport import TransportError
 from clusterctl.transport.local import Local
 from clusterctl.triage.running.ask import Wanted
 from clusterctl.triage.watching.asked import GPUS, JOB, Away, Line, follow, questions
+from clusterctl.triage.watching.rhythm import MOST_LOOKS
 from clusterctl.triage.watching.ring import Ring, kept
 from clusterctl.triage.watching.samples import Part, Ranks, read
 from clusterctl.triage.watching.state import Event, What
 from clusterctl.triage.watching.watched import GONE_S, SILENT_S, Job, Watched
+
+sys.path.insert(0, str(Path(remote.__file__).parent))
+
+import sample_job  # of remote/
+
+sys.path.pop(0)
 
 PYENV = Path.home() / ".pyenv" / "versions"
 PYTHONS = [sys.executable, *map(str, sorted(PYENV.glob("3.6.*/bin/python3"))[:1])]
@@ -108,6 +119,15 @@ def test_a_ring_that_cannot_be_written_counts_what_it_loses(tmp_path):
     ring.keep(1.0, "n01", JOB, "x")
     ring.keep(2.0, "n01", JOB, "y")
     assert (ring.lost, ring.covers) == (2, None)
+
+
+def test_a_disk_that_is_full_at_the_end_is_a_loss_and_no_crash(tmp_path):
+    (tmp_path / "ring-000001.jsonl").symlink_to("/dev/full")
+    ring = Ring(tmp_path, 1000)
+    ring.keep(2.0, "n01", JOB, "x")
+    ring.close()
+    assert ring.lost
+    assert ring.why == "No space left on device"
 
 
 # ----------------------------------------------------------------------------- conversations
@@ -223,6 +243,78 @@ def test_looks_after_a_gap_are_not_joined_to_those_before():
     assert job.nodes["n01"].reach_s() == pytest.approx(0.21)
 
 
+def test_a_node_that_says_too_much_fills_no_memory():
+    job, begin = watched("n01"), 5.0
+    for _ in range(8):
+        row = {"k": "part", "at": begin, "dt": [1] * 10_000, "spent_s": 0, "cpu": [1] * 10_000}
+        assert job.take_in("n01", JOB, json.dumps(row), 1.0) is None
+        begin = job.nodes["n01"].last()
+    assert len(job.nodes["n01"].channels["cpu"].times) < 3 * MOST_LOOKS
+
+
+def test_what_a_sampler_took_that_was_begun_again_counts_on():
+    job = watched("n01")
+    for spent_s in ("0.1", "0.3", "0.2"):
+        job.take_in("n01", JOB, PART.replace('"spent_s":0.1', f'"spent_s":{spent_s}'), 1.0)
+    assert job.nodes["n01"].cost == pytest.approx((0.3 + 0.2) / (3 * 0.21))
+
+
+# ----------------------------------------------------------------------------- the watch
+
+
+class Watching:
+    """What is told, written down; a triage takes `triage_s` by the clock."""
+
+    def __init__(self, job: Job, clock: list[float], triage_s: float) -> None:
+        self.job, self.clock, self.triage_s = job, clock, triage_s
+        self.found, self.learnt = True, 0
+        self.fallen: list[str] = []
+
+    def keep(self, line: Line, at: float) -> None:
+        self.job.take_in(line.node, line.question, line.text, at)
+
+    def turns(self, at: float) -> None:
+        self.fallen += [one.name for one in self.job.turned(at)[0]]
+
+    def happens(self, _event: Event) -> None:
+        self.learnt += 1
+
+    def triaged(self, _look: object) -> None:
+        self.clock[0] += self.triage_s
+
+    def ends(self, _at: float, _over: float | None) -> int:
+        return 0
+
+    def draw(self, _at: float) -> None:
+        pass
+
+
+def watch_of(monkeypatch, *events: Event | None, triage_s: float = 0.0) -> Watching:
+    clock, job, left = [100.0], watched("n01", "n02", "n03"), list(events)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(Job, "tick", lambda _job, _at: left.pop(0) if left else None)
+    job.began = clock[0]
+    return Watching(job, clock, triage_s)
+
+
+def test_nodes_that_nobody_listened_to_during_a_triage_are_not_called_silent(monkeypatch):
+    slower = Event(What.SLOWER, 100.0, 0.5, 1.0, 90.0)
+    told = watch_of(monkeypatch, None, None, slower, triage_s=10 * SILENT_S)
+    news = [Line(node, JOB, RANKS) for node in told.job.nodes] * 2
+    assert watching(iter(news), told, told, None, lambda: None) == 0
+    assert told.clock == [100.0 + 10 * SILENT_S]
+    assert told.fallen == []
+
+
+def test_a_job_that_begins_anew_by_another_name_is_watched_on(monkeypatch):
+    renamed = Line("n01", JOB, RANKS.replace('"j"', '"anew"'))
+    news = [*(Line(node, JOB, RANKS) for node in ("n01", "n02")), renamed]
+    told = watch_of(monkeypatch, Event(What.LEARNT, 100.0, None, 0.5, 100.0))
+    assert watching(iter(news), told, told, None, lambda: None) == 0
+    with pytest.raises(UserError, match="several jobs run there, say --job: anew, j"):
+        watching(iter(news), (told := watch_of(monkeypatch)), told, None, lambda: None)
+
+
 # ----------------------------------------------------------------------------- the screen
 
 NOTHING = Covered(None, 0, 0)
@@ -319,6 +411,25 @@ def test_the_sampler_tells_who_runs_and_counts_on_between_its_lines(python, rank
     assert len(set(two.steps)) > 1  # at random moments
     rank.kill()
     assert next(row for row in rows if isinstance(row, Ranks)).ranks == ()  # though nobody waits
+
+
+def test_looks_at_once_after_one_that_came_late_are_two(monkeypatch, capsys):
+    """On a node that is busy with its job we are late now and then, and make up for it."""
+    clock, naps = [0.0], count(1)
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds + 2e-5 + (0.09 if next(naps) % 7 == 0 else 0.0)
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(sample_job, "alive", lambda _pid: True)
+    asked = {"every": 0.1, "say_every": 5.0, "share": 1.0}
+    sampler = sample_job.Sampler(asked)
+    for _ in range(10):
+        sampler.part()
+    told = [read(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(isinstance(one, Part) for one in told), told
+    assert sum(sum(one.steps) for one in told) == pytest.approx(clock[0], abs=0.01)
 
 
 def test_a_node_without_gpus_says_so():

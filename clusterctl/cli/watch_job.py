@@ -139,7 +139,8 @@ def watching(
         at = time.monotonic()
         if isinstance(news, Line):
             told.keep(news, at)
-            live_jobs(job)
+            if not told.learnt:
+                live_jobs(job)
         elif isinstance(news, Away):
             told.lacks(news)
         told.turns(at)
@@ -148,6 +149,7 @@ def watching(
             told.happens(event)
             if event.what in ALARMS:
                 told.triaged(look)
+                job.missed(time.monotonic() - at)
         show.draw(at)
         over = job.over_since(at)
         if over is not None or (ends_s is not None and at - job.began >= ends_s):
@@ -158,7 +160,10 @@ def watching(
 
 
 def live_jobs(job: Job) -> None:
-    """Raises UserError where several jobs run and none was asked for."""
+    """Raises UserError where several jobs run and none was asked for.
+
+    Later a job that begins anew may have another name, which not all of its nodes tell at once.
+    """
     from clusterctl.spelling import visible
 
     names = sorted(job.jobs())

@@ -168,7 +168,8 @@ class Sampler:
                 start = now
             sums = dict.fromkeys(rows, 0)
             whole = self.look(sums)
-            steps.append(int((now - last) * 10000 + 0.5))
+            # Two looks at once, after one that came late, are two: time goes on between them.
+            steps.append(max(1, int((now - last) * 10000 + 0.5)))
             last += steps[-1] / 10000.0
             for channel, row in rows.items():
                 row.append(sums[channel] // 1000 if channel == "cpu" else sums[channel])
@@ -223,4 +224,5 @@ def main():
             search_at *= 2
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -236,7 +236,3 @@ def of_node(one: Watched) -> Mapping[str, object]:
         "trouble": str(one.trouble) if one.trouble else None,
         "cost": rounded(one.cost),
     }
-
-
-def who(nodes: Sequence[Watched]) -> str:
-    return fold([one.name for one in nodes])

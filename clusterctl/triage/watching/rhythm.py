@@ -28,12 +28,13 @@ HINTED = 0.15  # of a hint
 NEAR = 0.08  # of a period that is compared with another
 QUIET_BYTES_S = 20_000.0  # heartbeats, and our own lines; no gradients are that small
 PAUSE, FLOOD = 0.05, 3.0  # of what a step usually sends
+MOST_LOOKS = 20_000  # that are kept: twice what a node says in a quarter of an hour
 LONGEST_SHARE = 0.5 / FEWEST_LAGS  # of a window; half of it is the furthest that is compared
 
 
 @dataclass(slots=True)
 class Looks:
-    """What one channel of one node counted, look by look, and not more than `keep` of it."""
+    """What one channel of one node counted, look by look: of late, and not more than so many."""
 
     times: list[float] = field(default_factory=list)  # ends of looks, one more than `added`
     added: list[float] = field(default_factory=list)
@@ -46,7 +47,7 @@ class Looks:
         self.added.extend(added)
 
     def forget(self, before: float) -> None:
-        place = int(np.searchsorted(self.times, before))
+        place = max(int(np.searchsorted(self.times, before)), len(self.times) - MOST_LOOKS)
         if place > len(self.times) // 2:
             del self.times[:place], self.added[:place]
 

@@ -62,9 +62,14 @@ class Ring:
             self.files.popleft()[0].unlink(missing_ok=True)
 
     def close(self) -> None:
-        if self.file is not None:
-            self.file.close()
-            self.file = None
+        """Never raises: what a full disk did not take is lost."""
+        file, self.file = self.file, None
+        try:
+            if file is not None:
+                file.close()
+        except OSError as error:
+            self.lost += 1
+            self.why = error.strerror or "cannot be written"
 
     @property
     def size(self) -> int:

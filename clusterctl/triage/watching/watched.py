@@ -28,7 +28,7 @@ class Watched:
     """One node.  Times: `heard_at`, `idle_since` by our clock; those of looks by its own.
 
     `idle_since`: when it first said that none of the job's ranks runs there; None: some do.
-    `spent_s` of a processor in `span_s` seconds, by question.
+    `spent_s` of a processor in `span_s` seconds, by question; `earlier_s`: of samplers before them.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Watched:
     trouble: Trouble | None = None
     silent: bool = False
     spent_s: dict[str, float] = field(default_factory=dict)
+    earlier_s: float = 0.0
     span_s: float = 0.0
     use_percent: float | None = None
     heard: Heard = field(default_factory=Heard)
@@ -56,6 +57,8 @@ class Watched:
 
     def counts(self, part: Part, question: str, at: float) -> None:
         """The channels that it reads and that did not move counted nothing."""
+        if part.spent_s < (before := self.spent_s.get(question, 0.0)):
+            self.earlier_s += before  # another process counts from nothing
         self.spent_s[question] = part.spent_s
         if question == JOB:
             self.heard_at, self.trouble = at, None
@@ -71,7 +74,8 @@ class Watched:
     @property
     def cost(self) -> float | None:
         """Of one processor."""
-        return sum(self.spent_s.values()) / self.span_s if self.span_s else None
+        spent_s = self.earlier_s + sum(self.spent_s.values())
+        return spent_s / self.span_s if self.span_s else None
 
     def last(self) -> float:
         return max((one.times[-1] for one in self.channels.values() if one.times), default=0.0)
@@ -124,6 +128,12 @@ class Job:
 
     def jobs(self) -> set[str]:
         return {job for one in self.nodes.values() for _, _, job in one.ranks}
+
+    def missed(self, seconds: float) -> None:
+        """Nobody listened for so long: that nothing was heard meanwhile is not the nodes' doing."""
+        for one in self.nodes.values():
+            if one.heard_at is not None:
+                one.heard_at += seconds
 
     def turned(self, at: float) -> tuple[list[Watched], list[Watched]]:
         """Nodes that have fallen silent since this was asked last, and that are heard again."""
