@@ -85,13 +85,18 @@ def mood_of(state: State) -> Mood:
 def agreed(past: Sequence[Tick], step: float | None, work: float | None, *, wires: bool) -> bool:
     """Whether the work done says what the step time says, both against what they usually are.
 
-    Threads' work is asked where the period may have been taken for a multiple of it.
+    Or against what was learnt: where all has changed since, what is usual follows the work alone.
     """
     if step is None or work is None:
         return True
-    step, work = (
-        one - median(series(past, name) or [0.0]) for one, name in ((step, "step"), (work, "work"))
+    usual = (median(series(past, name) or [0.0]) for name in ("step", "work"))
+    return alike(step, work, wires=wires) or alike(
+        *(one - middle for one, middle in zip((step, work), usual, strict=True)), wires=wires
     )
+
+
+def alike(step: float, work: float, *, wires: bool) -> bool:
+    """Threads' work is asked where the period may have been taken for a multiple of it."""
     return abs(step) <= (SAME / 2 if wires else LITTLE) or AGREE <= work / step <= 1 / AGREE
 
 
