@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import pytest
 from kin import wait_for
@@ -24,7 +24,7 @@ from clusterctl.cli.cron import share_of_host, terms, unreached
 from clusterctl.cli.outlets import last_success, opened
 from clusterctl.cli.terms import Terms
 from clusterctl.fanout import each
-from clusterctl.lock import Holder, held
+from clusterctl.lock import Holder, held, taken
 from clusterctl.model import Kind, Playbook, Status, UserError
 from clusterctl.report.jsonl import lines
 from clusterctl.run import World, sweep
@@ -60,6 +60,28 @@ def test_a_lock_leaves_no_file_and_can_be_taken_again(tmp_path):
         with held(path, ME, "a sweep"):
             assert path.exists()
         assert not path.exists()
+
+
+class Vanishing(PosixPath):
+    """The first look at it comes just after its holder has let go of it."""
+
+    looks = 0
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        self.looks += 1
+        if self.looks == 1 and self.name == "lock":  # and not its folder
+            self.unlink()
+        return super().stat(follow_symlinks=follow_symlinks)
+
+
+def test_a_lock_that_its_holder_has_just_unlinked_is_none(tmp_path):
+    path = Vanishing(tmp_path / "lock")
+    handle = taken(path, "a sweep")
+    try:
+        assert path.looks == 2
+        assert os.path.samestat(os.fstat(handle), (tmp_path / "lock").stat())
+    finally:
+        os.close(handle)
 
 
 @pytest.mark.parametrize("left", [b"", b"{", b'{"pid": 1}', b"\xff\x00", b"[1]" * 3000])
