@@ -107,7 +107,8 @@ def unseen(tree: ast.Module) -> Iterator[int]:
             case ast.Module(body=[ast.Expr(value=text), *_]):
                 yield id(text)
             case ast.FunctionDef(body=[first, *_], returns=returns):
-                yield from within(first.value if isinstance(first, ast.Expr) else None)
+                if isinstance(first, ast.Expr):
+                    yield id(first.value)  # a docstring; of `yield "…"` the sentence is its child
                 yield from within(returns)
             case ast.ClassDef(body=[ast.Expr(value=text), *_]):
                 yield id(text)

@@ -129,10 +129,13 @@ def test_the_reader_of_sentences_sees_them_and_what_is_english_in_them(tmp_path)
         '    why += "and nobody knows why"\n'
         '    raise UserError("a mistake of the operator")\n'
         '    return ("bold red", f"a rank of {n}" + " stands still")\n'
+        "def more():\n"
+        '    yield "nothing is left"\n'
     )
     assert [said for _, said in sentences(file)] == [
         "{} nodes are gone, and nobody knows why",
         "a rank of {} stands still",
+        "nothing is left",
     ]
     assert english("rank X7 在 n001 上 stands still") == ["stands", "still"]
     assert english("再查节点（`clusterctl sweep`），py-spy 与 --ras NODE：XID 79") == []
