@@ -269,6 +269,8 @@ class Watching:
         self.job, self.clock, self.triage_s = job, clock, triage_s
         self.found, self.learnt = True, 0
         self.fallen: list[str] = []
+        self.jobs: list[str] = []
+        self.notices: list[str] = []
 
     def keep(self, line: Line, at: float) -> None:
         self.job.take_in(line.node, line.question, line.text, at)
@@ -288,6 +290,14 @@ class Watching:
     def draw(self, _at: float) -> None:
         pass
 
+    def notice(self, kind: object, sentence: str) -> None:
+        self.notices.append(f"{kind}: {sentence}")
+
+    def slowly(self, news: Sequence[Line]) -> Iterator[Line]:
+        for one in news:
+            yield one
+            self.clock[0] += 1.0
+
 
 def watch_of(monkeypatch, *events: Event | None, triage_s: float = 0.0) -> Watching:
     clock, job, left = [100.0], watched("n01", "n02", "n03"), list(events)
@@ -301,18 +311,29 @@ def test_nodes_that_nobody_listened_to_during_a_triage_are_not_called_silent(mon
     slower = Event(What.SLOWER, 100.0, 0.5, 1.0, 90.0)
     told = watch_of(monkeypatch, None, None, slower, triage_s=10 * SILENT_S)
     news = [Line(node, JOB, RANKS) for node in told.job.nodes] * 2
-    assert watching(iter(news), told, told, None, lambda: None) == 0
-    assert told.clock == [100.0 + 10 * SILENT_S]
+    assert watching(told.slowly(news), told, told, None, lambda: None) == 0
+    assert told.clock[0] > 100.0 + 10 * SILENT_S
     assert told.fallen == []
 
 
 def test_a_job_that_begins_anew_by_another_name_is_watched_on(monkeypatch):
     renamed = Line("n01", JOB, RANKS.replace('"j"', '"anew"'))
-    news = [*(Line(node, JOB, RANKS) for node in ("n01", "n02")), renamed]
+    news = [*(Line(node, JOB, RANKS) for node in ("n01", "n02")), renamed, renamed]
     told = watch_of(monkeypatch, Event(What.LEARNT, 100.0, None, 0.5, 100.0))
-    assert watching(iter(news), told, told, None, lambda: None) == 0
+    assert watching(told.slowly(news), told, told, None, lambda: None) == 0
+    assert told.notices == ["jobs: several jobs run there, say --job: anew, j"]
+    told = watch_of(monkeypatch)
     with pytest.raises(UserError, match="several jobs run there, say --job: anew, j"):
-        watching(iter(news), (told := watch_of(monkeypatch)), told, None, lambda: None)
+        watching(told.slowly(news), told, told, None, lambda: None)
+
+
+def test_not_every_line_of_a_node_looks_at_all_nodes(monkeypatch):
+    """Else the watch's work grows by the square of the nodes."""
+    told = watch_of(monkeypatch)
+    looked: list[float] = []
+    monkeypatch.setattr(told, "turns", looked.append)
+    watching(iter([Line("n01", JOB, PART)] * 50), told, told, None, lambda: None)
+    assert looked == [100.0]
 
 
 # ----------------------------------------------------------------------------- the screen

@@ -134,15 +134,17 @@ def watching(
     from clusterctl.triage.watching.asked import Away, Line
     from clusterctl.triage.watching.watched import ALARMS
 
-    job = told.job
+    job, due = told.job, 0.0
     for news in heard:
         at = time.monotonic()
         if isinstance(news, Line):
             told.keep(news, at)
-            if not told.learnt:
-                live_jobs(job)
         elif isinstance(news, Away):
             told.lacks(news)
+        if news is not None and at < due:
+            continue  # what follows looks at all nodes: not once a line of each
+        due = at + LOOK_S
+        live_jobs(job, told)
         told.turns(at)
         event = job.tick(at)
         if event is not None:
@@ -159,14 +161,19 @@ def watching(
     return told.ends(time.monotonic(), None)
 
 
-def live_jobs(job: Job) -> None:
-    """Raises UserError where several jobs run and none was asked for.
+def live_jobs(job: Job, told: Outlet) -> None:
+    """Raises UserError where several jobs run at first and none was asked for.
 
-    Later a job that begins anew may have another name, which not all of its nodes tell at once.
+    Later it is said: a job that begins anew may have another name, which nodes tell one by one.
     """
     from clusterctl.spelling import visible
 
     names = sorted(job.jobs())
-    if len(names) > 1 and not job.name:
-        there = ", ".join(visible(one, 80) for one in names)
-        raise UserError(f"several jobs run there, say --job: {there}")
+    if len(names) < 2 or job.name or names == told.jobs:
+        return
+    there = ", ".join(visible(one, 80) for one in names)
+    why = f"several jobs run there, say --job: {there}"
+    if not told.learnt:
+        raise UserError(why)
+    told.jobs = names
+    told.notice("jobs", why)

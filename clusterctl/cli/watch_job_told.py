@@ -66,6 +66,7 @@ class Outlet:
         self.ring: Ring = Ring(self.folder, ring_bytes)
         self.found = False  # a rank
         self.learnt = self.shifts = 0
+        self.jobs: list[str] = []  # that were told where they are several
         self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
         self.unread: set[tuple[str, Kind]] = set()
         self.spoke = job.began
