@@ -30,6 +30,7 @@ from clusterctl.model import (
 )
 from clusterctl.rails import rails_of
 from clusterctl.run import Paused, admit
+from clusterctl.triage.links import blame
 from clusterctl.triage.links.blame import blamed
 from clusterctl.triage.links.joined import CLEARED, joined
 from clusterctl.triage.links.known import Links, Way
@@ -205,6 +206,17 @@ def test_what_a_sender_takes_to_send_is_no_queue():
     assert [one.what for one in blamed(slow).suspects] == ["n2 sends"]
     ways = [replace(one, send_90_us=200.0 if one.source == "n2" else 20.0) for one in slow.ways]
     assert not blamed(replace(slow, ways=tuple(ways))).suspects
+
+
+def test_peers_are_weighed_once_however_many_nics_wait(monkeypatch):
+    """Else it is work by the square of the NICs; and who waits alike stands in the same order."""
+    weighed: list[int] = []
+    once = blame.peers_of
+    monkeypatch.setattr(blame, "peers_of", lambda few: weighed.append(len(few)) or once(few))
+    waits = {f"n{number:02}": 9000.0 for number in (3, 7, 11)}
+    found = blamed(probed([f"n{number:02}" for number in range(16)], queue=waits))
+    assert [one.what for one in found.suspects] == ["n03 sends", "n07 sends", "n11 sends"]
+    assert weighed == [2 * 16 - 3]
 
 
 def test_one_path_that_loses_accuses_neither_of_its_ends_and_is_told():

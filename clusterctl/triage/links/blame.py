@@ -17,8 +17,10 @@ from clusterctl.triage.links.said import Told
 from clusterctl.triage.running.candidates import (
     MOST_SURE,
     SURE,
-    highest,
+    Peers,
+    above,
     listed,
+    peers_of,
     percent,
 )
 from clusterctl.triage.running.of_wires import FEWEST_LOST, LOSS
@@ -181,14 +183,15 @@ def waiting(every: Sequence[Nic], full: list[str]) -> Iterator[tuple[Nic, tuple[
         return
     rest = {one: wait for one, wait in told.items() if one not in held}
     usual = median([way.wait_90_us or 0.0 for one in rest for way in one.ways] or [0.0])
-    for one in held:
-        sure = stands_out(told[one], list(rest.values()), max(usual, trip / 2))
+    peers = peers_of(list(rest.values())) if len(rest) > 1 else None
+    beside = f", with others {us(median(rest.values()))}" if rest else ""
+    for one in filter(held.__contains__, told):  # in their order: a set has none
+        sure = stands_out(told[one], peers, max(usual, trip / 2))
         if len(one.ways) < 2:
             sure = min(sure, ONE_PATH)
         elif sure < SURE or told[one] < usual:
             continue
         paths = listed([way.called for way in one.ways], 3)
-        beside = f", with others {us(median(rest.values()))}" if rest else ""
         trips = max(way.rtt_us or 0.0 for way in one.ways)
         yield (
             one,
@@ -208,11 +211,10 @@ def quickest(every: Sequence[Nic]) -> float:
     return least[len(least) // 4] if least else 0.0
 
 
-def stands_out(value: float, others: Sequence[float], error: float) -> float:
-    out = highest({"": value, **{str(at): one for at, one in enumerate(others)}}, error=error)
-    if out is None:
+def stands_out(value: float, peers: Peers | None, error: float) -> float:
+    if peers is None:
         return ONE_PATH
-    return out.confidence if out.value == value else 0.0
+    return above(value, peers, error=error, among=peers.count + 1) if value >= peers.most else 0.0
 
 
 def most(one: Nic, trip: float) -> bool:

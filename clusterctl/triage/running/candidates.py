@@ -75,18 +75,37 @@ def highest(
     if len(values) < 3:
         return None
     name = max(values if of is None else of, key=lambda one: values[one])
-    others = [value for one, value in values.items() if one != name]
-    middle = median(others)
-    spread = SIGMA_PER_MAD * median(abs(value - middle) for value in others)
-    scale = sqrt(spread**2 + error**2)
+    peers = peers_of([value for one, value in values.items() if one != name])
+    sure = above(values[name], peers, error=error, among=among or len(values))
+    return Outlier(name, values[name], peers.middle, sure)
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """`spread`: as one sigma of normal values."""
+
+    count: int
+    middle: float
+    spread: float
+    most: float
+
+
+def peers_of(values: Sequence[float]) -> Peers:
+    """At least one."""
+    middle = median(values)
+    spread = SIGMA_PER_MAD * median(abs(value - middle) for value in values)
+    return Peers(len(values), middle, spread, max(values))
+
+
+def above(value: float, peers: Peers, *, error: float, among: int) -> float:
+    """How sure it is that a value stands out of its peers by no chance; see `highest`."""
+    scale = sqrt(peers.spread**2 + error**2)
     if scale <= 0:
-        sure = MOST_SURE if values[name] > middle else 0.0
-    else:
-        # A spread of few is itself unsure, an error by counting is not (Welch, Satterthwaite).
-        freedom = (len(others) - 1) * (scale / spread) ** 4 if spread > 0 else inf
-        chance = (among or len(values)) * beyond((values[name] - middle) / scale, freedom)
-        sure = min(MOST_SURE, max(0.0, 1 - chance))
-    return Outlier(name, values[name], middle, sure)
+        return MOST_SURE if value > peers.middle else 0.0
+    # A spread of few is itself unsure, an error by counting is not (Welch, Satterthwaite).
+    freedom = (peers.count - 1) * (scale / peers.spread) ** 4 if peers.spread > 0 else inf
+    chance = among * beyond((value - peers.middle) / scale, freedom)
+    return min(MOST_SURE, max(0.0, 1 - chance))
 
 
 def beyond(distance: float, freedom: float) -> float:
