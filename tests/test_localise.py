@@ -204,6 +204,14 @@ def test_rates_that_a_tool_rounds_coarsely_accuse_the_slow_one_alone(step):
     assert named(locate(on, replace(rows, gbit_s=rounded))) == ["nic-rx:n0100/1"]
 
 
+def test_rates_that_fall_on_two_round_values_accuse_nobody():
+    on = fabric(nodes="n[0000-0127]", rails=2)
+    rows = measured(on, {}, EASY)
+    rounded = np.round(rows.gbit_s * 24.6 / np.nanmedian(rows.gbit_s))
+    assert set(rounded) == {24.0, 25.0}
+    assert named(locate(on, replace(rows, gbit_s=rounded))) == []
+
+
 def test_a_part_whose_every_test_fails_is_at_zero():
     rows = measured(fabric(), {}, EASY)
     dead = (rows.src == 9) & (rows.rail == 1)

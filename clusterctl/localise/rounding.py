@@ -11,7 +11,7 @@ STEPS = np.sort(np.outer(10.0 ** np.arange(-3, 3), (1, 2, 2.5, 5)).ravel())[::-1
 COARSE = 0.002  # of a rate; finer steps disturb nobody
 NEAR = 0.2  # of ln rate around the middle: what is slower is rounded to the same step, but sparse
 DIVIDES = 0.99  # of the values
-FEWEST = 3  # values that show a step
+FEWEST = 2  # values that show a step
 GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, fill every cell evenly
 
 
@@ -33,14 +33,11 @@ def step_of(rates: Floats) -> float:
     """In Gbit/s; 0.0 where rates are not rounded, or more finely than they stray."""
     if not len(rates):
         return 0.0
-    values, count = np.unique(rates, return_counts=True)
+    values = np.unique(rates)
     middle = float(np.median(rates))
     near = np.abs(np.log(values / middle)) < NEAR
     if len(values) > len(rates) / 3 or near.sum() < FEWEST:
         return 0.0
-    usual = values[near][np.argmax(count[near])]
-    if usual == values[near].max() and count[near].max() > len(rates) / 2:
-        return 0.0  # none strays above the usual one: what is below is slower, not rounded
     whole = values[near][:, None] / STEPS
     fits = (np.abs(whole - np.round(whole)) < 1e-6 * np.maximum(whole, 1)).mean(axis=0) >= DIVIDES
     step = float(STEPS[np.argmax(fits)]) if fits.any() else float(np.median(np.diff(values[near])))
