@@ -60,7 +60,7 @@ def test_both_ends_count_alike_and_no_more_is_sent_than_may_be(pythons: list[str
         assert way.lost is not None
         assert way.lost <= 1  # a machine without load loses nothing; the handshake is counted once
         assert way.rtt_us is not None
-        assert 0 < way.rtt_us < 1e5
+        assert 0 < way.rtt_us < LIMITS["seconds"] * 1e6
         assert way.wait_us is not None
     rows = [json.loads(line) for line in said["n0"].stdout.splitlines()]
     messages = sum(row.get("messages", 0) for row in rows)
