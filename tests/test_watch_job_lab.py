@@ -26,7 +26,7 @@ pytestmark = [
         reason="limits are planted by control groups of version 1",
     ),
 ]
-CALM = 0.3  # seconds that every rank sleeps, so that the job leaves two cores to others
+CALM = 0.9  # seconds that every rank sleeps, so that the job leaves two cores to others
 
 
 @pytest.fixture(scope="module")
