@@ -18,31 +18,20 @@ from clusterctl.inventory.ranges import expand
 
 sys.path.insert(0, str(Path(__file__).parent / "bench"))
 
-from triage_bed import GROUPS, PLANTS, Bed, bed
+from triage_bed import CAN_LIMIT, PLANTS, Bed, at_work
 
 NODES = ("n01", "n02", "n03", "n04")
 SECONDS = 5
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.skipif(
-        not (GROUPS / "cpu/cpu.cfs_quota_us").exists() and not (GROUPS / "cpu/cpu.shares").exists(),
-        reason="limits are planted by control groups of version 1",
-    ),
+    pytest.mark.skipif(not CAN_LIMIT, reason="a bed needs control groups of version 1"),
 ]
 
 
 @pytest.fixture(scope="module")
 def job(lab: Lab) -> Iterator[Bed]:
-    running = bed(lab, NODES, "ring")
-    try:
-        running.begin()
-        running.await_steps(5)
+    with at_work(lab, NODES, steps=5) as running:
         yield running
-    finally:
-        running.end()
-        for node in NODES:
-            lab.ask_keeper(do="fresh", node=node)
-        lab.await_sshd(NODES)
 
 
 def triage(lab: Lab, *words: str) -> tuple[int, dict[str, object], str]:

@@ -16,31 +16,20 @@ from lab import Lab
 
 sys.path.insert(0, str(Path(__file__).parent / "bench"))
 
-from triage_bed import GROUPS, Bed, bed, shaped
+from triage_bed import CAN_LIMIT, Bed, at_work, shaped
 
 NODES = ("n09", "n10", "n11", "n12")
 FREE = ("n13", "n14")
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.skipif(
-        not (GROUPS / "cpu/cpu.shares").exists(),
-        reason="a bed limits its nodes by control groups of version 1",
-    ),
+    pytest.mark.skipif(not CAN_LIMIT, reason="a bed needs control groups of version 1"),
 ]
 
 
 @pytest.fixture(scope="module")
 def job(lab: Lab) -> Iterator[Bed]:
-    running = bed(lab, NODES, "ring")
-    try:
-        running.begin()
-        running.await_steps(3)
+    with at_work(lab, NODES, steps=3) as running:
         yield running
-    finally:
-        running.end()
-        for node in NODES:
-            lab.ask_keeper(do="fresh", node=node)
-        lab.await_sshd(NODES)
 
 
 def command(lab: Lab, runs: Path, nodes: str, *words: str) -> list[str]:

@@ -69,7 +69,7 @@ def ranks() -> Iterator[list[int]]:
 def watched(python: str, **wanted: object) -> str:
     order = {"seconds": 2, "every": 0.1, "share": 1.0, "start": 0, **wanted}
     done = subprocess.run(
-        [python, "watch_job.py", json.dumps(order)],
+        [python, "look_at_job.py", json.dumps(order)],
         cwd=REMOTE,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

@@ -19,33 +19,20 @@ from lab import Lab
 
 sys.path.insert(0, str(Path(__file__).parent / "bench"))
 
-from triage_bed import GROUPS, Bed, bed
+from triage_bed import CAN_LIMIT, Bed, at_work
 
 NODES = ("n01", "n02", "n03", "n04")
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.skipif(
-        not (GROUPS / "cpu/cpu.cfs_quota_us").exists() and not (GROUPS / "cpu/cpu.shares").exists(),
-        reason="limits are planted by control groups of version 1",
-    ),
+    pytest.mark.skipif(not CAN_LIMIT, reason="a bed needs control groups of version 1"),
 ]
 CALM = 0.9  # seconds that every rank sleeps, so that the job leaves two cores to others
 
 
 @pytest.fixture(scope="module")
 def job(lab: Lab) -> Iterator[Bed]:
-    running = bed(lab, NODES, "ring")
-    try:
-        running.begin()
-        running.await_steps(3)
-        for node in NODES:
-            running.tell(node, sleep_s=CALM)
+    with at_work(lab, NODES, steps=3, sleep_s=CALM) as running:
         yield running
-    finally:
-        running.end()
-        for node in NODES:
-            lab.ask_keeper(do="fresh", node=node)
-        lab.await_sshd(NODES)
 
 
 def begun(lab: Lab, folder: Path) -> subprocess.Popen[str]:

@@ -1,4 +1,4 @@
-"""What nodes would say of a job: a text for each node, as remote/watch_job.py prints it."""
+"""What nodes would say of a job: a text for each node, as remote/look_at_job.py prints it."""
 
 from __future__ import annotations
 

@@ -112,10 +112,9 @@ def whole(path: Path) -> Iterator[TextIO]:
                 os.fsync(file.fileno())
         if plain:
             draft.replace(path)
-    except BaseException:
+    finally:
         if plain:
             draft.unlink(missing_ok=True)
-        raise
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -21,7 +21,7 @@ from random import Random
 from statistics import median
 
 from lab import start, stop
-from triage_bed import Bed, bed
+from triage_bed import Bed, bed, tell_cost
 
 from clusterctl.cli import world
 from clusterctl.cli.world import Flags
@@ -31,7 +31,6 @@ from clusterctl.triage.links import order
 from clusterctl.triage.links.said import told
 from clusterctl.triage.stacks.asked_stacks import Reach, put
 
-DRAWS = 4000
 REST_S = 6.0  # in each span, with nothing
 
 
@@ -65,13 +64,8 @@ def paired(job: Bed, flags: Flags, reach: Reach, given: argparse.Namespace) -> N
             steps[probing] = seconds / (len(job.steps(first)) - before)
         with_it.append(steps[True])
         without.append(steps[False])
-    shares = [one / other - 1 for one, other in zip(with_it, without, strict=True)]
-    noise = [one / other - 1 for one, other in zip(without[1:], without[:-1], strict=True)]
-    for name, values in (("while it probes", shares), ("between spans without", noise)):
-        drawn = sorted(median(rng.choices(values, k=len(values))) for _ in range(DRAWS))
-        low, high = drawn[DRAWS // 40], drawn[-DRAWS // 40]
-        print(f"{name:24} {median(values):+.2%} a step, 95 %: {low:+.2%} to {high:+.2%}")
-    five = median(shares) * span_s / 300
+    share = tell_cost(rng, with_it, without, "while it probes")
+    five = share * span_s / 300
     print(f"over five minutes with one probe of {span_s:.0f} s: {five:+.3%}, dose {given.dose:g}")
     print(f"it took {median(costs):.2%} of one processor on a node, at most {max(costs):.2%}")
 

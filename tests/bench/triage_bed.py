@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from statistics import median
 
 from lab import Lab
@@ -25,6 +26,8 @@ from lab import Lab
 HERE = Path(__file__).parent
 REMOTE = HERE.parent.parent / "clusterctl/remote"
 GROUPS = Path("/sys/fs/cgroup")
+CAN_LIMIT = (GROUPS / "cpu/cpu.shares").exists()  # control groups of version 1
+DRAWS = 4000
 PERIOD_US = 100_000
 SAMPLES_BYTES = 8 << 20
 MASTER_PORT = 29500
@@ -190,6 +193,34 @@ def bed(lab: Lab, nodes: Sequence[str], engine: str) -> Bed:
     """Not begun.  Its folder is on a disk: what a limit of reading needs."""
     folder = Path(tempfile.mkdtemp(prefix="clusterctl-triage-", dir="/var/tmp"))
     return Bed(lab, nodes, engine, folder)
+
+
+@contextmanager
+def at_work(lab: Lab, nodes: Sequence[str], *, steps: int, sleep_s: float = 0.0) -> Iterator[Bed]:
+    """A ring that runs; afterwards its nodes are as new.  `sleep_s`: of every rank in each step."""
+    job = bed(lab, nodes, "ring")
+    try:
+        job.begin()
+        job.await_steps(steps)
+        for node in nodes if sleep_s else ():
+            job.tell(node, sleep_s=sleep_s)
+        yield job
+    finally:
+        job.end()
+        for node in nodes:
+            lab.ask_keeper(do="fresh", node=node)
+        lab.await_sshd(nodes)
+
+
+def tell_cost(rng: Random, with_it: list[float], without: list[float], what: str) -> float:
+    """Prints what a step costs more, in pairs, and how much spans alike differ; the median."""
+    shares = [one / other - 1 for one, other in zip(with_it, without, strict=True)]
+    noise = [one / other - 1 for one, other in zip(without[1:], without[:-1], strict=True)]
+    for name, values in ((what, shares), ("between spans without", noise)):
+        drawn = sorted(median(rng.choices(values, k=len(values))) for _ in range(DRAWS))
+        low, high = drawn[DRAWS // 40], drawn[-DRAWS // 40]
+        print(f"{name:24} {median(values):+.2%} a step, 95 %: {low:+.2%} to {high:+.2%}")
+    return median(shares)
 
 
 # ----------------------------------------------------------------------------- causes

@@ -1,4 +1,4 @@
-"""Jobs that never ran: what watch_job and watch_gpus would print of them, step by step simulated.
+"""Jobs that never ran: what look_at_job and watch_gpus would print of them, step by step simulated.
 
 Knows the formats and nothing of the judge.  Healthy is not quiet here: chips differ, daemons wake
 up, interrupts gather on one node, NICs carry other people's traffic, clocks are read late, rank 0
@@ -201,7 +201,7 @@ def doing(job: Run, rank: int, when: float, step: Step, before: Step) -> tuple[s
 
 
 def texts(job: Run) -> dict[str, tuple[str, str]]:
-    """Of each node what watch_job and watch_gpus print."""
+    """Of each node what look_at_job and watch_gpus print."""
     one, rng = job.shape, job.rng
     found = {}
     noisy = {rng.randrange(one.nodes): rng.uniform(0.0, 0.04)}  # interrupts gather there

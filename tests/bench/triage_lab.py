@@ -24,10 +24,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from statistics import median
 
 from lab import Lab, start, stop
-from triage_bed import PLANTS, Bed, Plant, bed
+from triage_bed import PLANTS, Bed, Plant, bed, tell_cost
 
 from clusterctl.model import Node, Pace
 from clusterctl.transport.ssh import Ssh
@@ -42,7 +41,6 @@ from clusterctl.triage.stacks.spy import binaries
 from clusterctl.triage.verdict import Triage
 
 HEAD_S = 1.5
-DRAWS = 4000
 
 
 def ssh(lab: Lab) -> Ssh:
@@ -199,14 +197,9 @@ def cost(job: Bed, given: argparse.Namespace) -> None:
             rates[reading] = seconds / (len(job.steps(names[0])) - before)
         with_it.append(rates[True])
         without.append(rates[False])
-    shares = [one / other - 1 for one, other in zip(with_it, without, strict=True)]
-    noise = [one / other - 1 for one, other in zip(without[1:], without[:-1], strict=True)]
-    for name, values in (("while it reads", shares), ("between spans without", noise)):
-        drawn = sorted(median(rng.choices(values, k=len(values))) for _ in range(DRAWS))
-        low, high = drawn[DRAWS // 40], drawn[-DRAWS // 40]
-        print(f"{name:24} {median(values):+.2%} a step, 95 %: {low:+.2%} to {high:+.2%}")
+    share = tell_cost(rng, with_it, without, "while it reads")
     span = given.seconds + HEAD_S + 4
-    print(f"over five minutes with one triage of {span:.0f} s: {median(shares) * span / 300:+.3%}")
+    print(f"over five minutes with one triage of {span:.0f} s: {share * span / 300:+.3%}")
 
 
 def begun(given: argparse.Namespace) -> list[Cell]:

@@ -21,7 +21,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "lab")]
 
 from lab import Lab, start, stop  # noqa: E402 - the path comes first
 from test_watch_job_lab import CALM, NODES, begun, heard, until  # noqa: E402
-from triage_bed import Bed, bed  # noqa: E402
+from triage_bed import Bed, at_work  # noqa: E402
 
 PAST_S, LEARN_S, NOTICE_S = 35.0, 150.0, 240.0
 QUOTA, SLOWED = 0.02, "n03"
@@ -38,16 +38,11 @@ def main(times: int = 3) -> int:
 
 
 def once(lab: Lab, number: int) -> bool:
-    running = bed(lab, NODES, "ring")
-    try:
-        running.begin()
-        running.await_steps(3)
-        for node in NODES:
-            running.tell(node, sleep_s=CALM)
-        with tempfile.TemporaryDirectory() as folder:
-            return watched(running, Path(folder), number)
-    finally:
-        running.end()
+    with (
+        at_work(lab, NODES, steps=3, sleep_s=CALM) as job,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        return watched(job, Path(folder), number)
 
 
 def watched(job: Bed, folder: Path, number: int) -> bool:

@@ -53,7 +53,7 @@ def questions(wanted: Wanted, seconds: float, start: float) -> tuple[Question, .
             JOB,
             (json.dumps(order),),
             timeout_s=seconds + SLACK_S,
-            script="watch_job",
+            script="look_at_job",
             modules=("job_processes", "job_sockets", "job_states", "nic_stats", "node_counters"),
             cap_bytes=CAP_BYTES,
         ),

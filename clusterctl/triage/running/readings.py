@@ -1,4 +1,4 @@
-"""What `remote/watch_job.py` says of one node, as data.  Pure.
+"""What `remote/look_at_job.py` says of one node, as data.  Pure.
 
 It prints a JSON object a line and an end mark, as `remote/watch_gpus.py` does.  One bad line costs
 that line, a Trouble; a missing end mark is seen; nothing here raises, whatever a node prints.
@@ -30,7 +30,7 @@ MOST_TROUBLES = 20  # of one node
 
 
 def read(node: str, stdout: str) -> Seen:
-    """What a node said to watch_job."""
+    """What a node said to look_at_job."""
     seen = Seen(node)
     foreign: Cells = {}
     ranks: list[Process] = []

@@ -68,7 +68,7 @@ def question(
     native: bool = False,
     program: Path | None = None,
 ) -> Question:
-    """`wanted`: pids, slurm, pods, as for watch_job.  `program`: py-spy for that node, to send."""
+    """`wanted`: pids, slurm, pods, as look_at_job.  `program`: py-spy for that node, to send."""
     asked = {
         **wanted,
         "looks": looks,
