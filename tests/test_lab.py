@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,13 @@ def test_a_node_has_hardware_that_this_machine_lacks(lab: Lab) -> None:
 
 def test_the_stub_library_shows_as_many_gpus_as_the_bus(lab: Lab) -> None:
     assert said(lab, "n02", COUNT_GPUS) == "c_uint(8)\n"
+
+
+def test_what_lies_about_on_this_machine_is_on_no_node(lab: Lab) -> None:
+    """Of a test that was cut off, say: a node would seem to have been left unclean."""
+    for place in ("/tmp", "/var/tmp"):  # noqa: S108 - where everybody leaves things
+        with tempfile.NamedTemporaryFile(dir=place) as mine:
+            assert lab.ssh("n04", "ls", mine.name).returncode != 0
 
 
 def test_a_node_has_its_own_disk_clock_and_boot(lab: Lab) -> None:

@@ -19,7 +19,15 @@ STATE = "etc/clusterctl-lab"  # what the stub tools answer, as plain files
 
 # Everything else at the top of this machine's root is hidden from the nodes.
 VISIBLE = frozenset({"bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "var", "opt"})
-EMPTY = {"root": 0o700, "tmp": 0o1777, "home": 0o755, "run": 0o755, "mnt": 0o755, "srv": 0o755}
+EMPTY = {
+    "root": 0o700,
+    "tmp": 0o1777,
+    "var/tmp": 0o1777,
+    "home": 0o755,
+    "run": 0o755,
+    "mnt": 0o755,
+    "srv": 0o755,
+}
 MOUNT_POINTS = ("proc", "sys", "dev", "data")
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
