@@ -207,15 +207,13 @@ def verdict(
         watched.append(sampled.Known(one.case.node, first, one.case.course.watched))
         before += one.before
         seen += one.seen
-    spans = [span_s(case) for case in cases if {"gate", "read"} <= case.times.keys()]
-    past = Past(before, median(spans) if spans else None)
+    spans = {case.node.name: span_s(case, now) for case in cases if "gate" in case.times}
+    past = Past(before, median(spans.values()) if spans else None, spans)
     findings = judge(
         playbook, nodes, seen,
         probes=probes_of(playbook), skus=skus, past=past, own_past=own_past,
     )  # fmt: skip
-    findings += sampled.news(
-        findings, sampled.findings(watched, playbook, skus, now, seconds=past.seconds)
-    )
+    findings += sampled.news(findings, sampled.findings(watched, playbook, skus, now, spans=spans))
     strict = {case.node.name for case in cases if case.bar and case.bar["strict"]}
     findings = [stricter(one) if one.verdict.node in strict else one for one in findings]
     findings += [one for case in cases for one in own_findings(case, playbook)]
@@ -232,9 +230,14 @@ def verdict(
     )
 
 
-def span_s(case: Case) -> float:
-    gate, read = (datetime.fromisoformat(case.times[one]) for one in ("gate", "read"))
-    return (read - gate).total_seconds()
+def span_s(case: Case, now: datetime) -> float:
+    """From the reading before the load to the one after it, or to when there could be none."""
+    gate, *ends = (
+        datetime.fromisoformat(case.times[one])
+        for one in ("gate", "read", "end", "done")
+        if one in case.times
+    )
+    return ((ends or [now])[0] - gate).total_seconds()
 
 
 def own_findings(case: Case, playbook: Playbook) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from clusterctl.limits import Sku, resolve
@@ -56,10 +56,17 @@ TROUBLE_REMEDY = {
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """An earlier reading of the same nodes and how long before this one it was taken."""
+    """An earlier reading of the same nodes and how long before this one it was taken.
+
+    `own`: node -> how long, where each node was read in its own time.
+    """
 
     observations: Sequence[Observation]
     seconds: float | None
+    own: Mapping[str, float] = field(default_factory=dict)
+
+    def before_s(self, node: str) -> float | None:
+        return self.own.get(node, self.seconds)
 
 
 NO_PAST = Past((), None)
@@ -92,9 +99,12 @@ def judge(
     findings = [f for node in nodes for f in sight(node, now.get(node.name, ()), usual)]
     everywhere = reported(fact for one in seen.values() for fact in one.every)
     knowledge = [
-        Knowledge(node, seen[node.name], believe(before.get(node.name, ()), probes), past.seconds)
+        Knowledge(
+            node, seen[node.name], believe(before.get(node.name, ()), probes),
+            past.before_s(node.name),
+        )
         for node in nodes
-    ]
+    ]  # fmt: skip
     for check in playbook.checks:
         asked = {one.node.name: narrow(one, check, playbook, skus, everywhere) for one in knowledge}
         findings += ask(check, asked, seen)

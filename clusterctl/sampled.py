@@ -65,11 +65,11 @@ def findings(
     skus: Sequence[Sku],
     at: datetime,
     *,
-    seconds: float | None = None,
+    spans: Mapping[str, float],
 ) -> Iterator[Finding]:
     """What samples show of each node, and the reading before them did not.
 
-    `seconds`: since that reading.
+    `spans`: node -> seconds since that reading; what is not there is not known.
     """
     known = [one for one in known if not one.watched.is_quiet]
     checks = tuple(one for one in playbook.checks if set(one.wants) <= set(KINDS))
@@ -87,7 +87,7 @@ def findings(
         for node, _, watched in known
     ]
     old = {gist(one) for one in judged(first, Past((), None))}
-    for one in judged(now, Past(first, seconds)):
+    for one in judged(now, Past(first, None, spans)):
         if one.verdict.status in BAD and gist(one) not in old:
             why = f"{one.verdict.why}; sampled under load"
             yield replace(one, verdict=replace(one.verdict, why=why))
@@ -110,7 +110,8 @@ def failing(
 
     Rates are over an hour at least: what comes in a burst at first is no rate yet.
     """
-    found = findings([known], playbook, skus, at, seconds=max(seconds, 3600.0))
+    spans = {known.node.name: max(seconds, 3600.0)}
+    found = findings([known], playbook, skus, at, spans=spans)
     bad = [one for one in found if one.verdict.status is Status.FAIL]
     return f"{bad[0].check}: {bad[0].verdict.part}: {bad[0].verdict.actual}" if bad else ""
 

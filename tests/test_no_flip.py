@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from random import Random
 
 import pytest
 from scripted import NOON
-from test_watched import BEFORE, SYMBOLS, XID
+from test_watched import BEFORE, PORT, SYMBOLS, XID, of
 
 from clusterctl.acceptance import GRAVEST_FIRST, Outcome, decide, shipped_rules
 from clusterctl.campaign import Case, apply
 from clusterctl.campaign_verdict import Told, results, verdict
 from clusterctl.course import learn
-from clusterctl.model import LogWindow, Node, Observation, Run
+from clusterctl.model import LogWindow, Node, Observation, Run, Status
 from clusterctl.playbook import build
 
 BURNT_S, STEP_S = 60, 6
@@ -247,3 +248,33 @@ def test_a_node_that_nobody_looked_at_for_a_while_is_incomplete_with_numbers(
     assert found.rule == ("too-few-samples" if part else "accepted")
     for one in found.evidence:
         assert one.verdict.expected.startswith("≥ 90% of ")
+
+
+def counted(node: str, minutes: int, *, read: int = 0, sampled: int = 0) -> Told:
+    """So many minutes from gate to end, and so many symbol errors in the readings or samples."""
+    case = Case(Node(node))
+    for do, at in (("gate", 0), ("start", 0), ("end", minutes), ("read", minutes)):
+        words = {"base": 0, "why": "burnt"}
+        apply(case, {"at": str(NOON + timedelta(minutes=at)), "node": node, "do": do, **words})
+    case.phase, case.course.watched = "done", of(SYMBOLS, 7, 7 + sampled)
+    before = tuple(replace(one, node=node) for one in READ)
+    port = replace(PORT, counters={"symbol_error": 7 + read})
+    after = replace(before[1], facts=(port,))
+    return Told(case, before, (before[0], after, *before[2:]))
+
+
+def test_a_node_s_counters_are_judged_over_the_time_that_it_was_burnt_itself():
+    """The limit is 120/h: 30 in 72 h are few, whoever else ended after a minute; 1000 in 2 h are
+    many, whoever else was burnt for three days.
+    """
+    three_days = 72 * 60
+    told = [
+        counted("n1", 1), counted("n2", 1), counted("n3", three_days, read=30),
+        counted("n4", three_days, sampled=30), counted("n5", three_days),
+        counted("n6", 120, read=1000), counted("n7", 120, sampled=1000),
+    ]  # fmt: skip
+    opening = replace(OPENING, nodes=tuple(one.case.node for one in told))
+    run = verdict(opening, told, (), NOON)
+    ports = [one.verdict for one in run.findings if one.check == "port_errors"]
+    bad = {(one.node, one.actual) for one in ports if one.status is not Status.PASS}
+    assert bad == {("n6", "500/h"), ("n7", "500/h")}

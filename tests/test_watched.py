@@ -190,7 +190,7 @@ XID = "NVRM: Xid (PCI:0000:43:00): 79, pid='<unknown>', name=<unknown>, GPU has 
 
 def said(watched: Watched, *, hours: float = 1.0) -> set[tuple[str, str, str]]:
     known = [Known(Node("n1"), BEFORE, watched)]
-    found = findings(known, BOOK, (), NOON, seconds=hours * 3600)
+    found = findings(known, BOOK, (), NOON, spans={"n1": hours * 3600})
     return {(one.check, one.verdict.part, str(one.verdict.status)) for one in found}
 
 
@@ -260,7 +260,7 @@ def test_a_node_fails_early_on_what_no_hour_would_excuse():
 def test_what_the_reading_before_said_already_is_not_said_again():
     hot = Accelerator("gpu3", model="H100", temp_c=97, throttle=("idle",))
     known = [Known(Node("n1"), (Observation("n1", "nvml", NOON, (hot,)),), of("gpu3.temp_c", 97))]
-    assert list(findings(known, BOOK, (), NOON)) == []
+    assert list(findings(known, BOOK, (), NOON, spans={})) == []
 
 
 ROWS = {
