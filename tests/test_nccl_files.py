@@ -276,6 +276,66 @@ def test_nobody_is_late_where_all_come_alike():
     assert not found.suspects
 
 
+def at_random(groups, ranks, count, *, wide, seed, late=None):
+    """Healthy ranks that differ by chance; `late` of the first group is inside a tenth as long."""
+    luck = random.Random(seed)
+    return [
+        Timing(
+            f"0x{group}",
+            rank,
+            ranks,
+            "AllReduce",
+            seq,
+            1000 * luck.lognormvariate(0, wide) / (10 if (group, rank) == (0, late) else 1),
+            host=f"n{group}",
+            pid=group * ranks + rank + 1,
+        )
+        for group in range(groups)
+        for seq in range(count)
+        for rank in range(ranks)
+    ]
+
+
+SHAPES = [(32, 2, 5, 0.3), (128, 4, 5, 0.3), (64, 2, 101, 1.0), (16, 8, 5, 0.5), (1, 2, 5, 1.0)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("groups", "ranks", "count", "wide"), SHAPES)
+def test_luck_accuses_nobody_however_many_ranks_there_are(groups, ranks, count, wide, seed):
+    found = triage_timings(at_random(groups, ranks, count, wide=wide, seed=seed))
+    assert found.cause is Cause.UNKNOWN
+    assert not found.suspects
+
+
+@pytest.mark.parametrize(
+    ("groups", "ranks", "count"),
+    [(1, 4, 10), (1, 2, 20), (1, 8, 6), (16, 8, 5), (64, 2, 101)],
+)
+def test_a_late_rank_stands_out_of_luck(groups, ranks, count):
+    for seed in range(3):
+        found = triage_timings(at_random(groups, ranks, count, wide=0.1, seed=seed, late=1))
+        assert found.cause is Cause.WORKER
+        assert [one.what for one in found.suspects] == ["rank 1 of communicator 0x0"]
+
+
+def test_too_few_operations_name_nobody_and_say_who_it_might_be():
+    found = triage_timings(at_random(1, 2, 5, wide=0.1, seed=1, late=1))
+    assert found.cause is Cause.UNKNOWN
+    assert "rank 1 of communicator 0x0 came last to 5 of 5" in found.evidence[0]
+    assert "more operations" in found.next_step
+
+
+def test_the_root_of_a_broadcast_is_not_late_because_it_leaves_first():
+    told = [
+        Timing("0x0", rank, 4, "Broadcast", seq, 60 if rank == 0 else 100)
+        for seq in range(50)
+        for rank in range(4)
+    ]
+    found = triage_timings(told)
+    assert not found.suspects
+    assert any("Broadcast" in line for line in found.unseen)
+
+
 def test_the_profiler_s_trace_says_the_same():
     events = ["[{}\n"]
     for rank, seq, exec_us in operations({1: 3000}):

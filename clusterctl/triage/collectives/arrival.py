@@ -2,6 +2,7 @@
 
 Durations are each rank's own, so no clock need agree.  The factor is Aegis' (NSDI 2025): a
 rank whose time in the collective is below 0.8 of its peers' mean is the one they wait for.
+Somebody is shortest in each: a rank is named once luck among so many is ruled out, as well.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ from statistics import median
 
 from clusterctl.triage.collectives.inspector import Timing
 from clusterctl.triage.ranks import folded, ranks_word
+from clusterctl.triage.running.candidates import SURE, beyond_chance
 from clusterctl.triage.verdict import Cause, RuledOut, Suspect, Triage
 
 LATE = 0.8
 MOST_OF_THE_TIME = 0.5  # of the operations: more often late than not
 FEWEST = 5  # operations of a communicator, of which one may say "often"
+# Of a root or a leaf that has sent its part the time inside is short by nature, not by coming late:
+# NCCL's broadcast and reduce are chains without a way back (src/device/{broadcast,reduce}.h).
+ONE_WAY = frozenset({"broadcast", "reduce", "gather", "scatter", "send", "recv"})
+MORE = "give it more operations, of every rank: NCCL_INSPECTOR_ENABLE=1 with a dump interval"
 SHOWN = 3  # communicators of which ranks are missing
 MOST_RANKS = 1 << 20
 SLOW_GROUP = 0.8  # of the median bus bandwidth of like groups, doing like operations
@@ -27,7 +33,8 @@ SLOW_GROUP = 0.8  # of the median bus bandwidth of like groups, doing like opera
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """`late`: in how many of `operations` this rank was the last; `waited`: its own time inside
-    over its peers', in the median; `cost_s`: what its peers waited in all, a median peer's sum.
+    over its peers', in the median; `cost_s`: what its peers waited in all, a median peer's sum;
+    `chance`: how often it would be the last if all came alike.
     """
 
     communicator: str
@@ -37,14 +44,17 @@ class Arrival:
     operations: int
     waited: float
     cost_s: float
+    chance: float
     pid: int = 0
 
 
 def triage_timings(found: Sequence[Timing], *, unseen: Sequence[str] = ()) -> Triage:
-    late = [one for one in arrivals(found) if one.late > MOST_OF_THE_TIME * one.operations]
+    every = list(arrivals(found))
+    often = [one for one in every if one.late > MOST_OF_THE_TIME * one.operations]
+    late = [one for one in often if no_luck(one, len(every)) >= SURE]
     known = sum(several(each) for each in by_operation(found).values())
     slow = list(slow_groups(found))
-    unseen = [*unseen, *without_files(found)]
+    unseen = [*unseen, *without_files(found), *one_way(found)]
     if late:
         whole = of_all(found)
         worst = sorted(late, key=lambda one: (-one.cost_s, one.communicator != whole))
@@ -62,9 +72,13 @@ def triage_timings(found: Sequence[Timing], *, unseen: Sequence[str] = ()) -> Tr
             slowdown=nan,
             suspects=tuple(slow),
             confidence=max(one.confidence for one in slow),
-            ruled_out=(RuledOut(Cause.WORKER, "no rank comes last more often than not"),),
+            ruled_out=()
+            if often
+            else (RuledOut(Cause.WORKER, "no rank comes last more often than not"),),
             unseen=tuple(unseen),
         )
+    if often:
+        return too_few(often, unseen)
     return Triage(
         Cause.UNKNOWN,
         evidence=(
@@ -75,7 +89,27 @@ def triage_timings(found: Sequence[Timing], *, unseen: Sequence[str] = ()) -> Tr
         ),
         next_step="not the collectives: look at timelines (`clusterctl triage --trace`)"
         if known >= FEWEST
-        else "give it more operations, of every rank: NCCL_INSPECTOR_ENABLE=1 with a dump interval",
+        else MORE,
+        unseen=tuple(unseen),
+    )
+
+
+def no_luck(one: Arrival, among: int) -> float:
+    return beyond_chance(one.late, one.operations, one.chance, among)
+
+
+def too_few(often: Sequence[Arrival], unseen: Sequence[str]) -> Triage:
+    """Who came last more often than not, in fewer operations than rule out luck."""
+    most = max(often, key=lambda one: (one.late / one.operations, one.operations))
+    return Triage(
+        Cause.UNKNOWN,
+        evidence=(
+            (
+                f"rank {most.rank} of communicator {most.communicator} came last to {most.late} of "
+                f"{most.operations} collectives; one of so many healthy ranks does so by chance"
+            ),
+        ),
+        next_step=MORE,
         unseen=tuple(unseen),
     )
 
@@ -85,6 +119,7 @@ def arrivals(found: Sequence[Timing]) -> Iterator[Arrival]:
     last: defaultdict[tuple[str, int], int] = defaultdict(int)
     ratios: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
     costs: defaultdict[tuple[str, int], float] = defaultdict(float)
+    chances: defaultdict[tuple[str, int], float] = defaultdict(float)
     places = {(one.communicator, one.rank): (one.host, one.pid) for one in found}
     for (communicator, _, _), each in by_operation(found).items():
         if not several(each):
@@ -92,6 +127,7 @@ def arrivals(found: Sequence[Timing]) -> Iterator[Arrival]:
         total = sum(one.exec_us for one in each)
         for one in each:
             usual = (total - one.exec_us) / (len(each) - 1)
+            chances[communicator, one.rank] += 1 / len(each)
             ratios[communicator, one.rank].append(one.exec_us / usual if usual > 0 else 1.0)
         first = min(each, key=lambda one: one.exec_us)
         if first.exec_us < LATE * (total - first.exec_us) / (len(each) - 1):
@@ -102,14 +138,27 @@ def arrivals(found: Sequence[Timing]) -> Iterator[Arrival]:
         if len(seen) >= FEWEST:
             key = (communicator, rank)
             host, pid = places[key]
-            yield Arrival(*key, host, last[key], len(seen), median(seen), costs[key], pid)
+            chance = chances[key] / len(seen)
+            yield Arrival(*key, host, last[key], len(seen), median(seen), costs[key], chance, pid)
 
 
 def by_operation(found: Sequence[Timing]) -> dict[tuple[str, str, int], list[Timing]]:
+    """Those in which all wait for all."""
     calls: defaultdict[tuple[str, str, int], list[Timing]] = defaultdict(list)
     for one in found:
-        calls[one.communicator, one.operation, one.seq].append(one)
+        if both_ways(one):
+            calls[one.communicator, one.operation, one.seq].append(one)
     return calls
+
+
+def both_ways(one: Timing) -> bool:
+    return one.operation.lower() not in ONE_WAY
+
+
+def one_way(found: Sequence[Timing]) -> Iterator[str]:
+    names = sorted({one.operation for one in found if not both_ways(one)})
+    if names:
+        yield f"who came last to {', '.join(names)}: whoever is inside shortest may be its root"
 
 
 def several(each: Sequence[Timing]) -> bool:
