@@ -217,10 +217,37 @@ def test_connections_that_were_only_used_to_meet_do_not_tell_who_hangs():
     assert (found.suspects[0].ranks, found.confidence) == ((5,), 0.55)
 
 
+def test_a_hang_in_which_one_clock_is_wrong_is_not_surely_that_nodes():
+    """All went silent at once, and n02 looked 0.7 s after the others."""
+    ranks = [Rank(number, waits="lock", silent_ms=20_000) for number in range(8)]
+    ranks[2].clock_s = 0.7
+    found = judged(texts(ranks))
+    assert (found.cause, found.slowdown, found.confidence) == (Cause.WORKER, None, 0.5)
+    assert "nothing came to it after that" in found.suspects[0].why[-1]
+
+
+NOBODY = '{"k":"node","name":"n03","cpus":2,"ranks":0}\n{"k":"end","rows":1}\n'
+
+
+def without_rank_3(waits: str) -> dict[str, str]:
+    some = [Rank(one, waits=waits, silent_ms=20_000) for one in range(8) if one != 3]
+    return texts(some, world=8)
+
+
 def test_a_job_that_hangs_without_one_of_its_ranks_waits_for_that_one():
-    ranks = [Rank(number, silent_ms=20_000) for number in range(8) if number != 3]
-    found = judged(texts(ranks, world=8))
-    assert (found.cause, found.suspects[0].ranks) == (Cause.WORKER, (3,))
+    found = judged(without_rank_3("lock") | {"n03": NOBODY})
+    assert (found.cause, found.suspects[0].ranks, found.confidence) == (Cause.WORKER, (3,), 0.9)
+
+
+@pytest.mark.parametrize("silent", [{}, {"n03": "unreachable: no route"}])
+def test_a_rank_whose_node_was_not_seen_is_not_accused_of_being_nowhere(silent):
+    """With `silent` empty: only seven of its eight nodes were asked."""
+    hangs = judged(without_rank_3("lock"), silent)
+    assert (hangs.cause, hangs.slowdown, hangs.suspects) == (Cause.WORKER, None, ())
+    assert hangs.confidence == 0.5
+    assert any("rank 3 of 8 is nowhere" in line for line in hangs.evidence)
+    assert all(f"{node}: {why}" in hangs.evidence for node, why in silent.items())
+    assert judged(without_rank_3("run"), silent).cause is Cause.UNKNOWN  # a long step, perhaps
 
 
 # ----------------------------------------------------------------------------- what is not seen
@@ -251,7 +278,7 @@ def test_too_few_to_compare_is_unknown_and_never_healthy():
     alone = {"n05": told["n05"]}
     assert judged(alone, {"n00": "unreachable: off"}).cause is Cause.UNKNOWN
     assert judged({}, {"n00": "unreachable: off"}).cause is Cause.UNKNOWN
-    nobody = judged({"n00": '{"k":"node","name":"n00","cpus":2,"ranks":0}\n{"k":"end","rows":1}\n'})
+    nobody = judged({"n03": NOBODY})
     assert nobody.cause is Cause.UNKNOWN
     assert "--pids" in nobody.advice
 

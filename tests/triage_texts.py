@@ -58,7 +58,7 @@ def texts(ranks: list[Rank], world: int | None = None) -> dict[str, str]:
                 "after": {"cpu.user": 9, **{name: 1000 + n for name, n in one.counted.items()}},
             },
             {"k": "foreign", "most": one.foreign},
-            rank_row(one, late, len(order) if world is None else world),
+            rank_row(one, late, len(order) if world is None else world, heard_ms(ranks)),
         ]
         if len(order) > 1:
             rows += [link_row(one, after, data=True), link_row(one, before, data=False)]
@@ -76,7 +76,12 @@ def node(one: Rank) -> str:
     return f"n{one.number:02}"
 
 
-def rank_row(one: Rank, late: list[int], world: int) -> dict[str, object]:
+def heard_ms(ranks: list[Rank]) -> float:
+    """Since something last came to anybody: others send on to who is silent."""
+    return min((one.silent_ms for one in ranks if one.silent_ms is not None), default=0.0)
+
+
+def rank_row(one: Rank, late: list[int], world: int, heard: float) -> dict[str, object]:
     """Steps of ten looks: in five all work, in five those that are not late wait for who is."""
     looks = []
     for at in range(LOOKS - one.misses):
@@ -84,9 +89,11 @@ def rank_row(one: Rank, late: list[int], world: int) -> dict[str, object]:
         state, sent_ms = (one.does, 30 + at % 10) if not waiting else (one.waits, 40 * (at % 5))
         if waiting and one.number in late and at % 5 < one.late_looks:
             state, sent_ms = one.late_as, 400 + 40 * (at % 5)
+        come_ms: float = sent_ms
         if one.silent_ms is not None:
-            state, sent_ms = one.waits, one.silent_ms + 100 * at
-        looks.append([FIRST + at, state, sent_ms, sent_ms, 0, 0, at % 3])
+            state, sent_ms, come_ms = one.waits, one.silent_ms + 100 * at, heard + 100 * at
+        off = 1e3 * one.clock_s if one.silent_ms is not None else 0.0
+        looks.append([FIRST + at, state, sent_ms + off, come_ms + off, 0, 0, at % 3])
     grown = {"main_run_ns": one.run, "main_ready_ns": one.ready, "run_ns": one.run}
     grown["ready_ns"] = one.ready
     spent: Mapping[str, float] = {name: share * WINDOW_S * 1e9 for name, share in grown.items()}

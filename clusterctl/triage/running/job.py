@@ -28,7 +28,7 @@ class Path:
 class Job:
     """`ranks` in order; `missing`: ranks that nobody saw; `unseen`: why, a sentence each.
 
-    `roles`: of each of the ranks, in their order.
+    `roles`: of each of the ranks, in their order.  `silent`: node -> why it said nothing.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Job:
     missing: tuple[int, ...] = ()
     unseen: tuple[str, ...] = ()
     roles: tuple[Role, ...] = ()
+    silent: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def gathered(seen: Sequence[Seen], silent: Mapping[str, str], wanted: str = "") -> Job:
@@ -68,6 +69,7 @@ def gathered(seen: Sequence[Seen], silent: Mapping[str, str], wanted: str = "") 
         missing if ranks and any(rank.rank is not None for rank in ranks) else (),
         (*unseen(seen, silent, missing, world), *doubts),
         parts,
+        silent,
     )
 
 

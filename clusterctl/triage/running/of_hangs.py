@@ -8,13 +8,14 @@ from statistics import median
 
 from clusterctl.inventory.ranges import fold
 from clusterctl.triage.running.candidates import Candidate
-from clusterctl.triage.running.job import Job
+from clusterctl.triage.running.job import Job, silences
 from clusterctl.triage.running.lateness import TICK_MS
-from clusterctl.triage.running.observed import Link, Process
+from clusterctl.triage.running.observed import Link, Look, Process
 from clusterctl.triage.running.of_ranks import DOING, INPUT, STACKS, number, states
 from clusterctl.triage.verdict import Cause, Suspect
 
 STORAGE = "look at the file system that they read, from one of the nodes: does `ls` return?"
+CLOCK = "nothing came to it after that, so it may be only its node's clock that is wrong"
 PULSE_BYTES = 4096.0
 RDMA_SENT = (".port_xmit_data", ".tx_roce_bytes", ".port_xmit_packets")
 AT_WORK = frozenset({"run", "device"})
@@ -25,18 +26,14 @@ def stuck(job: Job) -> Iterator[Candidate]:
     """No rank got a byte to another between the readings: which of the causes it is."""
     if len(job.ranks) < 2 or not all(still(job, rank) for rank in job.ranks):
         return
-    if not job.missing and not unanswered(job) and computing(job):
+    dead = unanswered(job)
+    if not dead and computing(job):
         return
     seconds = min(job.nodes[rank.node].seconds for rank in job.ranks)
     common = f"no rank got a byte to another for {seconds:.0f} s"
-    dead = unanswered(job)
     reads = [rank for rank in job.ranks if share_of(rank, INPUT) > 0.9]
     if job.missing:
-        ranks = fold([str(one) for one in job.missing])
-        where = [f"{one} answers nothing" for one in dead]
-        why = (common, f"rank {ranks} of {job.world} is nowhere: it ended, or was not seen", *where)
-        suspect = Suspect(f"rank {ranks}", job.missing, "", None, 0.9, why)
-        yield Candidate(Cause.WORKER, 1.0, 0.9, why, (suspect,), stuck=True)
+        yield nowhere(job, dead, common)
     elif dead:
         yield cut_off(dead, common)
     elif 2 * len(reads) > len(job.ranks):
@@ -44,6 +41,24 @@ def stuck(job: Job) -> Iterator[Candidate]:
         yield Candidate(Cause.DATA, 1.0, 0.9, why, stuck=True, next_step=STORAGE)
     else:
         yield went_first(job, common)
+
+
+def nowhere(job: Job, dead: Mapping[str, int], common: str) -> Candidate:
+    """Ranks that nobody saw; accused only where a node that would have them has none."""
+    ranks = fold([str(one) for one in job.missing])
+    where = [*silences(job.silent), *(f"{one} answers nothing" for one in dead)]
+    why = (common, f"rank {ranks} of {job.world} is nowhere: it ended, or was not seen", *where)
+    if job.silent or not short(job):
+        return Candidate(Cause.WORKER, 1.0, 0.5, why, stuck=True)
+    suspect = Suspect(f"rank {ranks}", job.missing, "", None, 0.9, why)
+    return Candidate(Cause.WORKER, 1.0, 0.9, why, (suspect,), stuck=True)
+
+
+def short(job: Job) -> bool:
+    """Whether a node that told all it has, has fewer ranks than others: the rest were not asked."""
+    here = Counter(rank.node for rank in job.ranks)
+    most = max(here.values())
+    return any(here[node] < most for node, seen in job.nodes.items() if not seen.troubles)
 
 
 def share_of(rank: Process, names: frozenset[str]) -> float:
@@ -54,7 +69,8 @@ def share_of(rank: Process, names: frozenset[str]) -> float:
 def went_first(job: Job, common: str) -> Candidate:
     """The one that was silent before the others were, or is not where they are."""
     odd = minority(job.ranks)
-    silent = since_sent(job.ranks)
+    looks = last_looks(job.ranks)
+    silent = [(look.sent_ms or 0.0) - look.behind_ms for look in looks]
     place = max(range(len(silent)), key=lambda at: silent[at])
     first = job.ranks[place]
     ahead_s = (silent[place] - max(silent[:place] + silent[place + 1 :])) / 1e3
@@ -62,7 +78,9 @@ def went_first(job: Job, common: str) -> Candidate:
         return off_tcp(odd, common)
     if ahead_s <= AHEAD_S and odd is not None:
         first = odd  # nobody went first, and nobody else is where it is
-    sure = 0.5 + 0.4 * (ahead_s > AHEAD_S) + 0.05 * (odd is first)
+    # What came to it later is told by its own clock; without that, its clock may be wrong.
+    shown = after_it_sent_s(looks[place]) > ahead_s / 2
+    sure = 0.5 + 0.4 * (ahead_s > AHEAD_S and (shown or odd is first)) + 0.05 * (odd is first)
     if odd is not None and odd is not first:
         sure -= 0.2  # two of them are unlike the others
     told = (
@@ -73,6 +91,7 @@ def went_first(job: Job, common: str) -> Candidate:
         else "all went silent at once",
         f"its main thread {DOING.get(mostly(first), mostly(first))}"
         + (", and no other rank's does" if odd is first else ""),
+        *([CLOCK] if ahead_s > AHEAD_S and not shown else []),
     )
     suspect = Suspect(
         f"{first.called} on {first.node}", number(first), first.node, None, sure, told
@@ -204,18 +223,22 @@ def last_sent(rank: Process) -> float | None:
     return told[0] if told else None
 
 
+def after_it_sent_s(look: Look) -> float:
+    """How long after it last sent, something came to it."""
+    if look.sent_ms is None or look.come_ms is None:
+        return 0.0
+    return (look.sent_ms - look.come_ms) / 1e3
+
+
 def mostly(rank: Process) -> str:
     return max(states(rank).items(), key=lambda one: one[1], default=("other", 0.0))[0]
 
 
-def since_sent(ranks: Sequence[Process]) -> list[float]:
-    """Of each rank, ms since it last sent anything, at the last moment at which all were seen."""
+def last_looks(ranks: Sequence[Process]) -> list[Look]:
+    """Of each rank, its look at the last moment at which all were seen; else its own last one."""
     seen = [{look.moment: look for look in rank.looks} for rank in ranks]
     shared = set.intersection(*(set(one) for one in seen))
-    if not shared:
-        return [last_sent(rank) or 0.0 for rank in ranks]
-    looks = [one[max(shared)] for one in seen]
-    return [(look.sent_ms or 0.0) - look.behind_ms for look in looks]
+    return [one[max(shared or one)] for one in seen]
 
 
 def minority(ranks: Sequence[Process]) -> Process | None:
