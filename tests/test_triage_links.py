@@ -15,7 +15,7 @@ from triage_texts import Rank, texts
 from typer.testing import CliRunner
 
 from clusterctl.cli import app
-from clusterctl.localise.located import Located, Rival
+from clusterctl.localise.located import Inconclusive, Located, Population, Rival
 from clusterctl.localise.located import Suspect as Part
 from clusterctl.model import (
     Accelerator,
@@ -356,6 +356,41 @@ def test_a_part_that_rounds_name_is_a_suspect_with_its_rivals():
         "full rounds: n1: its accelerators are in use",
         "full rounds: no path gave a rate (clusterctl show r1)",
     )
+
+
+SCATTER = Inconclusive("*", "rates scatter by 90% where nothing is wrong: test longer, or alone")
+FLOOR = Population("all of them", 20.0, 40.0, "all of them stay under the floor")
+
+
+@pytest.mark.parametrize(
+    "located",
+    [
+        pytest.param(Located(inconclusive=(SCATTER,), measured=6), id="scatter"),
+        pytest.param(Located(population=(FLOOR,), measured=6), id="all-slow"),
+        pytest.param(Located(inconclusive=(Inconclusive("leaf:0/1", "?"),), measured=6), id="leaf"),
+        pytest.param(Located(inconclusive=(Inconclusive("host:n3", "?"),), measured=6), id="n3"),
+    ],
+)
+def test_rounds_clear_nobody_whom_they_leave_open(located):
+    links = measured(located, NODES, "r1")
+    assert joined(HEALTHY, [links], RANKS).ruled_out == HEALTHY.ruled_out
+    found = joined(COUNTERS, [links], RANKS)
+    assert found.suspects == COUNTERS.suspects
+    assert any("6 paths measured" in line for line in found.evidence)
+
+
+def test_rounds_with_one_node_in_doubt_clear_the_others():
+    links = measured(
+        Located(inconclusive=(Inconclusive("nic-tx:n5/1", "?"),), measured=6), NODES, "r1"
+    )
+    assert links.nodes == frozenset(NODES) - {"n5"}
+    assert joined(COUNTERS, [links], RANKS).suspects[0].confidence == CLEARED
+
+
+def test_two_nodes_have_no_peers_and_one_without_a_rate_is_not_cleared():
+    assert not measured(Located(measured=2), NODES[:2], "r1").quiet
+    some = measured(Located(measured=6), NODES[:3], "r1")  # of which n3 is none
+    assert joined(COUNTERS, [some], RANKS).suspects == COUNTERS.suspects
 
 
 # --------------------------------------------------------------------------- who runs what

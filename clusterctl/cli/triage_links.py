@@ -122,6 +122,7 @@ def full(
     """Rounds of bandwidth, kept as a run.  Raises UserError."""
     from clusterctl import bandwidth_folder as folder
     from clusterctl.cli import rounds
+    from clusterctl.localise.columns import OK
     from clusterctl.triage.links.measured import measured
 
     if asked.runs_at and "://" in asked.runs_at:
@@ -145,7 +146,10 @@ def full(
     path = rounds.lead(going, where)
     rows = folder.read_rows(path / "measured.csv", [node.name for node in nodes])
     reasons = list(dict.fromkeys(row.why for row in rows if row.why))[:REASONS]
-    return measured(folder.located(path), (node.name for node in nodes), path.name, reasons)
+    rated = [row for row in rows if row.status == OK and row.src != row.dst]
+    ends = {place for row in rated for place in (row.src, row.dst)}
+    names = [node.name for place, node in enumerate(nodes) if place in ends]
+    return measured(folder.located(path), names, path.name, reasons)
 
 
 def moved(nodes: Sequence[Node], paused: Mapping[str, Paused], reach: Reach) -> dict[str, str]:

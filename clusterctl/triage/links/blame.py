@@ -63,7 +63,6 @@ def lost(one: Way) -> int:
 def blamed(told: Told) -> Links:
     """What the probe says of the job's network."""
     every = nics(told.ways)
-    nodes = frozenset(node for way in told.ways for node in (way.source, way.target))
     found: dict[tuple[str, int, str], Suspect] = {}
     full: list[str] = []
     for one, why in (*losing(every, full), *waiting(every, full)):
@@ -82,7 +81,10 @@ def blamed(told: Told) -> Links:
     figures = quiet(told)
     unseen = told.unseen if figures else (*told.unseen, f"{HOW}: no path answered")
     clears = "" if told.alone else figures
-    return Links(HOW, nodes, suspects, tuple(alone), "; ".join(full), clears, unseen)
+    met = {node for way in told.ways for node in (way.source, way.target)} if clears else set()
+    return Links(
+        HOW, frozenset(met), suspects, tuple(alone), "; ".join(full), clears, unseen=unseen
+    )
 
 
 def merged(old: Suspect, sure: float, why: str) -> Suspect:

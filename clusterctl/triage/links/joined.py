@@ -82,7 +82,7 @@ def strengthened(one: Suspect, same: Sequence[Suspect]) -> Suspect:
 
 
 def spoken_against(one: Suspect, links: Links) -> Suspect:
-    if one.node not in links.nodes or not links.quiet:
+    if one.node not in links.nodes:
         return one
     if links.rates:
         line = f"but: {links.how}: its paths carry what those of its peers do"

@@ -38,8 +38,9 @@ class Links:
     """What one way of probing found.
 
     `how`: in words.  `rates`: whether it measured what paths carry, so that a slow one that is
-    not named is not there.  `nodes`: whose paths were probed.  `quiet`: the figures that clear
-    the rest.  `evidence`: what names no part.  `everybody`: that most NICs are the same way ill.
+    not named is not there.  `nodes`: those whose paths it clears, where it names none of theirs.
+    `quiet`: the figures that rule the network out.  `evidence`: what names no part.  `everybody`:
+    that most NICs are the same way ill.
     """
 
     how: str

@@ -11,6 +11,7 @@ from clusterctl.triage.links.known import Links
 from clusterctl.triage.verdict import Suspect
 
 HOW = "full rounds"
+FEWEST = 3  # nodes, of which one can differ from the others
 # As localise/verdict.py spells components that lie in one node.
 OF_NODE = re.compile(r"(?P<kind>nic-tx|nic-rx|nic|host):(?P<node>[^/]+)(?:/(?P<rail>\d+))?")
 WAYS = {"nic-tx": " sends", "nic-rx": " receives", "nic": " sends and receives", "host": ""}
@@ -19,12 +20,14 @@ WAYS = {"nic-tx": " sends", "nic-rx": " receives", "nic": " sends and receives",
 def measured(
     located: Located, nodes: Iterable[str], run: str, reasons: Sequence[str] = ()
 ) -> Links:
-    """`nodes`: whose paths were measured, in this run; `reasons`: why some were not."""
+    """`nodes`: of which a path gave a rate, in this run; `reasons`: why others did not."""
     suspects = tuple(suspect(one) for one in located.suspects)
-    slow = "a slow part is named" if suspects else "no path is slower than its peers"
-    quiet = (
+    cleared = clears(located, frozenset(nodes))
+    quiet = bool(cleared) and not located.inconclusive
+    slow = "no path is slower than its peers" if quiet else "they do not clear all of it"
+    figures = (
         f"{HOW}: {located.measured} paths measured, {located.failed} failed, {located.missing} did "
-        f"not run: {slow} (clusterctl show {run})"
+        f"not run: {'a slow part is named' if suspects else slow} (clusterctl show {run})"
     )
     unseen = [f"{HOW}: {one.component}: {one.why}" for one in located.inconclusive]
     unseen += [f"{HOW}: {one}" for one in reasons]
@@ -33,15 +36,24 @@ def measured(
     evidence = [
         f"{HOW}: {one.where}: {one.gbit_s:.4g} Gbit/s: {one.why}" for one in located.population
     ]
+    evidence += [] if quiet else [figures]
     return Links(
         HOW,
-        frozenset(nodes),
+        cleared,
         suspects,
         tuple(evidence) if located.measured else (),
-        quiet=quiet if located.measured else "",
+        quiet=figures if quiet else "",
         unseen=tuple(unseen),
         rates=True,
     )
+
+
+def clears(located: Located, nodes: frozenset[str]) -> frozenset[str]:
+    """Of these the ones that lie open: none where all are slow, or what nodes share is in doubt."""
+    doubts = [OF_NODE.fullmatch(one.component) for one in located.inconclusive]
+    if not located.measured or located.population or len(nodes) < FEWEST:
+        return frozenset()
+    return nodes - {one["node"] for one in doubts if one} if all(doubts) else frozenset()
 
 
 def suspect(part: Part) -> Suspect:
