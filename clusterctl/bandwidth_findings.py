@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,21 +32,39 @@ def findings(located: Located, rows: Sequence[Row], topology: Topology) -> list[
         *muddled(located, rows, topology),
     ]
     blamed = {one.verdict.node for one in found}
+    return [*found, *nodes_told(rows, topology, blamed)]
+
+
+def nodes_told(
+    rows: Sequence[Row], topology: Topology, blamed: AbstractSet[str]
+) -> Iterator[Finding]:
+    """Of every node that nothing else was said of: cleared by its rates, or not measured."""
     heard: dict[int, list[float]] = {}
     whys: dict[int, str] = {}
+    lost: dict[int, list[str]] = {}
+    tests: Counter[int] = Counter()
     for row in rows:
         for end in (row.src, row.dst):
+            tests[end] += 1
             if row.gbit_s is not None:
                 heard.setdefault(end, []).append(row.gbit_s)
             else:
                 whys.setdefault(end, row.why)
+            if row.status == MISSING and silent(topology.nodes[end], row):
+                lost.setdefault(end, []).append(row.why)
     for at, name in enumerate(topology.nodes):
-        if at in heard and name not in blamed:
-            found.append(Finding(CHECK, cleared(name, heard[at])))
-        elif at not in heard:
+        if at not in heard:
             why = whys.get(at, "it had no partner in any round")
-            found.append(Finding(CHECK, unmeasured(name, why)))
-    return found
+            yield Finding(CHECK, unmeasured(name, why))
+        elif name not in blamed and at in lost:
+            yield Finding(CHECK, broke_off(name, lost[at], tests[at]))
+        elif name not in blamed:
+            yield Finding(CHECK, cleared(name, heard[at]))
+
+
+def silent(name: str, row: Row) -> bool:
+    """Whether a test was not run for want of this node, and not of its partner."""
+    return any(why.startswith(f"{name}: ") for why in row.why.split("; "))
 
 
 def shares(rows: Sequence[Row], topology: Topology) -> NDArray[np.float64]:
@@ -214,6 +234,21 @@ def unmeasured(name: str, why: str) -> Verdict:
         expected="a rate on at least one path",
         actual="none",
         why=why,
+        remedy="see why, and measure again",
+        severity=Severity.OBSERVE,
+        source="what was not measured is not healthy",
+    )
+
+
+def broke_off(name: str, whys: Sequence[str], tests: int) -> Verdict:
+    """It gave rates, and then was not there any more: what load does to a bad node."""
+    return Verdict(
+        name,
+        "paths",
+        Status.UNKNOWN,
+        expected="every one of its tests to run",
+        actual=f"{len(whys)} of {tests} did not run",
+        why=whys[0],
         remedy="see why, and measure again",
         severity=Severity.OBSERVE,
         source="what was not measured is not healthy",

@@ -249,6 +249,24 @@ def test_a_suspect_fails_its_node_and_a_node_that_no_path_reached_is_unknown():
     assert "no partner" in found["n3"].why
 
 
+def test_a_node_that_falls_over_on_the_way_is_not_cleared_by_what_it_gave_before():
+    gone = "n1: unreachable: connection reset"
+    rows = [Row(0, 0, 1, 0, UNKNOWN, OK, 8.0), Row(0, 1, 0, 0, UNKNOWN, OK, 8.0)]
+    rows += [Row(1, 0, 1, 0, why=gone), Row(1, 1, 0, 0, why=f"n0: timeout: 9 s; {gone}")]
+    of_partner = answer(Located(measured=2, missing=2), rows[:3], FOUR[:2])
+    of_both = answer(Located(measured=2, missing=2), rows, FOUR[:2])
+
+    assert of_partner.exit_code == 4
+    assert {one.verdict.node: one.verdict.status for one in of_partner.run.findings} == {
+        "n0": Status.PASS,
+        "n1": Status.UNKNOWN,
+    }
+    assert [(one.verdict.actual, one.verdict.why) for one in of_both.run.findings] == [
+        ("1 of 4 did not run", f"n0: timeout: 9 s; {gone}"),
+        ("2 of 4 did not run", gone),
+    ]
+
+
 @pytest.mark.parametrize(
     ("located", "code"),
     [
