@@ -16,6 +16,8 @@ LABELS = {
     "port_gbit_s": ("port_rate", "port_gbit_s"),
     "rack_power_w": ("rack_power", "budget_w"),
 }
+# Nobody has half of one.
+WHOLE = frozenset({"accelerators", "drives", "links_up", "rdma_ports_active", "threads"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,43 +50,56 @@ def resolve(
     check: Check, playbook: Playbook, skus: Sequence[Sku], node: Node, model: str
 ) -> dict[str, Limit]:
     """The limits of a check on a node; later ones win: check, SKU, inventory, playbook."""
-    found = dict(check.limits)
+    return {**check.limits, **told(check.name, playbook, skus, node, model)}
+
+
+def told(
+    check: str, playbook: Playbook, skus: Sequence[Sku], node: Node, model: str
+) -> dict[str, Limit]:
+    """What SKU, inventory and playbook, later ones winning, say for a check by this name."""
+    found: dict[str, Limit] = {}
     for sku in skus:
-        limits = sku.limits.get(check.name, {})
+        limits = sku.limits.get(check, {})
         if node.labels.get("sku") == sku.name:
             found.update(limits)
         elif model and model in sku.models:
             kept = sku.only_when_named
-            found.update({k: v for k, v in limits.items() if f"{check.name}.{k}" not in kept})
+            found.update({k: v for k, v in limits.items() if f"{check}.{k}" not in kept})
     for label, (name, limit) in LABELS.items():
-        if name == check.name and label in node.labels:
+        if name == check and label in node.labels:
             found[limit] = Limit(amount(node.labels[label]), f"inventory {node.origin}")
-    found.update(playbook.expect.get(check.name, {}))
+    found.update(playbook.expect.get(check, {}))
     return found
 
 
-def check_labels(nodes: Iterable[Node]) -> None:
-    """Raises UserError where a label that is a limit spells no number."""
-    for node in nodes:
-        for label in LABELS.keys() & node.labels.keys():
-            value = amount(node.labels[label])
-            if isinstance(value, str) or not 0 <= value < inf:  # nan is refused here, too
-                given = node.labels[label]
-                raise UserError(f"{node.origin}: {label}: expected a number, found {given!r}")
+def check_labels(nodes: Iterable[Node], skus: Sequence[Sku]) -> None:
+    """Raises UserError where a label that is a limit spells none, or `sku` is likely a slip.
 
-
-def unknown_skus(nodes: Iterable[Node], skus: Sequence[Sku]) -> list[str]:
-    """A line for each `sku` label that nearly names a file of `expected/`: likely a slip.
-
-    Any other word is fine: it groups peers and promises nothing.
+    A `sku` that is no file of `expected/` groups peers and promises nothing, so one that nearly
+    is needs the label that says what is promised: a slip would take the promise away unseen.
     """
     names = {sku.name for sku in skus}
-    given = {node.labels.get("sku", ""): node.origin for node in nodes}
-    return [
-        f"{origin}: no expected values for sku {label!r}; did you mean {close[0]!r}?"
-        for label, origin in given.items()
-        if label and label not in names and (close := get_close_matches(label, names, 1, 0.85))
-    ]
+    for node in nodes:
+        for label in sorted(LABELS.keys() & node.labels.keys()):
+            refuse_amount(f"{node.origin}: {label}", label, amount(node.labels[label]))
+        sku = node.labels.get("sku", "")
+        if not sku or sku in names or "accelerators" in node.labels:
+            continue
+        if close := get_close_matches(sku, names, 1, 0.85):
+            raise UserError(
+                f"{node.origin}: sku: no expected values for {sku!r}; did you mean {close[0]!r}? "
+                f"If it is another card, say how many: accelerators: 8"
+            )
+
+
+def refuse_amount(where: str, limit: str, value: object) -> None:
+    """Raises UserError for what no limit can be: a word, nan, less than nothing, half a card."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -inf < value < inf:
+        raise UserError(f"{where}: expected a number, found {value!r}")
+    if value < 0:
+        raise UserError(f"{where}: expected a number from 0 up, found {value!r}")
+    if limit in WHOLE and value % 1:
+        raise UserError(f"{where}: expected a whole number, found {value!r}")
 
 
 def amount(text: str) -> float | str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from clusterctl import catalog
 from clusterctl.act import policy
-from clusterctl.limits import Sku, compares, expected
+from clusterctl.limits import Sku, compares, expected, refuse_amount
 from clusterctl.model import (
     Act,
     Check,
@@ -298,8 +298,8 @@ def limits(where: str, given: object, check: Check, source: str) -> dict[str, Li
     found = {name: limit(f"{where}: {name}", value, source) for name, value in given.items()}
     for name, one in found.items():
         ours = check.limits[name].value if name in check.limits else 0
-        if is_number(ours) and not is_number(one.value):
-            raise UserError(f"{where}: {name}: expected a number, found {one.value!r}")
+        if is_number(ours):
+            refuse_amount(f"{where}: {name}", name, one.value)
     return found
 
 

@@ -67,6 +67,8 @@ def test_spell_and_build_are_inverse(name):
         ("expect: {accelerator_count: {accelerators: {valeu: 8}}}", "did you mean 'value'?"),
         ("expect: {accelerator_count: {accelerators: {}}}", "has no value"),
         ("expect: {accelerator_count: {accelerators: eight}}", "expected a number, found 'eight'"),
+        ("expect: {accelerator_count: {accelerators: -8}}", "a number from 0 up, found -8"),
+        ("expect: {accelerator_count: {accelerators: 8.5}}", "a whole number, found 8.5"),
         ("expect: {temperature: {core_warn_c: yes}}", "expected a number, found True"),
         ("name: [a", "expected"),
         ("name: a\nname: b", "stands twice"),

@@ -114,7 +114,7 @@ def test_without_a_rack_or_a_budget_nothing_is_judged(rack, budget):
 
 def test_a_budget_that_is_no_number_is_refused():
     with pytest.raises(UserError, match="rack_power_w: expected a number, found 'plenty'"):
-        check_labels([node("n0", budget="plenty")])
+        check_labels([node("n0", budget="plenty")], ())
 
 
 def test_the_inventory_says_the_budget_once_for_a_group(tmp_path):

@@ -39,13 +39,14 @@ def begin(playbook: Playbook, flags: Flags, why: str) -> Path:
     from clusterctl.campaign_folder import prepare
     from clusterctl.cli.repaired import once_more, warn_of_lonely
     from clusterctl.limits import check_labels
+    from clusterctl.playbook import skus
     from clusterctl.run import refuse_absent_partners
     from clusterctl.store import Recorder, describe
 
     flags, repaired = once_more(flags)
     chosen = ambient.targets(flags, playbook.select)
     refuse_absent_partners(playbook, chosen)
-    check_labels(chosen)
+    check_labels(chosen, skus())
     playbook = ambient.with_bmcs(playbook, chosen)
     warn_of_lonely(playbook, chosen, repaired)
     recorder = Recorder(ambient.runs(flags.runs_dir), ambient.new_id(playbook))

@@ -22,6 +22,7 @@ def lists(found: Stored, flags: Flags) -> Iterator[tuple[Node, ...] | None] | No
     from clusterctl.inventory import load
     from clusterctl.inventory.select import select
     from clusterctl.limits import check_labels
+    from clusterctl.playbook import skus
     from clusterctl.rolling import looks
 
     told: dict[str, Any] = found.about.get("campaign", {})
@@ -33,7 +34,7 @@ def lists(found: Stored, flags: Flags) -> Iterator[tuple[Node, ...] | None] | No
 
     def listed() -> tuple[Node, ...]:
         chosen = select(load(files, nodes=told.get("nodes", "")), told.get("select", ""))
-        check_labels(chosen)
+        check_labels(chosen, skus())
         for node in chosen:
             access_to(node, "")  # raises where what it says of a BMC cannot be meant
         return chosen

@@ -29,7 +29,7 @@ def carry_out(
     verb: Literal["sweep", "burnin"], name: str, flags: Flags, terms: Terms = ATTENDED
 ) -> Run:
     """Load files, run, keep the run.  Raises UserError before anything is asked of a node."""
-    from clusterctl.limits import check_labels, unknown_skus
+    from clusterctl.limits import check_labels
     from clusterctl.playbook import load, skus
     from clusterctl.run import refuse_absent_partners
     from clusterctl.store import Recorder
@@ -41,9 +41,7 @@ def carry_out(
     chosen = ambient.targets(flags, playbook.select)
     playbook = ambient.with_bmcs(playbook, chosen)
     refuse_absent_partners(playbook, chosen)
-    check_labels(chosen)
-    for line in unknown_skus(chosen, skus()):
-        tell(f"clusterctl: {line}\n")
+    check_labels(chosen, skus())
     folder = ambient.runs(flags.runs_dir)
     judged = Provisional(playbook, {node.name: node for node in chosen})
     progress = Progress(judged.fails, terminal=sys.stderr.isatty() and not terms.quiet)
