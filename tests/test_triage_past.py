@@ -22,8 +22,7 @@ from clusterctl import store
 from clusterctl.act import journal
 from clusterctl.act.deed import Outcome, Told
 from clusterctl.cli import app
-from clusterctl.cli.triage_past import looked_back
-from clusterctl.cli.world import Flags
+from clusterctl.cli.triage_past import Around, looked_back
 from clusterctl.memory import acks, cache
 from clusterctl.memory.folder import open_folder
 from clusterctl.model import (
@@ -254,16 +253,29 @@ def test_what_there_was_no_time_for_is_said_and_the_rest_stands(told: Path, tmp_
 def test_a_folder_that_hangs_holds_nobody_up(told: Path, tmp_path: Path) -> None:
     runs = Path(shutil.copytree(told, tmp_path / "runs"))
     os.mkfifo(runs / acks.FILE)  # as a file on a server that is gone: open() does not return
-    flags = Flags(None, "", "", None, accept_new=False)
     before = triage(("n1", 0.5), ("n2", 0.5))
-    found, past = looked_back(before, flags, str(runs), end_s=3.0)
+    found, past = looked_back(before, Around(), str(runs), end_s=3.0)
     assert found == before
     assert past.notes == (f"{runs}: no answer within 3 s, so nobody looked back",)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["triage", "--flight", "nosuch"],
+        ["triage", "--trace", "nosuch.parquet"],
+        ["triage", "--pids", "no colon"],
+        ["watch-job", "--pids", "no colon"],
+    ],
+)
+def test_a_selection_that_cannot_be_is_refused_before_anything_is_asked(words: list[str]) -> None:
+    """What is wrong with each of these would be told first where they were looked at first."""
+    done = CliRunner().invoke(app, [*words, "--select", "gpu=h100"])
+    assert "no nodes: name an inventory" in str(done.exception)
+
+
 def test_what_cannot_be_read_costs_the_triage_nothing_else(tmp_path: Path) -> None:
-    flags = Flags(None, "", "", None, accept_new=False)
-    found, past = looked_back(triage(("n1", 0.5)), flags, f"nosuch://{tmp_path}")
+    found, past = looked_back(triage(("n1", 0.5)), Around(), f"nosuch://{tmp_path}")
     assert found == triage(("n1", 0.5))
     assert past.notes[0].startswith("earlier runs cannot be read: nosuch://")
 

@@ -86,14 +86,15 @@ def triage(
             "triage: --trace is of a job that ran, --slurm, --kube and --pids are of one that "
             "runs: give one or the other"
         )
+    there = looking_back.around(flags)
     if not files and (whose.any or ((inventory or nodes) and not given.any)):
         given = replace(given, stacks=stacks is not False)
         reading = partial(live.running, whose, given, flags, seconds, probing)
-        collectives.answer(given, flags, form, page, runs_at=runs_at, live=reading)
+        collectives.answer(given, flags, form, page, there=there, runs_at=runs_at, live=reading)
     if probe_links:
         raise UserError("--probe-links: say where the job runs: --nodes, --slurm, --kube or --pids")
     if given.any and not files:
-        collectives.answer(given, flags, form, page, runs_at=runs_at)
+        collectives.answer(given, flags, form, page, there=there, runs_at=runs_at)
     if not files:
         raise UserError(
             "triage: say where the job runs (--slurm 12345, --kube NAMESPACE/SELECTOR, --nodes "
@@ -106,7 +107,7 @@ def triage(
     from clusterctl.report.past import as_text
     from clusterctl.report.triage import exit_code
 
-    found, then = looking_back.looked_back(told.triage, flags, runs_at)
+    found, then = looking_back.looked_back(told.triage, there, runs_at)
     told = replace(told, triage=found)
     if page is not None:
         collectives.write_page(told.triage, told.study, page, as_text(then))

@@ -19,6 +19,7 @@ from clusterctl.model import UserError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from clusterctl.cli.triage_past import Around
     from clusterctl.cli.world import Flags
     from clusterctl.model import Node
     from clusterctl.triage.past.known import Past
@@ -95,6 +96,7 @@ def answer(
     form: options.Format,
     page: Path | None,
     *,
+    there: Around,
     runs_at: str | None,
     live: Live | None = None,
 ) -> NoReturn:
@@ -108,7 +110,7 @@ def answer(
     else:
         answers, stacks = live()
         answers += judge_given(replace(given, stacks=False), flags)[0]
-    found, then = looked_back(combined(answers), flags, runs_at)
+    found, then = looked_back(combined(answers), there, runs_at)
     if page is not None:
         write_page(found, None, page, past.as_text(then))
     if form is options.Format.JSON:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from clusterctl.cli import world as ambient
@@ -15,14 +16,38 @@ if TYPE_CHECKING:
     from clusterctl.triage.past.recall import Asked
     from clusterctl.triage.verdict import Triage
 
-__all__ = ["RunsAt", "looked_back"]
+__all__ = ["Around", "RunsAt", "around", "looked_back"]
 
 BEGIN_S = 8.0  # no part of it is begun later
 END_S = 15.0  # nobody waits longer: for a folder on a server that hangs, for a first digest
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the inventory says.  `labels`: of each of its nodes, as who shares a leaf need not run
+    the job.  `named`: the nodes that the operator named; an inventory alone names more than a job
+    has.
+    """
+
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    named: Sequence[str] = ()
+
+
+def around(flags: Flags) -> Around:
+    """Raises UserError: to be called before anything is asked, or a slip costs the whole answer."""
+    from clusterctl.inventory import load
+    from clusterctl.inventory.select import select
+
+    if not (flags.inventory or flags.nodes or flags.select):
+        return Around()
+    known = load(flags.inventory or (), nodes=flags.nodes)
+    named = select(known, flags.select) if flags.nodes or flags.select else ()
+    labels = {node.name: node.labels for node in known} if flags.inventory else {}
+    return Around(labels, [node.name for node in named])
+
+
 def looked_back(
-    found: Triage, flags: Flags, runs_at: str | None, *, end_s: float = END_S
+    found: Triage, there: Around, runs_at: str | None, *, end_s: float = END_S
 ) -> tuple[Triage, Past]:
     """The answer, its suspects ordered by their past where the figures leave that open."""
     from clusterctl.fanout import each
@@ -36,8 +61,8 @@ def looked_back(
         list(dict.fromkeys(one.node for one in found.suspects if one.node)),
         ambient.now(),
         lambda: BEGIN_S - (time.monotonic() - began),
-        labels(flags),
-        selected(flags),
+        there.labels,
+        there.named,
     )
     waits = each(
         [(where, asked)],
@@ -60,23 +85,3 @@ def remembered(words: tuple[str, Asked]) -> Past:
         return recall(where, asked)
     except UNREADABLE as error:
         return Past(where, notes=(f"earlier runs cannot be read: {error}",))
-
-
-def labels(flags: Flags) -> Mapping[str, Mapping[str, str]]:
-    """Of every node of the inventory: who shares a leaf need not run the job."""
-    from clusterctl.inventory import load
-
-    if not flags.inventory:
-        return {}
-    return {node.name: node.labels for node in load(flags.inventory, nodes=flags.nodes)}
-
-
-def selected(flags: Flags) -> list[str]:
-    """The nodes that the operator named; an inventory alone names more than a job has."""
-    from clusterctl.inventory import load
-    from clusterctl.inventory.select import select
-
-    if not (flags.nodes or flags.select):
-        return []
-    known = load(flags.inventory or (), nodes=flags.nodes)
-    return [node.name for node in select(known, flags.select)]

@@ -14,6 +14,7 @@ from clusterctl.cli import triage_collectives as collectives
 from clusterctl.cli import triage_live as live
 from clusterctl.cli import world as ambient
 from clusterctl.cli.language import Lang
+from clusterctl.cli.triage_past import around
 from clusterctl.cli.watch_job_screen import Display
 from clusterctl.cli.watch_job_told import Found, Outlet, alarmed
 from clusterctl.cli.world import Flags
@@ -76,13 +77,14 @@ def watch_job(
     flags = Flags(inventory, nodes, select, at_once, accept_new, runs_dir, ssh_config)
     ends_s = options_s("--for", lasts) if lasts else None
     cool_down_s = options_s("--cool-down", cool_down)
+    there = around(flags)
     ambient.logs()
     with ExitStack() as closing:
         heard, watched = begun(whose, flags, closing)
         watched.cool_down_s = cool_down_s
         told = closing.enter_context(Outlet(watched, flags, form, ring_mb << 20))
         show = closing.enter_context(Display(told))
-        look = partial(alarmed, whose, given, flags, seconds)
+        look = partial(alarmed, whose, given, flags, there, seconds)
         found = watching(heard, told, show, ends_s, look)
     raise typer.Exit(found)
 

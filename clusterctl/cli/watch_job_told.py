@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from clusterctl.cli.triage_collectives import Given
     from clusterctl.cli.triage_live import Whose
+    from clusterctl.cli.triage_past import Around
     from clusterctl.cli.world import Flags
     from clusterctl.model import Trouble
     from clusterctl.report.watching import Covered
@@ -37,7 +38,7 @@ STATE_S = 60.0
 EXIT_SHIFTED, EXIT_UNKNOWN = 1, 4
 
 
-def alarmed(whose: Whose, given: Given, flags: Flags, seconds: float) -> Answer:
+def alarmed(whose: Whose, given: Given, flags: Flags, there: Around, seconds: float) -> Answer:
     """The triage that an operator would ask for now.  Raises UserError."""
     from clusterctl.cli.triage_links import probing
     from clusterctl.cli.triage_live import running
@@ -47,7 +48,7 @@ def alarmed(whose: Whose, given: Given, flags: Flags, seconds: float) -> Answer:
     runs_at = str(ambient.runs(flags.runs_dir))
     none = probing(wanted=False, force=False, why="", runs_at=runs_at)
     answers, stacks = running(whose, given, flags, seconds, none)
-    found, then = looked_back(combined(answers), flags, runs_at)
+    found, then = looked_back(combined(answers), there, runs_at)
     return found, then, stacks
 
 
