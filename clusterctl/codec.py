@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime
 from enum import Enum
 from functools import cache
+from operator import attrgetter
 from typing import Any, get_args, get_origin, get_type_hints
 
 from clusterctl.model import Fact
@@ -101,6 +102,50 @@ def cell(value: Any) -> Any:
         return value
     given = plain(value)
     return ENCODER.encode(given) if isinstance(given, (dict, list)) else given
+
+
+WHOLE = 1 << 63  # a column of whole numbers has 64 bits
+EXACT = 1 << 53  # and one of any numbers keeps no larger whole number as it is
+
+
+def refused(fact: Fact) -> str:
+    """Which field no column can hold, and why; empty: the fact can be kept and shown."""
+    names, values, most = laid_out(type(fact).__name__)
+    for name, value, bound in zip(names, values(fact), most, strict=True):
+        kind = type(value)
+        if value is None or kind is float or (kind is str and value.isascii()):
+            continue  # nearly all are: this is asked of every fact of a fleet
+        if kind is int:
+            if not -bound <= value < bound:
+                return f"{name}: too large a number, of {value.bit_length()} bits"
+        elif any(broken(text) for text in texts(value)):
+            return f"{name}: holds halves of characters"
+    return ""
+
+
+@cache
+def laid_out(kind: str) -> tuple[tuple[str, ...], Callable[[Fact], Any], tuple[int, ...]]:
+    """The fields' names, what reads them all, and the bound of a whole number in each."""
+    names, column = FIELDS[kind], columns()
+    bounds = {name: EXACT if column[name] == "float" else WHOLE for name in names}
+    return names, attrgetter(*names), tuple(bounds.values())
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a field's value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from (*texts(key), *texts(inner))
+    elif isinstance(value, (tuple, list, set, frozenset)):
+        for inner in value:
+            yield from texts(inner)
+
+
+def broken(text: str) -> bool:
+    """Half of a pair of UTF-16, as JSON may spell it: no file and no terminal takes it."""
+    return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def uncell(name: str, value: Any) -> Any:

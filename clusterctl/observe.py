@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from clusterctl.codec import refused
 from clusterctl.model import (
     LEFT_ALONE,
     SPARED,
@@ -77,9 +78,19 @@ def hear(
             # That half an answer cannot be read whole was said by how it ended.
             if not (stopped and isinstance(item, Trouble) and item.kind in HALF and not item.part)
         ]
+    found = [item if isinstance(item, Trouble) else kept(item) for item in found]
     facts = tuple(item for item in found if not isinstance(item, Trouble))
     troubles = tuple(item for item in found if isinstance(item, Trouble))
     return Observation(node.name, probe.name, at, facts, troubles)
+
+
+def kept(fact: Fact) -> Fact | Trouble:
+    """A value that the run's tables cannot hold costs its fact, and not the run."""
+    why = refused(fact)
+    if not why:
+        return fact
+    part = visible(str(getattr(fact, "part", "")), 80)
+    return Trouble(Kind.UNREADABLE, f"cannot be kept: {why}", part)
 
 
 def attempt(items: Iterable[T]) -> list[T | Trouble]:

@@ -6,6 +6,7 @@ import errno
 import gzip
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from clusterctl import codec, store
 from clusterctl.model import (
     Accelerator,
     Finding,
+    Kind,
     Observation,
     Playbook,
     Port,
@@ -25,6 +27,7 @@ from clusterctl.model import (
     UserError,
     Verdict,
 )
+from clusterctl.observe import observe
 from clusterctl.transport.replay import Heard
 
 BOOK = Playbook("p")
@@ -60,6 +63,33 @@ def test_a_run_reads_back_as_it_was(recorder, tmp_path):
     assert replace(loaded, playbook=replace(loaded.playbook, origin="")) == RUN
     assert path.name == RUN.id
     assert oct(path.stat().st_mode & 0o777) == "0o700"
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"ecc_corrected_volatile": 1 << 63}, "ecc_corrected_volatile: too large a number, of 64"),
+        ({"power_w": (1 << 53) + 1}, "power_w: too large a number"),
+        ({"uuid": "GPU-\ud800"}, "uuid: holds halves"),
+        ({"throttle": ("hw_thermal", "\udfff")}, "throttle: holds halves"),
+    ],
+)
+def test_a_value_that_no_table_holds_costs_its_fact_and_not_the_run(
+    recorder, tmp_path, fields, why
+):
+    def told(_text: str) -> Iterator[Accelerator]:
+        yield replace(Accelerator("gpu0"), **fields)
+        yield Accelerator("gpu1", uuid="GPU-\U0001f600", ecc_corrected_volatile=(1 << 63) - 1)
+
+    odd = replace(probe("odd"), parse=told)
+    world = Scripted({"n000": answers(said("odd"))})
+    (heard,) = observe(RUN.nodes[0], [odd], world, lambda: NOON)
+
+    (trouble,) = heard.troubles
+    assert (trouble.kind, trouble.part) == (Kind.UNREADABLE, "gpu0")
+    assert why in trouble.detail
+    recorder.finish(replace(RUN, observations=(heard,), earlier=()))
+    assert store.load(store.find(tmp_path, "last")).observations == (heard,)
 
 
 def test_a_run_older_than_a_field_still_reads(recorder, tmp_path):

@@ -57,7 +57,7 @@ def degrees(value: object) -> int:
 def text(value: object) -> str:
     if not isinstance(value, str):
         raise Unreadable(f"not text: {visible(repr(value), 40)}")
-    return value.strip()
+    return visible(value.strip(), 200)
 
 
 def flag(value: object) -> bool:
