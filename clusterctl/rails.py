@@ -27,11 +27,16 @@ from clusterctl.trials.flows import rail_addresses
 
 @dataclass(frozen=True, slots=True)
 class Rails:
-    """`nodes` are those of the topology, in its order.  `pinned`: `via` of a plan can be taken."""
+    """`nodes` are those of the topology, in its order.  `pinned`: they have addresses by spine."""
 
     topology: Topology
     nodes: tuple[Node, ...]
     pinned: bool
+
+    @property
+    def spines(self) -> int:
+        """How many a test may name as its own; 0: the fabric chooses, and `via` is not known."""
+        return self.topology.uplinks if self.pinned or self.topology.uplinks == 1 else 0
 
     def address(self, node: int, rail: int, via: int) -> str:
         """The node's address on a rail, by that spine where it can be chosen."""

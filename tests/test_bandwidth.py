@@ -19,7 +19,7 @@ from clusterctl import bandwidth, catalog
 from clusterctl import bandwidth_findings as says
 from clusterctl import bandwidth_folder as folder
 from clusterctl.bandwidth import Row
-from clusterctl.cli.rounds import chosen
+from clusterctl.cli.rounds import chosen, planned
 from clusterctl.localise import schedule
 from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Topology
 from clusterctl.localise.located import Inconclusive, Located, Population, Rival, Suspect
@@ -38,7 +38,7 @@ from clusterctl.model import (
     Trouble,
     UserError,
 )
-from clusterctl.rails import rails_of
+from clusterctl.rails import Rails, rails_of
 from clusterctl.report import heatmap, paths
 from clusterctl.report.paths_page import page
 
@@ -194,6 +194,28 @@ def test_chosen_paths_have_a_round_each():
     rows = chosen("n0>n2/1@1, n3>n1", rails_of(FOUR))
 
     assert rows == [Row(0, 0, 2, 1, 1), Row(1, 3, 1, 0, UNKNOWN)]
+
+
+def unlabelled(uplinks: int) -> Rails:
+    """A file says how many spines there are, and no label how to take one."""
+    bare = tuple(Node(f"n{at}") for at in range(4))
+    return rails_of(bare, replace(rails_of(FOUR).topology, leaf=LEAF, uplinks=uplinks))
+
+
+LEAF = np.array([[0], [0], [1], [1]], np.int32)
+
+
+@pytest.mark.parametrize(("uplinks", "known"), [(0, False), (1, True), (2, False)])
+def test_a_spine_that_cannot_be_chosen_is_not_said_to_have_been_taken(uplinks, known):
+    rails = unlabelled(uplinks)
+    rows = planned(folder.Settings(), rails, 7)
+
+    assert any(rails.topology.leaf[row.src] != rails.topology.leaf[row.dst] for row in rows)
+    assert any(row.via != UNKNOWN for row in rows) == known
+    assert any(row.via != UNKNOWN for row in planned(folder.Settings(), rails_of(FOUR), 7))
+    if not known:
+        with pytest.raises(UserError, match="the fabric chooses the spine; leave out @0"):
+            chosen("n0>n2/0@0", rails)
 
 
 @pytest.mark.parametrize("word", ["n0", "n0>n9", "n0>n2/2", "n0>n2/0@2", "n0>n2/x"])

@@ -152,7 +152,8 @@ def planned(settings: folder.Settings, rails: Rails, seed: int) -> list[Row]:
         mode=settings.mode,  # type: ignore[arg-type]  # one of its three words
         rng=np.random.default_rng(seed),
     )
-    return bandwidth.rows_of(made)
+    rows = bandwidth.rows_of(made)
+    return rows if rails.spines else [replace(row, via=UNKNOWN) for row in rows]
 
 
 def chosen(only: str, rails: Rails) -> list[Row]:
@@ -164,7 +165,12 @@ def chosen(only: str, rails: Rails) -> list[Row]:
         if found is None or {found["src"], found["dst"]} - place.keys():
             raise UserError(f"--only {word}: expected two selected nodes, such as n03>n07/1@0")
         rail, via = int(found["rail"] or 0), int(found["via"] or UNKNOWN)
-        if rail >= rails.topology.leaf.shape[1] or via >= max(rails.topology.uplinks, 1):
+        if via != UNKNOWN and not rails.spines:
+            raise UserError(
+                f"--only {word}: the fabric chooses the spine; leave out @{via}, or give every "
+                "node its label via0_addresses and so on"
+            )
+        if rail >= rails.topology.leaf.shape[1] or via >= rails.spines:
             raise UserError(f"--only {word}: no such rail or spine; both count from 0")
         rows.append(Row(number, place[found["src"]], place[found["dst"]], rail, via))
     return rows
