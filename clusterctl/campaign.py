@@ -138,7 +138,7 @@ def move(case: Case, decision: Decision) -> None:
         case "done":
             case.phase, case.left = "done", decision.get("left", False)
             case.why = case.why or decision.get("why", "")
-            case.base = None
+            case.base = case.base if case.left else None  # that journal may still be there
         case "reopen":
             case.phase = "burn" if "gate" in case.times else "gate"
             case.why, case.refused, case.stopped, case.left = "", "", False, False

@@ -90,6 +90,14 @@ def is_led(path: Path) -> bool:
         return False
 
 
+def stop_said(path: Path) -> str | None:
+    """What whoever wants it to stop has written; None: nobody does."""
+    try:
+        return (path / STOP).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+
+
 def mend(path: Path) -> None:
     """Cut off what a killed controller wrote of its last line: nobody was told of it."""
     for file in (path / DECISIONS, *(path / "journals").glob("*.jsonl")):

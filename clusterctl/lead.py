@@ -34,6 +34,7 @@ from clusterctl.limits import Sku
 from clusterctl.model import (
     Answer,
     Finding,
+    Kind,
     Node,
     Observation,
     Question,
@@ -41,14 +42,14 @@ from clusterctl.model import (
     Status,
     Trouble,
 )
-from clusterctl.observe import Clock, explain, observe
+from clusterctl.observe import Clock, attempt, explain, observe
 from clusterctl.run import admit, holders
 from clusterctl.silences import AskBmc, Silences, no_bmc
 from clusterctl.sources import lost
 from clusterctl.supervision import Reply
 from clusterctl.transport import Transport, TransportError
 from clusterctl.transport.replay import Heard, Recording
-from clusterctl.transport.wire import module_source, remote_file
+from clusterctl.transport.wire import NEEDS_PYTHON, module_source, remote_file
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,7 @@ class Leader:
         self.ready_since: dict[tuple[str, int], float] = {}
         self.told: dict[str, Told] = {}  # of the nodes that left last
         self.mine: set[str] = set()  # nodes that have obeyed us
+        self.mute: set[str] = set()  # nodes with which the last conversation broke off
         self.rival: tuple[str, Mapping[str, Any]] | None = None  # where somebody else leads; who
         self.rng = Random(opening.seed)  # noqa: S311 - who burns beside whom is no secret
         self.agenda = Agenda()
@@ -145,13 +147,13 @@ class Leader:
                 spread = number * min(self.tick_s, 10.0) / len(self.cases)
                 self.agenda.put(name, now + (spread if case.phase != "gate" else 0.0))
         self.agenda.put("", now)
-        for said in each(self.agenda, self.visit, at_once=self.book.pace.at_once):
+        for said in each(self.agenda, self.attend, at_once=self.book.pace.at_once):
             if said is None:
                 self.think()
                 self.agenda.back("")
                 self.agenda.put("", time.monotonic() + min(BEAT_S, self.tick_s))
             else:
-                self.absorb(said)
+                self.absorb_safely(said)
                 self.again(said.node)
             if self.rival or (said is None and self.is_over()):
                 self.agenda.close()
@@ -167,8 +169,6 @@ class Leader:
         self.agenda.back(name)
         case = self.cases[name]
         if case.phase == "done":
-            if self.lists is not None and not case.stopped and not case.verdict:
-                self.leave(case)
             return
         busy = campaign.is_busy(case, self.book)
         busy = busy and not campaign_folder.full
@@ -177,11 +177,9 @@ class Leader:
 
     def think(self) -> None:
         """What concerns more than one node, and whoever waits for us."""
-        if not self.ending and (self.path / campaign_folder.STOP).exists():
-            self.ending = "stopped by the operator"
-            self.hurry = "now" in (self.path / campaign_folder.STOP).read_text()
-        elif not self.ending:
-            self.let_in()
+        if (said := campaign_folder.stop_said(self.path)) is not None:
+            self.ending = self.ending or "stopped by the operator"
+            self.hurry |= "now" in said
         if self.ending:
             for name, case in self.cases.items():
                 if case.phase == "gate" and name not in self.agenda.away:
@@ -189,8 +187,13 @@ class Leader:
                 elif case.phase == "burn":
                     self.note(case, {"do": "end", "why": self.ending, "stopped": True})
                     self.soon(name)
-            self.give_up(min(STOP_SILENT_S, self.silent_s()), after_end=True)
-        self.give_up(self.silent_s(), after_end=False)
+            # After Ctrl-C whoever ended before goes on to its end when somebody resumes.
+            self.give_up(min(STOP_SILENT_S, self.silent_s()), only_stopped=self.by_hand)
+        else:
+            self.let_in()
+        self.give_up(self.silent_s(), only_stopped=False)
+        if self.lists is not None and not campaign_folder.full:
+            self.bid_farewell()
         paired = campaign.pair_up(
             self.cases.values(),
             self.book,
@@ -237,6 +240,11 @@ class Leader:
         wait_s = self.book.soak.partner_wait_s if self.book.soak else 0.0
         return time.monotonic() - since > wait_s
 
+    def bid_farewell(self) -> None:
+        for case in list(self.cases.values()):
+            if case.phase == "done" and not case.stopped and not case.verdict:
+                self.leave(case)
+
     def leave(self, case: Case) -> None:
         """With its own verdict, by the nodes that left last: others burn on."""
         left = [one for one in self.cases.values() if one.phase == "done" and not one.stopped]
@@ -256,11 +264,18 @@ class Leader:
     def silent_s(self) -> float:
         return self.book.soak.silent_s if self.book.soak else 0.0
 
-    def give_up(self, after_s: float, *, after_end: bool) -> None:
+    def give_up(self, after_s: float, *, only_stopped: bool) -> None:
         for case in self.cases.values():
-            silent = case.silent_s is not None and time.monotonic() - case.silent_s > after_s
-            if silent and case.phase not in {"done", "gate"} and (case.stopped or not after_end):
-                why = f"given up: {case.trouble}"
+            if case.phase in {"done", "gate"} or (only_stopped and not case.stopped):
+                continue
+            if not case.trouble or mark_silence(case) <= after_s:
+                continue
+            why = f"given up: {case.trouble}"
+            if case.phase == "burn" and case.node.name not in self.mute:
+                # Who only says no is cleared like any other, and has as long for it.
+                case.silent_s = None
+                self.note(case, {"do": "end", "why": why})
+            else:
                 self.note(case, {"do": "done", "why": why, "left": True})
 
     def soon(self, name: str) -> None:
@@ -276,10 +291,14 @@ class Leader:
 
     # ------------------------------------------------------------------------- a conversation
 
-    def visit(self, name: str) -> Said | None:
-        """In a thread of its own."""
+    def attend(self, name: str) -> Said | None:
+        """In a thread of its own; our bug costs this node's visit, and no other node's."""
         if not name:
             return None
+        (said,) = attempt(map(self.visit, (name,)))
+        return Said(name, trouble=said) if isinstance(said, Trouble) else said
+
+    def visit(self, name: str) -> Said:
         case = self.cases[name]
         if case.phase in {"gate", "reading"}:
             return self.look(case)
@@ -345,20 +364,36 @@ class Leader:
 
     # ------------------------------------------------------------------------- what it brought
 
+    def absorb_safely(self, said: Said) -> None:
+        """Where we break over what one node said, it is in trouble, and the others burn on."""
+        (bug,) = attempt(map(self.absorb, (said,)))
+        if said.trouble is not None and said.trouble.kind is Kind.BUG:
+            bug = said.trouble
+        case = self.cases[said.node]
+        if bug is not None and case.phase == "gate":
+            self.note(case, {"do": "refuse", "why": str(bug)})
+        elif bug is not None:
+            case.trouble = str(bug)
+            mark_silence(case)
+
     def absorb(self, said: Said) -> None:
         case = self.cases[said.node]
         if said.seen:
             self.absorb_reading(case, said)
+            return
+        start = said.answers.get("start")
+        if start and start.stderr == NEEDS_PYTHON and not case.course.size:
+            self.note(case, {"do": "refuse", "why": NEEDS_PYTHON.strip()})
             return
         replies = {name: supervision.reply(answer) for name, answer in said.answers.items()}
         troubles = [one for one in replies.values() if isinstance(one, Trouble)]
         trouble = said.trouble or (troubles[0] if troubles else None)
         case.trouble = "; ".join(filter(None, (str(trouble), said.outage))) if trouble else ""
         if trouble is None:
-            case.silent_s = None
             self.silences.over(case.node.name)
-        elif case.silent_s is None:
-            case.silent_s = time.monotonic()
+            self.mute.discard(case.node.name)
+        else:
+            self.mute.add(case.node.name)
         if said.outage and said.outage not in case.outages:
             self.note(case, {"do": "outage", "why": said.outage})
         for one in said.ill:
@@ -367,6 +402,7 @@ class Leader:
         for name, told in replies.items():
             if isinstance(told, Reply):
                 self.hear(case, name.split()[0], told)
+        mark_silence(case)
         if case.phase == "burn":
             self.advance(case)
         silence(case.course)
@@ -376,7 +412,8 @@ class Leader:
         trouble = next((one for one in said.heard if one.trouble), None)
         if not before and trouble is not None:
             case.trouble = str(trouble.trouble)
-            case.silent_s = case.silent_s or time.monotonic()
+            self.mute.add(name)
+            mark_silence(case)
             return  # it may come back; until it is given up
         since_s, case.trouble, case.silent_s = case.silent_s, "", None
         which = "before" if before else "after"
@@ -406,8 +443,8 @@ class Leader:
         trouble = lost(seen)
         if self.lists is None or trouble is None:
             return False
-        case.trouble, case.silent_s = str(trouble), since_s or time.monotonic()
-        return time.monotonic() - case.silent_s < self.silent_s()
+        case.trouble, case.silent_s = str(trouble), since_s
+        return mark_silence(case) < self.silent_s()
 
     def hear(self, case: Case, verb: str, told: Reply) -> None:
         words = told.words
@@ -416,23 +453,29 @@ class Leader:
             return
         self.mine.add(case.node.name)
         match verb:
-            case "start" if not told.ok and words.get("holder"):
-                why = f"campaign {words['holder']} has this node"
-                self.note(case, {"do": "refuse", "why": why})
-            case "start" | "fetch" if not told.ok:
-                self.missing(case, str(words.get("why")))
-            case "start":
+            case "start" if told.ok:
                 case.words = words
-            case "fetch":
+            case "start" if words.get("holder"):
+                self.note(case, denied(case, f"campaign {words['holder']} has this node"))
+            case "fetch" if told.ok:
                 self.fetched(case, told)
+            case "start" | "fetch":
+                self.missing(case, str(words.get("why")))
             case "stop":
-                case.halted = told.ok or "no such campaign" in str(words.get("why"))
+                self.stopped(case, told)
             case "collect" if told.ok:
                 self.note(case, {"do": "done"})
             case "collect":
                 case.behind = True
             case "tell" if not told.ok:
-                log.info("%s: %s", case.node.name, words.get("why"))
+                case.trouble = str(words.get("why"))
+
+    def stopped(self, case: Case, told: Reply) -> None:
+        """Or not: a step that hangs in the kernel outlives every signal."""
+        why, left = str(told.words.get("why")), told.words.get("survivors")
+        case.halted = told.ok or "no such campaign" in why
+        if not case.halted:
+            case.trouble = f"what cannot be killed is left: {left}" if left else why
 
     def missing(self, case: Case, why: str) -> None:
         """The node has nothing of ours any more, or less than we have: its memory was lost."""
@@ -443,7 +486,6 @@ class Leader:
             self.note(case, {"do": "stopped"})
         else:
             case.trouble = why
-            case.silent_s = case.silent_s or time.monotonic()
 
     def fetched(self, case: Case, told: Reply) -> None:
         if told.journal and not campaign_folder.keep_journal(
@@ -451,12 +493,22 @@ class Leader:
         ):
             case.behind = False
             return
+        if told.words.get("alive") is None:
+            case.trouble = str(told.words.get("why"))
+        elif told.words.get("disk"):
+            case.trouble = f"its disk takes nothing: {told.words['disk']}"
+        was_alive = case.words.get("alive") is True
         case.words = told.words
         learn(case.course, told.journal)
         self.judge_empty(case)
         case.behind = told.words["size"] > told.words["next"]
         if case.phase == "ending" and case.halted and not case.behind:
             self.note(case, {"do": "stopped"})
+        # Before our eyes: one that nobody led until then may go on, with a new deadline.
+        lapsed = was_alive and told.words.get("why") == "ended: deadline"
+        lacks = case.course.burnt_s < campaign.wanted_s(case, self.book)
+        if case.phase == "burn" and lapsed and lacks:
+            self.note(case, {"do": "end", "why": "its deadline passed"})
 
     def judge_empty(self, case: Case) -> None:
         """Attempts with partners that brought nothing are made again: the partner may be gone."""
@@ -530,6 +582,23 @@ class Leader:
             if why := failing(case.node, book, [*about, seen], self.skus):
                 return f"{step.name}: {why}"
         return ""
+
+
+def denied(case: Case, why: str) -> Decision:
+    """The node does not take it, or not again: then something of before may be left there."""
+    if case.course.size:
+        return {"do": "done", "why": why, "left": True}
+    return {"do": "refuse", "why": why}
+
+
+def mark_silence(case: Case) -> float:
+    """For how long, in seconds, it has been in trouble now; begins or ends that time."""
+    now = time.monotonic()
+    if not case.trouble:
+        case.silent_s = None
+        return 0.0
+    case.silent_s = now if case.silent_s is None else case.silent_s
+    return now - case.silent_s
 
 
 def key_of(step: Step) -> str:

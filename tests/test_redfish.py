@@ -186,7 +186,7 @@ def test_a_node_that_falls_silent_under_load_is_explained_by_its_bmc(emulator, t
         leader.absorb(leader.visit("n1"))
     assert asked == ["n1"]
     assert case.trouble.startswith("unreachable: n1: no route to host; power is off, says its BMC")
-    leader.give_up(0.0, after_end=False)
+    leader.give_up(0.0, only_stopped=False)
     assert "given up: unreachable" in case.why
     assert "power is off" in case.why
     run = verdict(opening, every_node(tmp_path, book, opening.nodes, NOON), (), NOON)

@@ -97,7 +97,7 @@ def so_far(case: Case) -> str:
     if case.failed:
         return f"fails: {case.why}"
     if case.trouble:
-        return f"silent: {case.trouble}"
+        return f"in trouble: {case.trouble}"
     return case.verdict or case.why or "ok so far"
 
 
