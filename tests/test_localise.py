@@ -239,6 +239,17 @@ def test_a_slow_rail_is_one_cause_and_not_many():
     assert [one.where for one in found.population] == ["rail 2"]
 
 
+def test_one_node_whose_rates_are_told_too_high_makes_the_others_no_slow_kind():
+    rows = measured(fabric(), {}, EASY)
+    told = np.where((rows.src == 3) | (rows.dst == 3), 1.3, 1.0)
+    slower = np.where((rows.src % 3 == 0) | (rows.dst % 3 == 0), 0.85, 1.0)
+
+    assert locate(fabric(), replace(rows, gbit_s=rows.gbit_s * told)).population == ()
+    (kind,) = locate(fabric(), replace(rows, gbit_s=rows.gbit_s * slower)).population
+    assert kind.where.startswith("n0000,n0003,")
+    assert "run alike at 86%" in kind.why
+
+
 def test_everything_under_the_floor_is_said_once():
     found = locate(fabric(), measured(fabric(), {}), floors=[Floor(500.0, "datasheet")])
     assert named(found) == []

@@ -242,6 +242,8 @@ def node_classes(
         if low is None or one_leaf(low, paths):
             break
         by = float(np.median(levels[low]))
+        if by > np.log1p(-SAID_SLOW):  # it is the few others that are told too fast
+            break
         touched = low[rows.src] | low[rows.dst]
         cost = np.where(touched, cost + by, cost)
         names = [paths.topology.nodes[at] for at in np.flatnonzero(low)]
