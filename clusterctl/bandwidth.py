@@ -10,6 +10,7 @@ import numpy as np
 from clusterctl import catalog
 from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Measured, Topology
 from clusterctl.localise.located import Test
+from clusterctl.measurements import FASTEST_GBIT_S
 from clusterctl.model import (
     WHOLE_NODE,
     Bandwidth,
@@ -49,7 +50,7 @@ class Row:
     engine: str = ""
     samples_gbit_s: tuple[float, ...] = ()
     retransmits: int | None = None
-    why: str = ""  # it has no rate
+    why: str = ""  # it has no rate, or some of its runs gave none
 
 
 def playbook(pace: Pace, params: Mapping[str, object]) -> Playbook:
@@ -171,12 +172,13 @@ def ask(
 def outcomes(
     flows: Sequence[tuple[Row, Row | None]], rails: Rails, seen: Sequence[Observation]
 ) -> list[Row]:
-    facts: dict[str, Bandwidth] = {}
+    # By question, too: whoever is asked of one path is not believed of another.
+    facts: dict[tuple[str, str], Bandwidth] = {}
     troubles: dict[str, list[tuple[str, Trouble]]] = {}
     for one in seen:
         for fact in one.facts:
             if isinstance(fact, Bandwidth):
-                facts[fact.part] = fact
+                facts[one.probe, fact.part] = fact
         troubles.setdefault(one.probe, []).extend((one.node, found) for found in one.troubles)
     made = []
     for there, back in flows:
@@ -184,13 +186,20 @@ def outcomes(
         for row in (there, back):
             if row is not None:
                 why = troubles.get(asked, [])
-                made.append(outcome(row, facts.get(spelled(row, rails)), why))
+                made.append(outcome(row, facts.get((asked, spelled(row, rails))), why))
     return made
 
 
 def outcome(row: Row, fact: Bandwidth | None, troubles: Sequence[tuple[str, Trouble]]) -> Row:
-    """A path whose node did not answer was not tried; one that was and gave nothing has failed."""
+    """A path whose node did not answer was not tried; one that was and gave nothing has failed.
+
+    One of whose runs some failed has the rate of the others, and why.
+    """
+    if fact is not None and fact.gbit_s > FASTEST_GBIT_S:
+        why = f"{fact.gbit_s:g} Gbit/s is not a rate; expected 0 to {FASTEST_GBIT_S:g}"
+        return replace(row, status=FAILED, why=why)
     if fact is not None:
+        own = (f"{node}: {found}" for node, found in troubles if found.part == fact.part)
         return replace(
             row,
             status=OK,
@@ -198,6 +207,7 @@ def outcome(row: Row, fact: Bandwidth | None, troubles: Sequence[tuple[str, Trou
             engine=fact.engine,
             samples_gbit_s=fact.samples_gbit_s,
             retransmits=fact.retransmits,
+            why="; ".join(own),
         )
     silent = [(node, found) for node, found in troubles if found.part == WHOLE_NODE]
     told = silent or list(troubles)

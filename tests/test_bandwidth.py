@@ -166,6 +166,36 @@ def test_a_rate_of_another_path_is_nobodys():
     assert rows[0].why == "neither end told a rate"
 
 
+def test_what_a_node_tells_of_a_path_that_it_was_not_asked_for_is_nobodys():
+    other = replace(seen("n3", Bandwidth("n0/1>n2/1", "evil", 9e9)), probe="n3/1>n1/1")
+    rows = outcomes(seen("n0"), seen("n2", Bandwidth("n0/1>n2/1", "x", 5.0)), other)
+
+    assert [row.gbit_s for row in rows] == [5.0, None]
+
+
+def test_a_rate_that_no_link_has_is_a_failure_and_no_rate():
+    rows = outcomes(seen("n2", Bandwidth("n0/1>n2/1", "x", 1e300)), seen("n0"))
+
+    assert [row.status for row in rows] == [FAILED, FAILED]
+    assert (rows[0].gbit_s, rows[0].why) == (
+        None,
+        "1e+300 Gbit/s is not a rate; expected 0 to 1e+06",
+    )
+
+
+def test_a_run_that_failed_beside_others_is_told_beside_their_rate():
+    part = "n0/1>n2/1"
+    rows = outcomes(
+        seen("n2", Bandwidth("n2/1>n0/1", "x", 3.0)),
+        seen("n0", Bandwidth(part, "x", 5.0), Trouble(Kind.EXIT, "exit 1", part)),
+    )
+
+    assert [(row.status, row.gbit_s) for row in rows] == [(OK, 5.0), (OK, 3.0)]
+    assert [row.why for row in rows] == ["n0: exit: exit 1", ""]
+    told = printed(answer(Located(measured=2), rows), 200)
+    assert "1 test ok: n0: exit: exit 1" in told
+
+
 def test_a_path_that_gave_nothing_has_failed_with_its_reason():
     trouble = Trouble(Kind.EXIT, "1 of 1 streams broke off")
     rows = outcomes(seen("n0", Bandwidth("n2/1>n0/1", "x", 3.0)), seen("n2", trouble))

@@ -214,10 +214,10 @@ def doubts_table(located: Located) -> Table:
 
 
 def failures(answer: Answer) -> Iterator[str]:
-    """Why tests gave no rate, equal reasons folded."""
+    """Why tests gave no rate, or some of their runs none, equal reasons folded."""
     whys: Counter[tuple[int, str]] = Counter()
     for row in answer.rows:
-        if row.status != OK:
+        if row.status != OK or row.why:
             whys[row.status, row.why or "not run"] += 1
     for (status, why), count in whys.most_common(6):
         yield f"{plural(count, 'test')} {STATUSES[status]}: {why}"
