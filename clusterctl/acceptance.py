@@ -28,6 +28,7 @@ class Decision(StrEnum):
 GRAVEST_FIRST = tuple(Decision)
 ACCEPTED = "accepted"  # the rule of a node that no finding speaks against
 NO_PARTNER = "stage-without-partner"
+UNRULED = {ACCEPTED: Decision.ACCEPT, NO_PARTNER: Decision.INCOMPLETE}  # rules of no file
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,18 @@ from typing import Any
 
 import yaml
 
-from clusterctl import catalog
-from clusterctl.knowledge import amd, ascend, chinese, kernel, nvidia
+from clusterctl import acceptance, catalog
+from clusterctl.knowledge import amd, ascend, checks, chinese, kernel, nvidia
 from clusterctl.knowledge.meaning import NOTHING, Text, Topic, text
 from clusterctl.limits import Expected
 from clusterctl.model import Check, KernelEvent, UserError
 from clusterctl.playbook import skus
 from clusterctl.probes import kernel_log
 
-FAULT_CODE, BLOCK = "fault code", "RAS block"
+FAULT_CODE, BLOCK, RULE = "fault code", "RAS block", "acceptance rule"
 WRITTEN = re.compile(r"(s?xid)\s*[:=#(]*\s*(\d{1,6})\)?", re.IGNORECASE)
+NUMBERS = re.compile(r"\d+")
+SHORT, CODE, MOST_NEAR = 2, 6, 3  # characters, characters, names
 # A check asks of whatever is in the slot; people ask by what they have.
 DEVICES = re.compile(r"^(gpu|npu|mlu|dcu|gcu|xpu|card)_")
 
@@ -34,10 +36,27 @@ def explain(words: Sequence[str]) -> list[Topic]:
 
 
 def instead(said: str) -> str:
-    """The nearest name; where none is near, the kinds of things that there are."""
-    if near := get_close_matches(said, sorted(index()), n=1, cutoff=0.6):
-        return f"did you mean {near[0]!r}?"
+    """The nearest names; where none is near, what there is to ask for."""
+    if close := near(said):
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    if code := WRITTEN.fullmatch(said):
+        return f"`clusterctl explain {code[1].lower()}` lists those that are"
     return f"known are {', '.join(dict.fromkeys(topic.kind for topic in topics()))}"
+
+
+def near(said: str) -> list[str]:
+    """Names that are a slip away.  A number is no slip of another: 9999 is not nearly 99."""
+    names = [name for name in sorted(index()) if same_numbers(said, name)]
+    begun = [name for name in names if len(said) > SHORT and name.startswith(said)]
+    return begun[:MOST_NEAR] or get_close_matches(said, names, n=1, cutoff=0.7)
+
+
+def same_numbers(said: str, name: str) -> bool:
+    """A long code that was cut off is near to those that begin so."""
+    if len(said) >= CODE and said.isalnum() and not said.isalpha():
+        return name.startswith(said)
+    wordless = not any(map(str.isalpha, name)) and any(map(str.isalpha, said))
+    return not wordless and NUMBERS.findall(said) == NUMBERS.findall(name)
 
 
 def named(said: str) -> list[Topic]:
@@ -196,8 +215,19 @@ def tool_codes() -> Iterator[Topic]:
 
 def own_topics() -> Iterator[Topic]:
     """Checks, probes and trials."""
-    for name, check in catalog.all_checks().items():
-        yield Topic("check", name, both(check.asks), numbers=limits(check))
+    made = catalog.all_checks()
+    told = checks.table()
+    for name in (*made, *(name for name in told if name not in made)):
+        one = told.get(name, checks.NO_ADVICE)
+        yield Topic(
+            "check",
+            name,
+            both(made[name].asks) if name in made else one.asks,
+            one.first,
+            one.then,
+            one.confused,
+            numbers=limits(made[name]) if name in made else (),
+        )
     probes = {**catalog.all_probes(), **catalog.fabric_probes(), **catalog.named_probes()}
     for name, probe in probes.items():
         yield Topic("probe", name, both(probe.about), both(f"proven: {probe.proven}"))
@@ -236,15 +266,46 @@ def told(number: Expected) -> str:
 
 def terms() -> Iterator[Topic]:
     for kind, words in data("terms.yml").items():
+        if kind == RULE:
+            yield from rules(words)
+            continue
         for word, told in words.items():
             yield Topic(
                 kind,
                 word,
                 text(told["what"]),
                 text(told.get("first")),
-                confused=text(told.get("confused")),
-                source="clusterctl",
+                text(told.get("then")),
+                text(told.get("confused")),
+                "clusterctl",
             )
+
+
+def rules(words: Mapping[str, Any]) -> Iterator[Topic]:
+    """By which a burn accepts a node or not; what to do is what its verdict asks."""
+    shipped = acceptance.shipped_rules()
+    for name, told in words.items():
+        mine = [rule for rule in shipped if rule.name == name]
+        verdict = mine[0].verdict if mine else acceptance.UNRULED[name]
+        asked = data("terms.yml")["acceptance"][verdict]
+        yield Topic(
+            RULE,
+            name,
+            text(told["what"]),
+            text(asked["first"]),
+            text(asked.get("then")),
+            source=mine[0].source if mine else "clusterctl",
+            numbers=tuple(dict.fromkeys(map(when, mine))) or (str(verdict),),
+        )
+
+
+def when(rule: acceptance.Rule) -> str:
+    """Which findings meet it, as verdict.yml writes it."""
+    keys = ("check", "part", "actual", "status", "severity")
+    said = ((key, getattr(rule, key)) for key in keys)
+    return f"{rule.verdict}: " + ", ".join(
+        f"{key} {value}" for key, value in said if value not in {None, "*"} or key == "check"
+    )
 
 
 def chapters() -> Iterator[Topic]:

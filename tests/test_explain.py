@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from clusterctl import catalog
+from clusterctl import acceptance, catalog
 from clusterctl.explain import explain, of_event, spelled, topics
-from clusterctl.knowledge import chinese, kernel, xid
+from clusterctl.knowledge import checks, chinese, kernel, xid
 from clusterctl.model import KernelEvent, Severity, Status, UserError
 from clusterctl.probes import fabricmanager, kernel_log
 
@@ -150,7 +150,10 @@ def test_a_code_is_judged_as_it_is_explained():
         (["npu-count"], ["check accelerator_count"]),
         (["xid"], None),
         (["unknown"], ["status unknown"]),
-        (["return"], ["severity return"]),
+        (["return"], ["severity return", "acceptance RETURN"]),
+        (["ACCEPT"], ["acceptance ACCEPT"]),
+        (["cannot-hold-its-load"], ["acceptance rule cannot-hold-its-load"]),
+        (["stressor"], ["check stressor"]),
         (["4"], ["exit code 4"]),
         (["exit", "code", "70"], ["exit code 70"]),
         (["npu_smi"], ["probe npu_smi"]),
@@ -179,7 +182,13 @@ def test_a_line_of_a_log_is_explained():
 
 @pytest.mark.parametrize(
     ("words", "near"),
-    [("gpu_burm", "gpu_burn"), ("80E1840", "80E18402".lower()[:6]), ("rowremap", "row_remap")],
+    [
+        ("gpu_burm", "gpu_burn"),
+        ("80E1840", "80E18402".lower()[:6]),
+        ("rowremap", "row_remap"),
+        ("h100", "h100-sxm"),
+        ("quaratine", "quarantine"),
+    ],
 )
 def test_a_slip_names_the_nearest(words, near):
     with pytest.raises(UserError, match=f"did you mean '[^']*{near}"):
@@ -189,6 +198,35 @@ def test_a_slip_names_the_nearest(words, near):
 def test_what_is_like_nothing_is_told_what_there_is():
     with pytest.raises(UserError, match=r"known are XID, SXid, .*check, probe"):
         explain(["zzzzqq"])
+
+
+@pytest.mark.parametrize("words", ["XID 9999", "9999", "mlx6", "DCGM error 999"])
+def test_a_number_is_no_slip_of_another(words):
+    with pytest.raises(UserError) as told:
+        explain([words])
+    assert "did you mean" not in str(told.value)
+
+
+def test_every_check_says_what_to_do_first_and_next():
+    judged = [topic for topic in TOPICS if topic.kind == "check"]
+    assert {topic.code for topic in judged} > set(catalog.all_checks())
+    for topic in judged:
+        assert topic.first, topic.code
+        assert topic.then, topic.code
+
+
+def test_what_a_run_or_a_burn_says_itself_asks_its_question():
+    for name, one in checks.table().items():
+        assert bool(one.asks) == (name not in catalog.all_checks()), name
+
+
+def test_every_verdict_of_a_burn_and_every_rule_that_makes_one_is_explained():
+    for verdict in acceptance.Decision:
+        assert any(topic.kind == "acceptance" and topic.first for topic in explain([verdict]))
+    names = {rule.name for rule in acceptance.shipped_rules()} | set(acceptance.UNRULED)
+    assert names == {topic.code for topic in TOPICS if topic.kind == "acceptance rule"}
+    (topic,) = explain(["nothing-to-burn-with"])
+    assert topic.numbers == ("INCOMPLETE: check stressor, status unknown",)
 
 
 def test_json_holds_both_languages_whatever_the_locale():

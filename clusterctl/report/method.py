@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from clusterctl.inventory.ranges import fold
 from clusterctl.judge import by_node
+from clusterctl.knowledge import checks
 from clusterctl.limits import LABELS, Sku, resolve
 from clusterctl.model import Accelerator, Limit, Node, Run, Status, Version
 from clusterctl.report.folding import ORDER, fold_parts
@@ -54,25 +55,9 @@ def asked(run: Run, skus: Sequence[Sku]) -> list[Asked]:
     for name in [*(name for name in said if name not in known), *known]:
         limits = in_force(run, skus, name, kinds) if name in known else ()
         counts = tuple((status, said[name][status]) for status in ORDER if said[name][status])
-        asks = known[name].asks if name in known else BUILT_IN.get(name, "")
+        asks = known[name].asks if name in known else checks.asks(name)
         found.append(Asked(name, asks, counts, limits))
     return found
-
-
-BUILT_IN = {
-    "reachable": "Did the node answer?",
-    "observed": "Could every probe that applies see?",
-    "busy": "Was a planned load kept off this node, and why?",
-    "burnt_time": "Was it loaded, and sampled, for as long as the playbook asks?",
-    "samples": "Were the samples taken that were due under load?",
-    "unexpected_reboot": "Did it stay up under load?",
-    "silent_under_load": "Did it answer under load, and if not, what did its BMC say?",
-    "clock_stepped": "Was its wall clock set under load?",
-    "journal": "Is every record of its journal whole?",
-    "stressor": "Did every load bring a result, and none crash or hang again and again?",
-    "soak_steps": "Did the steps of the soak come to their end?",
-    "traces": "Is nothing of the campaign left on it?",
-}
 
 
 def alike(run: Run) -> list[tuple[Node, str, list[str]]]:
