@@ -110,15 +110,20 @@ def write_plan(folder: Path, rows: Sequence[Row], nodes: Sequence[str]) -> None:
 def append(folder: Path, rows: Sequence[Row], nodes: Sequence[str]) -> None:
     """A round that has ended, in one write."""
     path = folder / "measured.csv"
-    text = io.StringIO()
-    made = csv.DictWriter(text, MEASURED, lineterminator="\n")
-    if not path.exists():
-        made.writeheader()
-    made.writerows(told(rows, nodes))
+    text = measured_text(rows, nodes, header=not path.exists())
     with path.open("a", encoding="utf-8", newline="") as file:
-        file.write(text.getvalue())
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def measured_text(rows: Iterable[Row], nodes: Sequence[str], *, header: bool) -> str:
+    text = io.StringIO()
+    made = csv.DictWriter(text, MEASURED, lineterminator="\n")
+    if header:
+        made.writeheader()
+    made.writerows(told(rows, nodes))
+    return text.getvalue()
 
 
 def told(rows: Iterable[Row], nodes: Sequence[str]) -> Iterable[dict[str, Any]]:
@@ -139,14 +144,22 @@ def told(rows: Iterable[Row], nodes: Sequence[str]) -> Iterable[dict[str, Any]]:
 
 
 def whole_rounds(folder: Path, planned: Sequence[Row], nodes: Sequence[str]) -> list[Row]:
-    """What was measured, without a round that a killed run left half written; it is forgotten."""
-    rows = read_rows(folder / "measured.csv", nodes)
+    """What was measured, without a round that a killed run left half written; it is forgotten.
+
+    Raises UserError, and what was measured stays as it is.
+    """
+    path = folder / "measured.csv"
+    rows = read_rows(path, nodes)
     wanted = Counter(row.round for row in planned)
     have = Counter(row.round for row in rows)
     kept = [row for row in rows if have[row.round] == wanted[row.round]]
-    (folder / "measured.csv").unlink(missing_ok=True)
-    for number in sorted({row.round for row in kept}):
-        append(folder, [row for row in kept if row.round == number], nodes)
+    try:
+        if not kept:
+            path.unlink(missing_ok=True)
+        elif kept != rows or not path.read_bytes().endswith(b"\n"):
+            write_text(path, measured_text(kept, nodes, header=True))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
     return kept
 
 

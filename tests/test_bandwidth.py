@@ -518,6 +518,20 @@ def test_a_round_that_was_cut_short_is_measured_again(tmp_path, lost):
     assert not kept or path.read_bytes() == whole
 
 
+def test_a_full_disk_loses_nothing_that_was_measured(tmp_path):
+    folder.append(tmp_path, DONE[:2], NAMES)
+    folder.append(tmp_path, DONE[2:3], NAMES)
+    path = tmp_path / "measured.csv"
+    before = path.read_bytes()
+    (tmp_path / "measured.csv.new").mkdir()  # nothing can be written beside it
+
+    with pytest.raises(UserError, match=r"measured\.csv: Is a directory"):
+        folder.whole_rounds(tmp_path, DONE, NAMES)
+    assert path.read_bytes() == before
+    assert folder.whole_rounds(tmp_path, DONE[:3], NAMES) == DONE[:3]  # all whole: none written
+    assert path.read_bytes() == before
+
+
 def test_the_answer_comes_back_as_it_was_kept(tmp_path):
     located = Located(
         (SUSPECT,),
