@@ -7,10 +7,12 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import permutations
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,8 +25,10 @@ from clusterctl.act import journal
 from clusterctl.act.deed import Outcome, Told
 from clusterctl.cli import app
 from clusterctl.cli.triage_past import Around, looked_back
-from clusterctl.memory import acks, cache
+from clusterctl.memory import acks, cache, nights
 from clusterctl.memory.folder import open_folder
+from clusterctl.memory.life import Life
+from clusterctl.memory.story import Trace
 from clusterctl.model import (
     Accelerator,
     Finding,
@@ -37,6 +41,7 @@ from clusterctl.model import (
     Version,
 )
 from clusterctl.report.past import as_data, as_text
+from clusterctl.triage.past.excuses import Pages, excused, memories
 from clusterctl.triage.past.known import Lemon, NodePast, Past
 from clusterctl.triage.past.neighbours import leaves_of, shared
 from clusterctl.triage.past.prior import NEAR, ordered
@@ -93,7 +98,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         recorder = store.Recorder(runs, name)
         recorder.begin(store.describe(run))
-        recorder.finish(run)
+        nights.remember(run, recorder.finish(run), runs)
     cache.memory(open_folder(runs))
     return runs
 
@@ -190,12 +195,61 @@ def test_what_is_shared_with_the_same_nodes_is_told_once(told: Path) -> None:
     ]
 
 
+UNTIL = AT + timedelta(days=3)
+
+
 def test_who_acked_a_finding_is_told_beside_it(told: Path, tmp_path: Path) -> None:
     runs = Path(shutil.copytree(told, tmp_path / "runs"))
-    until = AT + timedelta(days=3)
-    acks.give(runs, acks.Ack("a1", frozenset({"n1"}), "port_rate", until, "li", "RMA", NOON))
-    assert past_of(runs, "n1").acked[0][0] == "port_rate"
-    assert "(acked: a1 by li until 2026-01-10: RMA)" in " ".join(as_text(recall(runs, asked("n1"))))
+    acks.give(runs, acks.Ack("a1", frozenset({"n1"}), "port_rate", UNTIL, "li", "RMA", NOON))
+    past = recall(runs, asked("n1"))
+    assert [trace.check for trace, _ in past.nodes[0].acked] == ["port_rate"]
+    assert "(acked: a1 by li until 2026-01-10: RMA)" in " ".join(as_text(past))
+    (of_it,) = [one for one in as_data(past)["nodes"][0]["findings"] if one["acked"]]
+    assert of_it["check"] == "port_rate"
+
+
+def trace(node: str, part: str) -> Trace:
+    worst, now = "fail", "fail"
+    return Trace(node, "xid", part, worst, now, NOON, AT, 1, 1, 1, "none", "XID 79")
+
+
+def life(node: str, part: str, since: datetime = NOON) -> Life:
+    bad = Verdict(node, part, Status.FAIL, "none", "XID 79")
+    return Life("xid", bad, "", (), None, since, AT, AT, "C")
+
+
+def acked(*lives: Life, of: Trace) -> list[str]:
+    """By an ack of n1's xid, given after NOON."""
+    given = [acks.Ack("a1", frozenset({"n1"}), "xid", UNTIL, "li", "RMA", NOON + timedelta(days=1))]
+    return [words for _, words in excused([of], [{one.key: one for one in lives}], given)]
+
+
+def test_an_ack_excuses_what_the_sweep_takes_it_to_excuse() -> None:
+    first, later = life("n1", "gpu3"), life("n1", "gpu5", AT)
+    assert acked(first, of=trace("n1", "gpu3"))
+    assert not acked(first, later, of=trace("n1", "gpu5"))  # began after it, beside another
+    assert not acked(replace(first, outgrown=("a1",)), of=trace("n1", "gpu3"))
+    both = life("n1,n2", "gpu3")
+    assert not acked(both, of=trace("n1,n2", "gpu3"))  # of n2 nobody said anything
+    assert not acked(of=trace("n1", "gpu3"))  # which no sweep remembers
+
+
+def test_each_playbook_remembers_its_own_and_of_it_the_newest_counts(told: Path) -> None:
+    names = [f"20260106T120000-nightly-{NIGHTS - 1:04x}", "20260105T120000-nightly-0004"]
+    pages: Pages = {}
+    assert len(list(memories(told, names, pages))) == 1
+    assert list(pages) == names[:1]
+
+
+def test_what_one_file_cannot_tell_costs_the_rest_nothing(told: Path, tmp_path: Path) -> None:
+    runs = Path(shutil.copytree(told, tmp_path / "runs"))
+    (runs / journal.NAME).mkdir()
+    (runs / acks.FILE).write_text("{}\n")
+    past = recall(runs, asked("n1"))
+    assert past.nodes[0].lemon is not None
+    first, second = past.notes
+    assert first.startswith("who acked what is not known: ")
+    assert second.startswith("what was done to them is not known: ")
 
 
 def test_what_was_done_to_a_node_is_told_and_what_was_refused_is_not(
@@ -207,7 +261,15 @@ def test_what_was_done_to_a_node_is_told_and_what_was_refused_is_not(
         action = drained("n1", id=name, at=AT - timedelta(hours=1), who=f"{outcome}@c")
         kept.begin(action)
         kept.end(action, Told(outcome), AT)
-    assert [one.split(" on ")[0] for one in past_of(runs, "n1").done] == ["drain by done@c"]
+    assert [one.split(": ")[:2] for one in past_of(runs, "n1").done] == [
+        ["on 2026-01-07", "drain by done@c"]
+    ]
+    files = fsspec.filesystem("memory")
+    for path in filter(Path.is_file, runs.rglob("*")):
+        files.pipe(f"/past/{path.relative_to(runs)}", path.read_bytes())
+    past = recall("memory://past", asked("n1"))
+    assert past.nodes[0].done == past_of(runs, "n1").done
+    assert "memory://past: acks are read from a disk only" in past.notes[0]
 
 
 # --------------------------------------------------------------------------- never silent

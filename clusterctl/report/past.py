@@ -46,7 +46,7 @@ def of_node(one: NodePast) -> Iterator[str]:
     yield f"{one.node}: {'; '.join((healthy(one), *since(one)))}"
     known = dict(one.acked)
     for trace in one.findings[:FINDINGS]:
-        acked = f" (acked: {known[trace.check]})" if trace.check in known else ""
+        acked = f" (acked: {known[trace]})" if trace in known else ""
         yield f"{finding(trace)}{acked}"
     if len(one.findings) > FINDINGS:
         more = len(one.findings) - FINDINGS
@@ -137,7 +137,7 @@ def node_data(one: NodePast) -> dict[str, object]:
                 "bad_nights": trace.bad,
                 "judged_nights": trace.judged,
                 "said": trace.said,
-                "acked": known.get(trace.check),
+                "acked": known.get(trace),
             }
             for trace in one.findings
         ],

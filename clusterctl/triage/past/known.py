@@ -39,7 +39,7 @@ class NodePast:
     `healthy`: the last night on which it answered and nothing failed, `healthy_run`, after which it
     was looked at `since` times; None: there is none.  `changed`: between that night and the newest,
     in words; None: it was not looked up.  `findings`: of late, those that are open first;
-    `acked`: by their check, who knows of them.  `done`: to the node since it was last healthy.
+    `acked`: of those, who knows of them.  `done`: to the node since it was last healthy.
     """
 
     node: str
@@ -51,7 +51,7 @@ class NodePast:
     since: int = 0
     changed: tuple[str, ...] | None = None
     findings: tuple[Trace, ...] = ()
-    acked: tuple[tuple[str, str], ...] = ()
+    acked: tuple[tuple[Trace, str], ...] = ()
     done: tuple[str, ...] = ()
     lemon: Lemon | None = None
     shares: tuple[Shared, ...] = ()

@@ -20,6 +20,7 @@ from clusterctl.memory.folder import Ended, Folder, begun, ended, open_folder
 from clusterctl.memory.identity import Swap
 from clusterctl.memory.life import BACK_DAYS
 from clusterctl.model import UserError
+from clusterctl.triage.past.excuses import Pages, excused, memories
 from clusterctl.triage.past.known import Lemon, NodePast, Past
 from clusterctl.triage.past.neighbours import leaves_of, shared
 
@@ -109,6 +110,7 @@ def within(folder: Folder, runs: Sequence[Ended], asked: Asked) -> tuple[Memory,
 class Looking:
     known: Memory
     asked: Asked
+    looked: Mapping[str, Sequence[Night]]
 
     @cached_property
     def swaps(self) -> list[Swap]:
@@ -126,13 +128,16 @@ def looked_up(known: Memory, asked: Asked, past: Past, notes: list[str]) -> Past
     if strange := [node for node, nights in looked.items() if not nights]:
         notes.append(f"no earlier run of {listed(strange)} under {past.where}")
     told = first_look(known, {node: nights for node, nights in looked.items() if nights})
-    looking = Looking(known, asked)
+    looking = Looking(known, asked, looked)
     late: list[str] = []
     for step, what in STEPS:
         if late or asked.left_s() <= 0:
             late.append(what)
-        else:
+            continue
+        try:
             told = step(looking, told)
+        except UserError as error:
+            notes.append(f"{what} is not known: {error}")
     if late:
         notes.append(f"no time was left for {', '.join(late)}: `clusterctl history NODE` has it")
     return replace(past, nodes=tuple(told), notes=(*past.notes, *notes))
@@ -163,38 +168,27 @@ def fails(check: str, status: str) -> bool:
     return status == "fail" or (status == "unknown" and check == REACHABLE)
 
 
-def excused(looking: Looking, told: list[NodePast]) -> list[NodePast]:
-    """Whose findings somebody acked."""
+def known_of(looking: Looking, told: list[NodePast]) -> list[NodePast]:
+    """Whose open findings an ack covers, as the last sweep that looked there would have it."""
     if looking.local is None:
-        return told
-    try:
-        given = acks.active(acks.read(looking.local), looking.asked.at)
-    except UserError:
-        return told  # `history` and every sweep say so
+        raise UserError(f"{looking.known.folder.name}: acks are read from a disk only")
+    given = acks.active(acks.read(looking.local), looking.asked.at)
+    pages: Pages = {}
     return [
-        replace(
-            one,
-            acked=tuple(
-                (trace.check, ack.words)
-                for trace in one.open
-                for ack in given
-                if one.node in ack.nodes and ack.check in {acks.ALL, trace.check}
-            ),
-        )
+        replace(one, acked=tuple(excused(one.open, memories(looking.local, runs, pages), given)))
         for one in told
+        if (runs := [night.id for night in reversed(looking.looked[one.node])])
     ]
 
 
 def acted(looking: Looking, told: list[NodePast]) -> list[NodePast]:
     """What was done to them since, by the journal of actions beside the runs."""
-    if looking.local is None:
-        return told
-    log = journal.read(looking.local / journal.NAME)
+    log = journal.beside(looking.known.folder)
     return [
         replace(
             one,
             done=tuple(
-                f"{act.verb} by {act.who} on {act.at:%Y-%m-%d}: {act.reason}"
+                f"on {act.at:%Y-%m-%d}: {act.words}"
                 for act in log.actions.values()
                 if act.node == one.node
                 and act.outcome in MAY_HAVE  # what was refused was not done
@@ -272,7 +266,7 @@ def lemons(looking: Looking, told: list[NodePast]) -> list[NodePast]:
 
 
 STEPS: tuple[tuple[Callable[[Looking, list[NodePast]], list[NodePast]], str], ...] = (
-    (excused, "who acked what"),
+    (known_of, "who acked what"),
     (acted, "what was done to them"),
     (changed, "what changed since they were healthy"),
     (neighbours, "who shares their leaf"),
