@@ -16,6 +16,7 @@ from clusterctl.model import (
     Answer,
     Finding,
     Kind,
+    Limit,
     Node,
     Observation,
     PcieDevice,
@@ -169,6 +170,24 @@ def test_accelerators_are_counted_against_the_bus_and_silent_nodes_against_their
     (parts,) = account(made).parts
 
     assert (parts.seen, parts.expected) == (15, 32)
+
+
+def test_parts_are_counted_against_what_the_check_itself_would_hold_the_node_to():
+    from clusterctl.cli.finish import accounted
+    from clusterctl.playbook import skus
+
+    named, labelled, bare = (
+        Node("n1", labels={"sku": "h100-sxm"}),
+        Node("n2", labels={"sku": "h100-sxm", "accelerators": "4"}),
+        Node("n3", labels={"accelerators": "nan"}),
+    )
+    made = replace(run(nodes=0), nodes=(named, labelled, bare))
+    asked = Playbook("p", expect={"accelerator_count": {"accelerators": Limit(2, "site")}})
+
+    assert accounted(made, None).line.endswith("; 0 of 12 accelerators seen")
+    assert account(replace(made, playbook=asked), skus()).line.endswith(
+        "; 0 of 6 accelerators seen"
+    )
 
 
 def test_what_another_finding_explains_leaves_the_table_and_is_counted():

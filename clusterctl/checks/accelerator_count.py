@@ -148,6 +148,14 @@ def bare(evidence: Evidence, beside: int | None) -> Verdict:
             remedy=f"power the node off and on; {NONE}",
             source="most nodes with the same CPU",
         )
+    if sku := evidence.node.labels.get("sku"):
+        return unknown(
+            evidence,
+            PART,
+            f"none was seen here, and nothing says how many a {sku} should have",
+            actual="0",
+            remedy="say how many by the inventory's accelerators label; 0 where none is meant",
+        )
     return skipping(evidence, PART, "no accelerator on the bus and none expected")
 
 

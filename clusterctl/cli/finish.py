@@ -88,9 +88,10 @@ def remembered(run: Run, folder: Path | None) -> Page | None:
 def accounted(run: Run, night: Page | None) -> Accounts:
     """With what is acked counted, and no reason for an exit code."""
     from clusterctl.memory.acks import not_covered
+    from clusterctl.playbook import skus
     from clusterctl.report.accounts import account, excusing
 
-    accounts = account(run)
+    accounts = account(run, skus())
     if night is None or not night.acked:
         return accounts
     return excusing(accounts, run, not_covered(run.findings, night), len(night.acked))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from clusterctl.judge import REACHABLE, by_node
-from clusterctl.limits import LABELS
+from clusterctl.limits import LABELS, Sku, told
 from clusterctl.model import Accelerator, Finding, Kind, Node, PcieDevice, Run, Status
 from clusterctl.sources import Seen, believe, lost
 
@@ -70,7 +71,8 @@ class Accounts:
         return f"{' · '.join(counted)} of {nodes}; {', '.join(seen)} seen{acked}"
 
 
-def account(run: Run) -> Accounts:
+def account(run: Run, skus: Sequence[Sku] = ()) -> Accounts:
+    """`skus`: what an inventory's `sku` label promises; without them no part is by it."""
     names = {node.name for node in run.nodes}
     silent = {
         one.verdict.node
@@ -81,7 +83,7 @@ def account(run: Run) -> Accounts:
         nodes=worst(run),
         answered=len(names - silent),
         findings=Counter(one.verdict.status for one in run.findings),
-        parts=parts(run),
+        parts=parts(run, skus),
         bugs=sum(one.verdict.actual == Kind.BUG for one in run.findings),
     )
 
@@ -108,7 +110,7 @@ def worst(run: Run) -> dict[str, Status]:
     }
 
 
-def parts(run: Run) -> tuple[Parts, ...]:
+def parts(run: Run, skus: Sequence[Sku] = ()) -> tuple[Parts, ...]:
     """Seen by a driver, of those promised; a silent node is promised what most others have."""
     probes = {probe.name: probe for probe in run.playbook.probes}
     seen = by_node(one for one in run.observations if one.probe in probes)
@@ -119,8 +121,10 @@ def parts(run: Run) -> tuple[Parts, ...]:
         believed = believe(seen.get(node.name, ()), probes)
         facts = believed.facts((Accelerator, PcieDevice))
         slots = sum(isinstance(fact, PcieDevice) and fact.kind == "accelerator" for fact in facts)
-        here[node.name] = len({fact.part for fact in facts if isinstance(fact, Accelerator)})
-        there[node.name] = max(here[node.name], slots, promised(run, node))
+        cards = [fact for fact in facts if isinstance(fact, Accelerator)]
+        model = next((card.model for card in cards), "")
+        here[node.name] = len({card.part for card in cards})
+        there[node.name] = max(here[node.name], slots, promised(run, node, skus, model))
         if lost(seen.get(node.name, ())) or (not facts and unanswered(believed)):
             silent.add(node.name)
     heard = [count for name, count in there.items() if name not in silent]
@@ -134,9 +138,10 @@ def unanswered(believed: Seen) -> bool:
     return any(believed.troubles(kind) for kind in (Accelerator, PcieDevice))
 
 
-def promised(run: Run, node: Node) -> int:
-    """What the playbook or the inventory says this node should have; 0: nothing says so."""
+def promised(run: Run, node: Node, skus: Sequence[Sku], model: str) -> int:
+    """What its check would hold this node to; 0: nothing says how many it should have."""
     check, name = LABELS["accelerators"]
-    limit = run.playbook.expect.get(check, {}).get(name)
-    said = limit.value if limit else node.labels.get("accelerators", "0")
-    return int(float(str(said))) if str(said).replace(".", "", 1).isdigit() else 0
+    limit = told(check, run.playbook, skus, node, model).get(name)
+    said = limit.value if limit else 0
+    # A label that spells no number is told of by those verbs that judge by it.
+    return int(said) if isinstance(said, int | float) and isfinite(said) else 0

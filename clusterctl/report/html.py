@@ -75,7 +75,7 @@ def page(
     `series`, `moments`: of a campaign; a node without any has no plot.  `morning`: of a sweep that
     remembers other nights.
     """
-    accounts = account(run)
+    accounts = account(run, skus)
     if morning and morning.acked:
         left = not_covered(run.findings, morning.page)
         accounts = excusing(accounts, run, left, len(morning.acked))

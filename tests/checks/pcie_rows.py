@@ -175,6 +175,18 @@ COUNT = (
         sku="h100",
     ),
     row(
+        "a sku that promises no count is no reason to have none",
+        expect={"accelerators": "unknown"},
+        sku="our-own-box",
+        says="our-own-box",
+    ),
+    row(
+        "a kind of node that is labelled to have none",
+        expect={"accelerators": "skip"},
+        sku="head",
+        limits={"accelerators": 0},
+    ),
+    row(
         "exactly as expected",
         gpu(),
         card(),
