@@ -28,7 +28,7 @@ from clusterctl.model import (
     Verdict,
 )
 from clusterctl.observe import attempt
-from clusterctl.outage import explained
+from clusterctl.outage import explained, nearer
 from clusterctl.shared import explain_shared
 from clusterctl.sources import Seen, believe, lost
 from clusterctl.verdicts import model_of
@@ -208,7 +208,7 @@ def reachable(node: Node, seen: Sequence[Observation], trouble: Trouble | None) 
     if trouble is None:
         return Verdict(node.name, "node", Status.PASS, actual=f"{asked} answers")
     outage = explained(seen)
-    remedy = LOST_REMEDY.get(trouble.kind, TROUBLE_REMEDY[Kind.BUG])
+    remedy = nearer(trouble) or LOST_REMEDY.get(trouble.kind, TROUBLE_REMEDY[Kind.BUG])
     return Verdict(
         node.name,
         "node",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clusterctl.model import WHOLE_NODE, Chassis, Kind, Observation, Psu, SelEvent
+from clusterctl.model import WHOLE_NODE, Chassis, Kind, Observation, Psu, SelEvent, Trouble
 
 DAY_S = 86400.0
 BMC_PROBES = ("redfish",)
@@ -18,6 +18,25 @@ PANIC = re.compile(
 )
 WATCHDOG = re.compile(r"watchdog", re.IGNORECASE)
 BEAT = re.compile(r"hard reset|power down|power cycle|expired|timed? ?out", re.IGNORECASE)
+
+
+# By what the way to a node says of it: a BMC has no part in these.
+NEARER = (
+    ("behind jump host", "mend the way to the jump host first: all nodes behind it wait for it"),
+    ("jump host", "try it from the jump host; silent there too: ask its BMC for power and console"),
+    ("no address for the name", "correct its name, or give it an address in the inventory"),
+    ("refuses", "it is up: start sshd there, correct its port in the inventory, or let it boot"),
+    ("was not tried", "lower --at-once, or raise ulimit -n on this machine"),
+    ("without a word", "lower --at-once; look at sshd's MaxStartups and fail2ban on the node"),
+    ("does not speak SSH", "correct its port in the inventory"),
+)
+
+
+def nearer(trouble: Trouble) -> str:
+    """What to do about a node that is not reached, where the reason says it is not its power."""
+    if trouble.kind is not Kind.UNREACHABLE:
+        return ""
+    return next((remedy for words, remedy in NEARER if words in trouble.detail), "")
 
 
 @dataclass(frozen=True, slots=True)

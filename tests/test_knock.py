@@ -9,7 +9,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from clusterctl.model import Kind, Node
+from clusterctl.model import Kind, Node, Trouble
+from clusterctl.outage import nearer
 from clusterctl.transport.knock import Door, knock
 
 
@@ -111,6 +112,21 @@ def test_a_name_that_does_not_exist_is_unreachable_and_says_so():
 
     assert trouble.kind is Kind.UNREACHABLE
     assert "no address for the name no.such.invalid" in trouble.detail
+    assert nearer(trouble) == "correct its name, or give it an address in the inventory"
+
+
+def test_only_who_is_silent_is_looked_for_at_its_bmc(closed):
+    """sshd is missing on a node that refuses: it has power."""
+    [(_, refused, _)] = knock([door(closed)], connect_s=5, at_once=4)
+    assert nearer(refused).startswith("it is up: start sshd there")
+    for kind, reason in (
+        (Kind.UNREACHABLE, "port 22 does not answer within 5 s: off, or a firewall drops"),
+        (Kind.UNREACHABLE, "port 22: No route to host"),
+        (Kind.DENIED, "it refuses every key"),
+    ):
+        assert nearer(Trouble(kind, reason)) == ""
+    behind = Trouble(Kind.UNREACHABLE, "behind jump host gw: port 22 refuses: up, but no sshd")
+    assert nearer(behind).startswith("mend the way to the jump host")
 
 
 @pytest.mark.parametrize("host", ["", ".", "a" * 300, "n\x00m", "é" * 80, "a..b"])

@@ -60,8 +60,8 @@ def changes(
     before, after = nodes[first.id], nodes[second.id]
     groups = labelled([Node(name, labels=labels.get(name, {})) for name in sorted(before | after)])
     found = [*judged(known, first, second), *versions(known, first, second)]
-    found += [("gone", one, "node", "", "answered for", "not in the run") for one in before - after]
-    found += [("new", one, "node", "", "not in the run", "answered for") for one in after - before]
+    found += [("gone", one, "node", "", "in the run", "not in the run") for one in before - after]
+    found += [("new", one, "node", "", "not in the run", "in the run") for one in after - before]
     return sorted(folded(found, groups), key=lambda one: (BECAME.index(one.became), one.what))
 
 
