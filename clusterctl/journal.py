@@ -43,6 +43,7 @@ from clusterctl.model import Answer
 
 LINE = re.compile(rb"([0-9a-f]{8}) (\d{1,18}) (\{.*\})")
 GAP = 3.0  # samples that may be late, in intervals, until the time between them is nobody's
+MOST = 10**20  # the digits that remote/sampler.py takes for a number
 LOST = "lost"  # `why` of a step whose end nobody saw
 LAYOUTS_AT_MOST = 64  # kept in memory: kinds of nodes, and of each as many as devices came and went
 
@@ -165,9 +166,44 @@ def record(line: bytes) -> Record | None:
         return None
     try:
         cells = json.loads(found[3])
-        return Record(int(found[2]), str(cells.pop("k")), float(cells.pop("m")), cells)
-    except (ValueError, TypeError, KeyError, RecursionError):
+        kind, at_s = str(cells.pop("k")), cells.pop("m")
+    except (ValueError, KeyError, RecursionError):
         return None
+    if not is_number(at_s) or not makes_sense(kind, cells):
+        return None
+    return Record(int(found[2]), kind, float(at_s), cells)
+
+
+def makes_sense(kind: str, cells: Mapping[str, Any]) -> bool:
+    """Whoever reads on counts with these; a node in disarray may write anything."""
+    match kind:
+        case "start":
+            return is_number(every_s := cells.get("every_s", 10.0)) and every_s > 0
+        case "end":
+            code, survivors = cells.get("code"), cells.get("survivors", 0)
+            wholes = isinstance(code, int | None) and isinstance(survivors, int)
+            return wholes and is_number(cells.get("s", 0.0))
+        case "clock":
+            return is_number(cells.get("jump_s", 0.0))
+        case "full":
+            return all(map(is_value, values_of(cells.get("groups"))))
+    return True
+
+
+def values_of(groups: object) -> Iterator[object]:
+    for group in groups if isinstance(groups, list) else ():
+        match group:
+            case [_, _, list(values)]:
+                yield from values
+
+
+def is_number(value: object) -> bool:
+    """One to count with: finite, and no larger than what 64 bits hold."""
+    return isinstance(value, int | float) and -MOST <= value <= MOST
+
+
+def is_value(value: object) -> bool:
+    return value is None or isinstance(value, str) or is_number(value)
 
 
 def decoded(text: bytes) -> Any:
@@ -267,7 +303,7 @@ def fitting(delta: object, count: int) -> list[Any] | None:
     if not isinstance(delta, list) or len(delta) % 2:
         return None
     good = all(isinstance(index, int) and 0 <= index < count for index in delta[::2])
-    return delta if good else None
+    return delta if good and all(map(is_value, delta[1::2])) else None
 
 
 def steps(found: Iterable[Record | Corrupt]) -> Iterator[Step]:

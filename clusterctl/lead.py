@@ -516,10 +516,11 @@ class Leader:
         for order in case.orders:
             step = case.course.ended.get(order.identity)
             # Who was alone and brought nothing is judged once, in `fails`.
-            if step is not None and len(order.group) > 1:
-                seen = result(case, stages[step.name], step, self.clock())
-                if brought_nothing(order, seen):
-                    case.empty.add(order.identity)
+            if step is None or (step.name in stages and len(order.group) == 1):
+                continue
+            seen = step.name in stages and result(case, stages[step.name], step, self.clock())
+            if not seen or brought_nothing(order, seen):
+                case.empty.add(order.identity)
         if case.soaks and self.was_soaking(case):
             case.empty.add(case.soaks[-1])
 
@@ -568,7 +569,9 @@ class Leader:
         about = [one for one in before if one.probe in {"nvml", "nvidia_smi"}]
         for step in new:
             case.judged.add(key_of(step))
-            stage = stages[step.name]
+            stage = stages.get(step.name)
+            if stage is None:
+                continue
             seen = result(case, stage, step, self.clock())
             vain = heed_step(case, stage, step, seen)
             if stressors.crashed(vain) and not step.soak:

@@ -107,7 +107,12 @@ def reply(answer: Answer) -> Reply | Trouble:
     try:
         words = json.loads(head)
         ok = words["ok"] is True
-    except (ValueError, TypeError, KeyError):
+        good = isinstance(words.get("leader", {}), dict)
+        if ok and answer.name == "fetch":
+            good = good and isinstance(words["size"], int) and isinstance(words["next"], int)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        good = False
+    if not good:
         return Trouble(Kind.UNREADABLE, f"not an answer of a supervisor: {head[:80]!r}")
     if not rest:
         return Reply(ok, words)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from scripted import NOON, Scripted
+from test_campaign import line
 from test_stressors import BOOK, NODES, WELL, Nodes
 
-from clusterctl.campaign import Case
+from clusterctl.campaign import Case, apply
 from clusterctl.campaign_folder import STOP, cases, prepare
+from clusterctl.campaign_verdict import Told, results, verdict
+from clusterctl.course import learn
 from clusterctl.lead import Leader, Said
-from clusterctl.model import Answer, Run
+from clusterctl.model import Answer, Run, Trouble
+from clusterctl.report.campaign_lines import lines
+from clusterctl.supervision import fetch, reply
 from clusterctl.transport.wire import NEEDS_PYTHON
 
 FULL_DISK = "the journal cannot be written: ENOSPC"
@@ -150,3 +156,91 @@ def test_who_left_without_a_line_for_it_leaves_when_there_is_room(tmp_path):
     assert case.phase == "done"
     leader.think()
     assert cases(tmp_path, NODES)["n1"].verdict.startswith("INCOMPLETE")
+
+
+# --------------------------------------------------------------------------- nonsense
+
+ODD = [None, "x", "", [], ["x"], {}, True, 0, -1, 1.5, 10**400, float("nan"), float("inf")]
+NODE_LIFE = [
+    ("start", {"boot": "b", "every_s": 10}),
+    ("clock", {"jump_s": 3.5}),
+    ("kernel", {"lines": [[1.0, "Xid"]], "more": 0}),
+    ("full", {"groups": [["gpu0", ["uuid", "power_w", "temp_c"], ["u", 300, 60]]]}),
+    ("command", {"do": "run", "id": "s0.1"}),
+    ("begin", {"step": "s0.1", "name": "cpu_burn", "load": True, "soak": False}),
+    ("sample", {"d": [1, 310], "news": 1}),
+    ("end", {"step": "s0.1", "name": "cpu_burn", "why": "exit", "code": 0, "s": 9.5, "out": "",
+             "err": "", "out_bytes": 1, "survivors": 0}),
+    ("lease", {"held": False, "after_s": 9, "policy": "run_on"}),
+    ("disk", {"error": "", "lost_samples": 3}),
+    ("orphaned", {"why": "killed", "survivors": 0}),
+]  # fmt: skip
+CELLS = [(at, name) for at, (_, cells) in enumerate(NODE_LIFE) for name in cells]
+
+
+def odd_lives(at: int, name: str) -> list[list[tuple[str, dict[str, object]]]]:
+    """With something else in that cell, or deep within it."""
+    kind, cells = NODE_LIFE[at]
+    deep = {"groups": lambda odd: [["gpu0", ["uuid", "power_w", "temp_c"], [odd, odd, odd]]],
+            "d": lambda odd: [0, odd, 1, odd], "lines": lambda odd: [[odd, odd]]}  # fmt: skip
+    given = [*ODD, *(deep[name](odd) for odd in ODD if name in deep)]
+    return [[*NODE_LIFE[:at], (kind, {**cells, name: odd}), *NODE_LIFE[at + 1 :]] for odd in given]
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory):
+    return Nodes(tmp_path_factory.mktemp("odd"))
+
+
+@pytest.mark.parametrize(("at", "name"), CELLS)
+def test_whatever_stands_in_a_journal_its_node_is_led_shown_and_judged(bed, at, name):
+    for life in odd_lives(at, name):
+        case = bed.leader.cases["n1"] = Case(NODES[0])
+        order = {"do": "order", "id": "s0.1", "stage": 0, "group": ["n1"], "index": 0}
+        for do in ({"do": "gate"}, {"do": "start", "base": 0}, order):
+            apply(case, {"at": str(NOON), "node": "n1", **do})
+        for number, (kind, cells) in enumerate(life):
+            learn(case.course, line(number, kind, 9.0 + number, **cells))
+        bed.leader.judge_empty(case)
+        assert "bug" not in bed.leader.samples_fail(case) + bed.leader.fails(case)
+        assert len(lines([case], BOOK, 9)) == 3
+        told = [Told(case, (), tuple(results(case, BOOK, NOON)))]
+        run = verdict(replace(bed.leader.opening, nodes=NODES[:1]), told, (), NOON)
+        assert not [one for one in run.findings if one.verdict.actual == "bug"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells"),
+    [
+        ("start", {"every_s": 0}),
+        ("end", {"s": None}),
+        ("end", {"code": "x"}),
+        ("end", {"survivors": "x"}),
+        ("clock", {"jump_s": float("nan")}),
+        ("full", {"groups": [["", ["gpu0.power_w"], [10**400]]]}),
+        ("full", {"groups": [["", ["gpu0.uuid"], [["u"]]]]}),
+    ],
+)
+def test_a_record_that_nobody_can_count_with_is_damaged_and_that_is_said(nodes, kind, cells):
+    case = nodes.case("n1")
+    nodes.write(case, [(kind, cells)])
+    assert case.course.corrupt == 1
+
+
+def test_a_step_that_nobody_asked_for_is_no_result_of_what_was(nodes):
+    case = nodes.case("n1")
+    step = {"step": case.orders[-1].identity, "name": "nope"}
+    nodes.write(case, [("begin", step), ("end", {**step, **WELL, "s": 9.0})])
+    assert step["step"] in case.empty
+    assert case.phase == "burn"
+    assert str(nodes.outcomes()["n1"].decision) == "INCOMPLETE"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 200_000, "7", "[]", '{"ok": true}', '{"ok": true, "size": "x", "next": 1}',
+     '{"ok": false, "leader": 7}', '{"ok": true, "size": 1, "next": 1, "leader": []}'],
+)  # fmt: skip
+def test_an_answer_that_is_none_is_trouble(text):
+    asked = fetch("c", 0)
+    assert isinstance(reply(Answer(asked.name, 0, text + "\nend\t0\n", "", 0.1)), Trouble)
