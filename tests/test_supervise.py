@@ -437,14 +437,17 @@ def test_the_wall_clock_is_only_a_label(tmp_path):
     campaign.clear()
 
 
+HEAD = '{"ok":true,"size":4,"next":4}\n'
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
         (Answer("fetch", None, "", "", 1.0), Kind.TIMEOUT),
         (Answer("fetch", 1, "", "Traceback\nOSError: x", 1.0), Kind.EXIT),
         (Answer("fetch", 0, "login noise", "", 1.0), Kind.UNREADABLE),
-        (Answer("fetch", 0, '{"ok":true,"size":4,"next":4}\nabc\n', "", 1.0), Kind.CUT),
-        (Answer("fetch", 0, '{"ok":true,"size":4,"next":4}\nabc\nend\t4\n', "", 1.0, truncated=True), Kind.CUT),
+        (Answer("fetch", 0, f"{HEAD}abc\n", "", 1.0), Kind.CUT),
+        (Answer("fetch", 0, f"{HEAD}abc\nend\t4\n", "", 1.0, truncated=True), Kind.CUT),
     ],
     ids=["late", "broken", "noise", "cut", "truncated"],
 )
