@@ -162,7 +162,7 @@ def link_row(one: Rank, other: Rank, *, data: bool) -> dict[str, object]:
 
 
 def cards(
-    clock: int,
+    clock: float,
     mask: int = 0,
     power: float = 400.0,
     use: int = 100,

@@ -1,7 +1,7 @@
 """Sample every NVIDIA GPU for some seconds: argument: seconds, seconds between samples.
 
-Prints a JSON object a line: gpu (uuid, power limit), then sample: index, W, MHz, °C, mask of the
-reasons that slow it, utilisation in percent, bytes over NVLink (tx, rx) since the driver was
+Prints a JSON object a line: gpu (minor number, power limit), then sample: index, W, MHz, °C, mask
+of the reasons that slow it, utilisation in percent, bytes over NVLink (tx, rx) since the driver was
 loaded, PCIe replays; each null where it cannot be had.  Then link, one a GPU: what PCIe carried, in
 bytes a second, its generation and width, and errors that it corrected since the driver was loaded,
 before and after.  Last end, with their number.
@@ -96,6 +96,9 @@ def main(seconds, every):
     rows = 0
     for told in meter.gpus():
         rows += 1
+        if told["index"] in meter.handles:
+            handle = meter.handles[told["index"]]
+            told["minor"] = meter.number("nvmlDeviceGetMinorNumber", handle)
         print(json.dumps(dict(told, k="gpu")))
     finish = time.monotonic() + seconds
     links = {index: Pcie(meter, handle) for index, handle in meter.handles.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import erfc, exp, fsum, inf, isfinite, lgamma, log, log1p, sqrt
+from math import erfc, exp, fsum, hypot, inf, isfinite, lgamma, log, log1p, sqrt
 from statistics import median
 
 from clusterctl.peers import SIGMA_PER_MAD
@@ -16,6 +16,7 @@ from clusterctl.triage.verdict import Cause, Suspect
 LEAST = 0.05
 # Of a hundred healthy jobs one may be accused.  Two readings never prove more.
 SURE = MOST_SURE = 0.99
+FAR = 1e9  # times the peers' spread: beyond it, the error is all there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +100,12 @@ def peers_of(values: Sequence[float]) -> Peers:
 
 def above(value: float, peers: Peers, *, error: float, among: int) -> float:
     """How sure it is that a value stands out of its peers by no chance; see `highest`."""
-    scale = sqrt(peers.spread**2 + error**2)
+    scale = hypot(peers.spread, error)
     if scale <= 0:
         return MOST_SURE if value > peers.middle else 0.0
     # A spread of few is itself unsure, an error by counting is not (Welch, Satterthwaite).
-    freedom = (peers.count - 1) * (scale / peers.spread) ** 4 if peers.spread > 0 else inf
+    wider = min(scale / peers.spread, FAR) if peers.spread > 0 else inf
+    freedom = (peers.count - 1) * wider**4
     chance = among * beyond((value - peers.middle) / scale, freedom)
     return min(MOST_SURE, max(0.0, 1 - chance))
 

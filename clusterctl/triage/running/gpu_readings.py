@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from clusterctl.model import Trouble
+from clusterctl.model import Kind, Trouble
 from clusterctl.triage.running.observed import Gpu
 from clusterctl.triage.running.readings import Cells, count, listed, number, rows, text
 
 SAMPLE = 9  # cells
+GENERATIONS, LANES = range(1, 16), range(1, 33)  # PCI Express Base, Link Capabilities: 4 bits; x32
 # nvml.h, nvmlClocksEventReason…: those that take clock away from a busy GPU
 REASONS = {
     0x4: "sw_power_cap",
@@ -32,7 +34,9 @@ def gpus(stdout: str) -> tuple[list[Gpu], list[Trouble]]:
         index = count(row, "index")
         if row.get("k") == "gpu" and index is not None:
             limit_w = number(row, "limit_w")
-            found[index] = Gpu(index, text(row, "uuid", 96), text(row, "lost"), limit_w=limit_w)
+            minor = count(row, "minor")  # mostly the same
+            minor = index if minor is None else minor
+            found[index] = Gpu(index, minor, text(row, "lost"), limit_w=limit_w)
         if row.get("k") == "link" and index is not None:
             links[index] = row
         told = listed(row, "v")
@@ -43,26 +47,33 @@ def gpus(stdout: str) -> tuple[list[Gpu], list[Trouble]]:
     return [
         with_link(summed(one, samples.get(one.index, [])), links.get(one.index, {}))
         for one in found.values()
-    ], troubles
+    ], [*troubles, *lost(found.values())]
+
+
+def lost(told: Iterable[Gpu]) -> Iterator[Trouble]:
+    for one in told:
+        if one.lost:
+            yield Trouble(Kind.EXIT, f"gpu{one.index}: {one.lost}")
 
 
 def with_link(gpu: Gpu, row: Cells) -> Gpu:
     errors = [number({"one": one}, "one") for one in listed(row, "errors")]
     before, after = errors if len(errors) == 2 else (None, None)
     rates = [number(row, "tx_bytes_s"), number(row, "rx_bytes_s")]
-    told = [one for one in rates if one is not None]
+    told = [one for one in rates if one is not None and one >= 0]
+    gen, width = count(row, "gen"), count(row, "width")
     return replace(
         gpu,
         pcie_errors=None if before is None or after is None else max(0.0, after - before),
         pcie_bytes_s=sum(told) if len(told) == 2 else None,
-        pcie_gen=count(row, "gen"),
-        pcie_width=count(row, "width"),
+        pcie_gen=gen if gen in GENERATIONS else None,
+        pcie_width=width if width in LANES else None,
     )
 
 
 def summed(gpu: Gpu, samples: list[list[float | None]]) -> Gpu:
     def mean(place: int) -> float | None:
-        told = [value for one in samples if (value := one[place]) is not None]
+        told = [value for one in samples if (value := one[place]) is not None and value >= 0]
         return sum(told) / len(told) if told else None
 
     def grown(*places: int) -> float | None:
@@ -74,7 +85,7 @@ def summed(gpu: Gpu, samples: list[list[float | None]]) -> Gpu:
 
     mask = 0
     for one in samples:
-        mask |= int(one[4] or 0)
+        mask |= max(0, int(one[4] or 0))
     return replace(
         gpu,
         power_w=mean(1),

@@ -113,7 +113,7 @@ class Gpu:
     """Means over the window; `reasons`: every reason that slowed it at any moment."""
 
     index: int
-    uuid: str = ""
+    minor: int  # of its /dev/nvidia3
     lost: str = ""
     power_w: float | None = None
     limit_w: float | None = None

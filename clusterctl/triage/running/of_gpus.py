@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from clusterctl.triage.running.candidates import LEAST, MOST_SURE, Candidate, slower
-from clusterctl.triage.running.devices import by_device, holds
+from clusterctl.triage.running.devices import by_device, holds, owned
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.observed import Gpu
 from clusterctl.triage.running.of_stages import UNSURE
@@ -23,7 +23,7 @@ CHIPS = 0.22
 
 def slowed(job: Job) -> Iterator[Candidate]:
     """A GPU that its own hardware slows, or that runs at a lower clock than its peers."""
-    gpus = {(node, gpu.index): gpu for node, seen in job.nodes.items() for gpu in seen.gpus}
+    gpus = owned(job)
     bad = {key: BAD_REASONS & set(gpu.reasons) for key, gpu in gpus.items()}
     struck = [key for key, reasons in bad.items() if reasons]
     clocks = {f"{node} gpu{index}": gpu.clock_mhz for (node, index), gpu in gpus.items()}
@@ -31,7 +31,7 @@ def slowed(job: Job) -> Iterator[Candidate]:
     for key in struck:
         if 2 * len(struck) > len(gpus):
             break
-        usual = median(gpu.clock_mhz for gpu in gpus.values() if gpu.clock_mhz) if behind else 0.0
+        usual = median([gpu.clock_mhz for gpu in gpus.values() if gpu.clock_mhz] or [0.0])
         own = gpus[key].clock_mhz
         share = max(0.0, 1 - own / usual) if own and usual else 0.0
         reasons = ", ".join(sorted(bad[key]))
@@ -83,12 +83,7 @@ def figures(gpu: Gpu) -> str:
 
 
 def busy_gpus(job: Job) -> dict[tuple[str, int], Gpu]:
-    return {
-        (node, gpu.index): gpu
-        for node, seen in job.nodes.items()
-        for gpu in seen.gpus
-        if (gpu.use_percent or 0) > 50
-    }
+    return {key: gpu for key, gpu in owned(job).items() if (gpu.use_percent or 0) > 50}
 
 
 def drawing(job: Job) -> Iterator[Candidate]:
@@ -101,7 +96,7 @@ def drawing(job: Job) -> Iterator[Candidate]:
     keys = {f"{node} gpu{index}": (node, index) for node, index in powers}
     voted = vote({name: powers[key] for name, key in keys.items()}, by_device(job), error=1.0)
     worst = voted.found if voted else None
-    if voted is None or worst is None or worst.excess < LEAST * worst.value:
+    if voted is None or worst is None or worst.excess <= max(0.0, LEAST * worst.value):
         return
     told = (
         (

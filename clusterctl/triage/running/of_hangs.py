@@ -8,6 +8,7 @@ from statistics import median
 
 from clusterctl.inventory.ranges import fold
 from clusterctl.triage.running.candidates import Candidate
+from clusterctl.triage.running.devices import owned
 from clusterctl.triage.running.job import Job, silences
 from clusterctl.triage.running.lateness import TICK_MS
 from clusterctl.triage.running.observed import Link, Look, Process
@@ -193,7 +194,7 @@ def elsewhere(job: Job) -> bool:
         for name, grown in job.nodes[node].spent.items()
         if name.startswith("rdma.") and name.endswith(RDMA_SENT)
     )
-    carried += sum(gpu.nvlink_bytes or 0.0 for node in nodes for gpu in job.nodes[node].gpus)
+    carried += sum(gpu.nvlink_bytes or 0.0 for gpu in owned(job).values())
     between = sum(
         path.near.spent.get("acked", 0.0) + path.far.spent.get("acked", 0.0) for path in job.paths
     )

@@ -7,7 +7,7 @@ from math import log, log2
 from statistics import median
 
 from clusterctl.triage.running.candidates import SURE
-from clusterctl.triage.running.devices import by_device
+from clusterctl.triage.running.devices import by_device, owned
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.observed import Gpu
 from clusterctl.triage.running.roles import vote
@@ -20,7 +20,8 @@ TO_WITHIN = log(2)
 
 def pcie(job: Job) -> Iterator[Signal]:
     """A GPU whose link to its host is narrower or slower, or corrects more errors, than peers'."""
-    gpus = {f"{node} gpu{gpu.index}": gpu for node, seen in used(job).items() for gpu in seen.gpus}
+    here = used(job)
+    gpus = {f"{node} gpu{at}": gpu for (node, at), gpu in owned(job).items() if node in here}
     groups = by_device(job)
     found = [*noisy(job, gpus, groups), *fuller(gpus, groups), *narrower(gpus, groups)]
     yield from (one for one in found if one.confidence >= SURE)

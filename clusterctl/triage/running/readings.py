@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from math import isfinite
 
 from clusterctl.model import Kind, Trouble
 from clusterctl.spelling import visible
@@ -26,6 +25,7 @@ from clusterctl.triage.running.observed import (
 
 Cells = Mapping[str, object]
 MOST_LOOKS = 100_000
+BOUND = 1 << 70  # what no kernel counts to
 MOST_TROUBLES = 20  # of one node
 
 
@@ -114,9 +114,7 @@ def number(row: Cells, name: str) -> float | None:
     value = row.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if isinstance(value, int) and abs(value) >= 1 << 70:
-        return None
-    return value if isfinite(value) else None
+    return value if abs(value) < BOUND else None  # NaN is not, either
 
 
 def count(row: Cells, name: str) -> int | None:
@@ -239,7 +237,7 @@ def link(node: str, row: Cells) -> Link:
         unsent_most=count(row, "unsent_most") or 0,
         spent=between(before, after, resets=True),
         marks=dict(marks(listed(row, "marks"))),
-        mss_bytes=after.get("mss") or None,
+        mss_bytes=max(0.0, after.get("mss", 0.0)) or None,
     )
 
 

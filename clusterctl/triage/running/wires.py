@@ -55,7 +55,8 @@ class Flow:
         if self.rtt_us < 2 * self.rtt_least_us:
             return 0.0
         window_bytes = (self.rate or 0.0) * self.rtt_us / 1e6
-        return 1.5 * (self.mss_bytes / window_bytes) ** 2 if window_bytes > 0 else 1.0
+        share = min(1.0, self.mss_bytes / window_bytes) if window_bytes > 0 else 1.0
+        return min(1.0, 1.5 * share * share)
 
     @property
     def ends(self) -> frozenset[str]:
