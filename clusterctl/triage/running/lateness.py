@@ -49,8 +49,7 @@ def arrivals(ranks: Sequence[Process]) -> Arrivals:
         for look in rank.looks:
             if look.sent_ms is not None:
                 by_moment[look.moment][place] = look
-    enough = max(FEWEST, len(ranks) - len(ranks) // 4)
-    told = {moment: seen for moment, seen in by_moment.items() if len(seen) >= enough}
+    told = {moment: seen for moment, seen in by_moment.items() if len(seen) >= enough(len(ranks))}
     states: defaultdict[int, Counter[str]] = defaultdict(Counter)
     spells: Counter[int] = Counter()
     late_at: defaultdict[int, list[int]] = defaultdict(list)
@@ -74,6 +73,11 @@ def arrivals(ranks: Sequence[Process]) -> Arrivals:
         },
         waits / len(told) if told else 0.0,
     )
+
+
+def enough(ranks: int) -> int:
+    """Of so many, those that have to be seen at a moment."""
+    return max(FEWEST, ranks - ranks // 4)
 
 
 def longest(late_at: Sequence[int]) -> int:

@@ -6,6 +6,7 @@ us; the one that weighs most is the answer, the others are what was ruled out, i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
@@ -22,8 +23,9 @@ from clusterctl.triage.running import (
 )
 from clusterctl.triage.running.candidates import LEAST, SURE, Candidate, listed, percent
 from clusterctl.triage.running.clocks import astray
+from clusterctl.triage.running.devices import owned
 from clusterctl.triage.running.job import Job
-from clusterctl.triage.running.lateness import Arrivals, arrivals
+from clusterctl.triage.running.lateness import Arrivals, arrivals, enough
 from clusterctl.triage.running.observed import Process
 from clusterctl.triage.running.of_hangs import PULSE_BYTES, elsewhere, moved, still, stuck
 from clusterctl.triage.running.pcie import pcie
@@ -32,6 +34,7 @@ from clusterctl.triage.running.signals import signals
 from clusterctl.triage.running.wires import Flow, flows
 from clusterctl.triage.verdict import NO_CULPRIT, Cause, RuledOut, Triage
 
+FEWEST_MOMENTS = round(1 / LEAST)  # of fewer, the least share that counts is not even one
 # A fault that shows itself, a lossy NIC say, is one even where TCP hides what it costs.
 SHOWN = frozenset({Cause.NETWORK, Cause.CONGESTION})
 
@@ -150,11 +153,15 @@ def doubts(job: Job, told: Arrivals) -> Iterator[str]:
     busy = of_gpus.busy_gpus(job)
     if not busy and moved(job) < PULSE_BYTES * len(job.ranks):
         yield "nothing moves between its ranks, and no accelerator is busy: it may hang, or wait"
+    for (node, index), gpu in owned(job).items():
+        if gpu.lost:
+            yield f"gpu{index} of {node} does not answer its driver: {gpu.lost}"
     if all(still(job, rank) for rank in job.ranks):
         yield (
             "nothing moves between its ranks, and main threads compute: a step that is longer "
             "than the window, or it hangs; look longer: --seconds 60"
         )
+    yield from barely_seen(job, told)
     if told.share > 4 * LEAST:
         yield (
             f"at {percent(told.share)} of the moments the others wait for somebody, and nothing "
@@ -170,6 +177,36 @@ def doubts(job: Job, told: Arrivals) -> Iterator[str]:
             f"{len(job.ranks)} of {job.world} ranks were seen, and are alike; whom they wait for "
             f"may be among those that were not: {folded(job.missing)}"
         )
+
+
+def barely_seen(job: Job, told: Arrivals) -> Iterator[str]:
+    """Moments that are too few, ranks that only seem to be seen, nodes that may have more."""
+    if 0 < told.moments < FEWEST_MOMENTS:
+        yield (
+            f"only {told.moments} moments were seen of enough ranks at once: who is waited for "
+            "now and then is not seen; look longer: --seconds 60"
+        )
+    heard = heard_with_others(job.ranks)
+    unheard = [
+        rank.called for rank, at in zip(job.ranks, heard, strict=True) if at < FEWEST_MOMENTS
+    ]
+    if told.moments and unheard:
+        yield (
+            f"when {listed(unheard)} sent was seen hardly ever: others may wait for it, and "
+            "nothing would tell"
+        )
+    if job.world is None and job.silent:
+        yield (
+            f"how many ranks there are is not known, and {len(job.silent)} nodes said nothing: "
+            "whom these wait for may be there"
+        )
+
+
+def heard_with_others(ranks: Sequence[Process]) -> list[int]:
+    """Of each, looks that tell when it last sent, at moments at which enough of the others do."""
+    own = [{look.moment for look in rank.looks if look.sent_ms is not None} for rank in ranks]
+    seen = Counter(moment for one in own for moment in one)
+    return [sum(seen[moment] >= enough(len(ranks)) for moment in one) for one in own]
 
 
 def spends(job: Job) -> str:
