@@ -671,6 +671,28 @@ def test_a_jump_host_nobody_can_read_is_the_nodes_trouble(home):
         assert refusal(ssh, Node("n1", via="a:b")).kind is Kind.UNREACHABLE
 
 
+@pytest.mark.parametrize(
+    ("text", "loop"),
+    [
+        ("Host *\n  ProxyJump gate\n", "via gate: gate is behind it"),
+        ("Host n*\n  ProxyJump a\nHost a\n  ProxyJump b\nHost b\n  ProxyJump a\n", "via a: b is"),
+        ("Host *\n  ProxyJump a,b\n", "via a,b: a is"),
+        ("Host *\n  ProxyJump up.%h\n", "via up.up."),  # no loop, and no end
+    ],
+    ids=["itself", "each other", "a chain", "ever new ones"],
+)
+def test_a_jump_host_behind_itself_is_refused_and_hangs_nobody(home, text, loop):
+    (home / ".ssh/config").write_text(text)
+    with client(home) as ssh:
+        errors = list(
+            each([Node("n1")], lambda node: refusal(ssh, node), at_once=1, left_s=lambda: 5)
+        )
+
+    assert [error.kind for error in errors] == [Kind.UNREACHABLE]
+    assert f"jump host loop {loop}" in str(errors[0])
+    assert "ProxyJump none" in str(errors[0])
+
+
 # --------------------------------------------------------------------------- bad days
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from clusterctl.transport.ssh_line import Line
 
 JUMP_RETRY_S = 10.0  # a jump host that failed is not tried again for each node behind it
+MOST_JUMPS = 16  # one behind the other; ProxyJump with %h can name ever new ones
 KNOCKED_S = 10.0  # sshd waits for a login: LoginGraceTime, 30 s where hardened
 
 
@@ -204,6 +205,7 @@ class Ssh:
 
     def _through(self, aim: Target) -> Line:
         try:
+            self._refuse_loop(aim)
             before = self._target(hop(aim.via))
             line = self._jump(aim.via, before)
         except TransportError as error:
@@ -211,6 +213,19 @@ class Ssh:
         except UserError as error:
             raise TransportError(Kind.UNREACHABLE, str(error)) from error
         return self.caller.call(self.caller.forward(line, before, aim, self.pace.connect_s), aim)
+
+    def _refuse_loop(self, aim: Target) -> None:
+        """Raises UserError, before a lock is taken, where a jump host is behind itself."""
+        passed = {aim.via}
+        before = self._target(hop(aim.via))
+        while before.via:
+            if before.via in passed or len(passed) >= MOST_JUMPS:
+                raise UserError(
+                    f"jump host loop via {before.via}: {before.name} is behind it too; put"
+                    f" 'Host {before.name}' with 'ProxyJump none' above what says so"
+                )
+            passed.add(before.via)
+            before = self._target(hop(before.via))
 
     def _jump(self, via: str, before: Target) -> Line:
         with self.lock:
