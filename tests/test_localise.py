@@ -408,6 +408,15 @@ def once_each(*columns) -> bool:
     return len(set(keys)) == len(keys)
 
 
+@pytest.mark.parametrize("rounds", [1, 2, 4])
+@pytest.mark.parametrize("size", [1, 2, 8])
+def test_a_plan_has_as_many_rounds_as_were_wanted(rounds, size):
+    on = topology.parse({"nodes": "n[1-8]", "leaf_size": size}, "t")
+    made = schedule.plan(on, rounds=rounds, rng=np.random.default_rng(1))
+    assert set(made.round.tolist()) == set(range(rounds))
+    assert set(made.src.tolist()) == set(range(8))
+
+
 def test_byes_rotate_among_odd_nodes():
     on = topology.parse({"nodes": "n[0-6]"}, "t")
     made = schedule.plan(on, rounds=7, rng=np.random.default_rng(1))

@@ -185,6 +185,16 @@ def test_a_mistake_is_one_line_and_exits_2(folder, words, says):
     assert "Traceback" not in done.stderr
 
 
+def test_a_plan_that_leaves_a_node_out_says_so(folder):
+    (folder / "odd.yml").write_text("nodes: n[1-5]\nleaf_size: 4\n")
+    one, two = (
+        clusterctl(folder, "plan-rounds", "--topology", "odd.yml", "--rounds", rounds)
+        for rounds in ("1", "2")
+    )
+    assert "1 of 5 nodes are in no round: n5; give more rounds" in one.stderr
+    assert (one.returncode, two.returncode, two.stderr) == (0, 0, "")
+
+
 def test_a_seed_makes_the_same_plan_and_a_budget_its_rounds(folder):
     words = ("plan-rounds", "--topology", "t.yml", "--seed", "7", "--budget", "1m")
     first, again = (clusterctl(folder, *words).stdout for _ in range(2))

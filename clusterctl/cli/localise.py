@@ -30,6 +30,18 @@ class Mode(StrEnum):
     EXHAUSTIVE = "exhaustive"
 
 
+def one_count(rounds: int, budget: str, mode: str) -> None:
+    """Raises UserError."""
+    if sum((bool(rounds), bool(budget), mode != Mode.DEFAULT)) > 1:
+        raise UserError("--rounds, --budget and --mode each say how many rounds; give one")
+
+
+Floor = Annotated[
+    float | None,
+    typer.Option(  # a petabit a second is a slip of the unit, as in the rates themselves
+        "--floor", min=0, max=1e6, help="Gbit/s that a healthy path carries; else peers alone."
+    ),
+]
 TopologyFile = Annotated[
     Path | None,
     typer.Option("--topology", help="leaf_size, uplinks, rails, nodes; or each node's leaf."),
@@ -42,10 +54,7 @@ def localise(
     ],
     *,
     topology: TopologyFile = None,
-    floor: Annotated[
-        float | None,
-        typer.Option("--floor", min=0, help="Gbit/s that a healthy path carries at least."),
-    ] = None,
+    floor: Floor = None,
     form: options.OutputFormat = options.Format.TABLE,
     _lang: Lang = None,
 ) -> None:
@@ -123,17 +132,23 @@ def plan_rounds(
     from clusterctl.localise.topology import parse
 
     fabric = given(topology) or parse({"nodes": nodes}, "--nodes")
-    if sum((bool(rounds), bool(budget), mode is not Mode.DEFAULT)) > 1:
-        raise UserError("--rounds, --budget and --mode each say how many rounds; give one")
+    one_count(rounds, budget, mode)
     if len(fabric.nodes) < 2:
         raise UserError(f"{fabric.origin}: nodes: a pair needs two, found {len(fabric.nodes)}")
     count = schedule.rounds_for(fabric, seconds(budget), round_seconds) if budget else rounds
     rng = np.random.default_rng(secrets.randbits(32) if seed is None else seed)
     sys.stdout.write(",".join(measurements.COLUMNS) + "\n")
-    number = 0
+    number, alone = 0, set(range(len(fabric.nodes)))
     for made in schedule.each_round(fabric, rounds=count, mode=mode.value, rng=rng):
         sys.stdout.writelines(measurements.lines(fabric, made))
         number += 1
+        alone -= set(made.src.tolist())
+    if alone:
+        few = ", ".join(fabric.nodes[at] for at in sorted(alone)[:8])
+        tell(
+            f"clusterctl: {len(alone)} of {len(fabric.nodes)} nodes are in no round: {few}; "
+            "give more rounds\n"
+        )
     if single_rail:
         last = schedule.single_rail_round(fabric, number, rng)
         sys.stdout.writelines(measurements.lines(fabric, last))

@@ -135,7 +135,7 @@ class Sampler:
             nodes = self.order
             inside = [(int(nodes[a]), int(nodes[b])) for a, b in circle(len(nodes), number)]
             return self.rows(number, inside, [])
-        if number == 0:
+        if number == 0 and any(len(leaf) > 1 for leaf in self.leaves):
             return self.rows(number, self.within([*self.leaves]), [])
         cross: list[tuple[int, int, int]] = []
         rest: list[Ints] = []
