@@ -14,11 +14,13 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from clusterctl import bandwidth, catalog
 from clusterctl import bandwidth_findings as says
 from clusterctl import bandwidth_folder as folder
 from clusterctl.bandwidth import Row
+from clusterctl.cli import app
 from clusterctl.cli.rounds import chosen, planned
 from clusterctl.localise import schedule
 from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Topology
@@ -248,7 +250,10 @@ def test_a_spine_that_cannot_be_chosen_is_not_said_to_have_been_taken(uplinks, k
             chosen("n0>n2/0@0", rails)
 
 
-@pytest.mark.parametrize("word", ["n0", "n0>n9", "n0>n2/2", "n0>n2/0@2", "n0>n2/x"])
+@pytest.mark.parametrize(
+    "word",
+    ["n0", "n0>n9", "n0>n2/2", "n0>n2/0@2", "n0>n2/x", "n1>n1", f"n0>n2/{'9' * 5000}"],
+)
 def test_a_path_that_is_not_there_is_the_operators_mistake(word):
     with pytest.raises(UserError, match="--only"):
         chosen(word, rails_of(FOUR))
@@ -574,4 +579,25 @@ def test_what_cannot_be_measured_is_said_before_anything_runs(tmp_path, words, s
 
     assert done.returncode == 2
     assert said in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--budget", f"{'9' * 310}s"], "expected a time such as 90s"),
+        (["--budget", "60s", "--mode", "exhaustive"], "each say how many rounds; give one"),
+        (["--budget", "60s", "--rounds", "2"], "each say how many rounds; give one"),
+        (["--rounds", "5", "--mode", "quick"], "each say how many rounds; give one"),
+        *((["--floor", number], "--floor") for number in ("nan", "inf", "-5", "1e7")),
+        *((["--seconds", number], "--seconds") for number in ("nan", "inf", "0")),
+        (["--seed", "-1"], "--seed"),
+    ],
+)
+def test_a_number_that_says_nothing_is_refused(tmp_path, words, said):
+    given = ["bandwidth", "--nodes", "a,b", "--runs-dir", str(tmp_path), *words]
+    done = CliRunner(env={"COLUMNS": "250"}).invoke(app, given)
+
+    assert done.exit_code == 2 or isinstance(done.exception, UserError)
+    assert said in done.output + str(done.exception)
     assert not list(tmp_path.iterdir())

@@ -10,12 +10,7 @@ import typer
 
 from clusterctl.cli import options
 from clusterctl.cli.language import Lang
-
-
-class Mode(StrEnum):
-    QUICK = "quick"
-    DEFAULT = "default"
-    EXHAUSTIVE = "exhaustive"
+from clusterctl.cli.localise import Floor, Mode
 
 
 class Engine(StrEnum):
@@ -37,7 +32,9 @@ def bandwidth(
     mode: Annotated[
         Mode, typer.Option("--mode", help="2 rounds, 4 (6 above 512 nodes), or every pair once.")
     ] = Mode.DEFAULT,
-    rounds: Annotated[int, typer.Option("--rounds", min=0, help="Instead of the mode's.")] = 0,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=0, max=100_000, help="Instead of the mode's.")
+    ] = 0,
     budget: Annotated[
         str, typer.Option("--budget", help="As many rounds as fit, e.g. 90s or 3m.")
     ] = "",
@@ -48,12 +45,11 @@ def bandwidth(
         int, typer.Option("--confirm", min=0, help="Rounds that may follow to make sure.")
     ] = 3,
     engine: Annotated[Engine, typer.Option("--engine", help="What carries it.")] = Engine.AUTO,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.2, help="Each way.")] = 3.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.2, max=86_400, help="Each way.")
+    ] = 3.0,
     streams: Annotated[int, typer.Option("--streams", min=1, help="TCP streams a path.")] = 4,
-    floor: Annotated[
-        float | None,
-        typer.Option("--floor", help="Gbit/s that a healthy path carries; peers alone else."),
-    ] = None,
+    floor: Floor = None,
     form: options.OutputFormat = options.Format.TABLE,
     output: options.Output = None,
     html: options.Page = None,
@@ -67,7 +63,7 @@ def bandwidth(
         str | None, typer.Option("--resume", help="Go on with this run after its last whole round.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="The same seed, the same plan.")
+        int | None, typer.Option("--seed", min=0, help="The same seed, the same plan.")
     ] = None,
     lang: Lang = None,
 ) -> None:

@@ -22,6 +22,7 @@ from clusterctl.bandwidth_counters import Hint
 from clusterctl.bandwidth_findings import findings, floors
 from clusterctl.cli import world as ambient
 from clusterctl.cli.finish import finish
+from clusterctl.cli.localise import given, one_count, seconds
 from clusterctl.cli.progress import Progress
 from clusterctl.cli.screen import tell
 from clusterctl.cli.world import Flags
@@ -48,8 +49,9 @@ if TYPE_CHECKING:
 WHOLE_RUN_S = 7 * 86400.0  # a conversation is held open; each round has its own deadline
 ROUND_EXTRA_S = 4.0  # beside the seconds each way: partners meet, answers come
 LOAD_NICE = 0
-BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|)")
-PATH = re.compile(r"(?P<src>[^\s>/@]+)>(?P<dst>[^\s>/@]+)(?:/(?P<rail>\d+))?(?:@(?P<via>\d+))?")
+PATH = re.compile(
+    r"(?P<src>[^\s>/@]+)>(?P<dst>[^\s>/@]+)(?:/(?P<rail>\d{1,9}))?(?:@(?P<via>\d{1,9}))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,7 @@ def begun(order: Order, flags: Flags, chosen_nodes: Sequence[Node] = ()) -> Unde
     ambient.logs()
     nodes = tuple(chosen_nodes) or ambient.targets(flags)
     refuse_one_machine(nodes)
-    described = topology_file(order.topology) if order.topology else None
-    rails = rails_of(nodes, described)
+    rails = rails_of(nodes, given(order.topology))
     book = bandwidth.playbook(Pace(at_once=max(128, len(nodes))), order.params)
     book = ambient.paced(book, None)
     reason = book.stages[0].trial.refuse(book.stages[0].params)
@@ -126,23 +127,14 @@ def refuse_one_machine(nodes: tuple[Node, ...]) -> None:
         )
 
 
-def topology_file(path: Path) -> Topology:
-    from clusterctl.localise.topology import parse
-    from clusterctl.yaml_files import read_mapping
-
-    return parse(read_mapping(path), str(path))
-
-
 def budgeted(order: Order, topology: Topology) -> folder.Settings:
     """Rounds that fit into the budget.  Raises UserError."""
+    one_count(order.settings.rounds, order.budget, order.settings.mode)
     if not order.budget:
         return order.settings
-    found = BUDGET.fullmatch(order.budget.strip())
-    if found is None:
-        raise UserError(f"--budget {order.budget}: expected a time such as 90s, 3m or 1h")
-    budget_s = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
     round_s = 2 * float(str(order.params["seconds"])) + ROUND_EXTRA_S
-    return replace(order.settings, rounds=schedule.rounds_for(topology, budget_s, round_s))
+    rounds = schedule.rounds_for(topology, seconds(order.budget), round_s)
+    return replace(order.settings, rounds=rounds)
 
 
 def planned(settings: folder.Settings, rails: Rails, seed: int) -> list[Row]:
@@ -162,7 +154,7 @@ def chosen(only: str, rails: Rails) -> list[Row]:
     rows = []
     for number, word in enumerate(only.replace(",", " ").split()):
         found = PATH.fullmatch(word)
-        if found is None or {found["src"], found["dst"]} - place.keys():
+        if found is None or len({found["src"], found["dst"]} & place.keys()) < 2:
             raise UserError(f"--only {word}: expected two selected nodes, such as n03>n07/1@0")
         rail, via = int(found["rail"] or 0), int(found["via"] or UNKNOWN)
         if via != UNKNOWN and not rails.spines:
