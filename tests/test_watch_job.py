@@ -18,15 +18,21 @@ import pytest
 from nvml_nodes import COMPILER, build_library
 
 from clusterctl import remote
+from clusterctl.cli.options import Format
 from clusterctl.cli.watch_job import watching
+from clusterctl.cli.watch_job_told import Outlet
+from clusterctl.cli.world import Flags
 from clusterctl.model import Answer, Kind, Node, Question, Trouble, UserError
+from clusterctl.report.accounts import EXIT_UNKNOWN
 from clusterctl.report.watching import Covered, as_row, as_state, lines, sentence
 from clusterctl.transport import TransportError
 from clusterctl.transport.local import Local
+from clusterctl.triage.past.known import Past
 from clusterctl.triage.running.ask import Wanted
+from clusterctl.triage.verdict import Cause, Triage
 from clusterctl.triage.watching.asked import GPUS, JOB, Away, Line, follow, questions
 from clusterctl.triage.watching.rhythm import MOST_LOOKS
-from clusterctl.triage.watching.ring import Ring, kept
+from clusterctl.triage.watching.ring import Ring
 from clusterctl.triage.watching.samples import Part, Ranks, read
 from clusterctl.triage.watching.state import Event, What
 from clusterctl.triage.watching.watched import GONE_S, SILENT_S, Job, Watched
@@ -39,15 +45,15 @@ sys.path.pop(0)
 
 PYENV = Path.home() / ".pyenv" / "versions"
 PYTHONS = [sys.executable, *map(str, sorted(PYENV.glob("3.6.*/bin/python3"))[:1])]
-RANKS = '{"ranks":[[7,0,"j"]],"hidden":0,"channels":["cpu","sent"],"host":"n01","k":"job"}'
-NOBODY = '{"ranks":[],"hidden":2,"channels":[],"host":"n01","k":"job"}'
+RANKS = '{"ranks":[[7,0,"j"]],"hidden":0,"channels":["cpu","sent"],"k":"job"}'
+NOBODY = '{"ranks":[],"hidden":2,"channels":[],"k":"job"}'
 PART = '{"n":1,"at":5.0,"dt":[1000,1100],"spent_s":0.1,"cpu":[5,0],"sent":[100,2000],"k":"part"}'
 
 # ----------------------------------------------------------------------------- lines
 
 
 def test_a_line_is_ranks_or_looks():
-    assert read(RANKS) == Ranks(((7, 0, "j"),), 0, ("cpu", "sent"), "n01")
+    assert read(RANKS) == Ranks(((7, 0, "j"),), 0, ("cpu", "sent"))
     assert read(PART) == Part(5.0, (0.1, 0.11), 0.1, {"cpu": (5, 0), "sent": (100, 2000)})
 
 
@@ -87,6 +93,18 @@ def test_a_job_s_name_cannot_forge_the_screen():
 
 
 # ----------------------------------------------------------------------------- the ring
+
+
+def kept(folder: Path) -> Iterator[tuple[float, str, str, str]]:
+    """What a ring has, the oldest first; a line torn by a crash ends its file."""
+    for path in sorted(folder.glob("ring-*.jsonl")):
+        with path.open(encoding="utf-8") as file:
+            for text in file:
+                try:
+                    at, node, question, line = json.loads(text)
+                except ValueError:
+                    break
+                yield float(at), node, question, line
 
 
 def test_the_ring_keeps_the_newest_and_nothing_of_that_is_lost(tmp_path):
@@ -337,6 +355,41 @@ def test_not_every_line_of_a_node_looks_at_all_nodes(monkeypatch):
     assert looked == [100.0]
 
 
+def outlet(tmp_path: Path, form: Format, job: Job) -> Outlet:
+    flags = Flags(None, "", "", None, accept_new=False, runs_dir=tmp_path)
+    return Outlet(job, flags, form, 1 << 20)
+
+
+@pytest.mark.parametrize("form", [Format.JSON, Format.TABLE])
+def test_what_happens_is_kept_and_the_state_of_every_minute_is_not(form, tmp_path, capsys):
+    job = watched("n01")
+    told = outlet(tmp_path, form, job)
+    job.take_in("n01", JOB, RANKS, 0.0)
+    for minute in range(1, 4):
+        job.nodes["n01"].heard_at = 60.0 * minute
+        told.turns(60.0 * minute)
+    told.triaged(lambda: (Triage(Cause.HEALTHY, 1.0), Past("runs"), None))
+    shown = capsys.readouterr().out.splitlines()
+    if form is Format.JSON:
+        events = [json.loads(line)["event"] for line in shown]
+        assert events == ["state", "state", "state", "triage begins", "triage"]
+    (events_file,) = tmp_path.glob("*/events.jsonl")
+    assert [json.loads(line)["event"] for line in events_file.open()] == ["triage begins"]
+    assert list(tmp_path.glob("*/triage-*.json"))
+
+
+def test_a_job_of_another_name_is_told_with_those_that_run(tmp_path, capsys):
+    """As long as a host's name may be: who copies it must find it."""
+    name = "m" * 250 + ":29500"
+    job = Job({"n01": Watched("n01")}, name="mine")
+    job.take_in("n01", JOB, RANKS.replace('"j"', json.dumps(name)), 0.0)
+    assert outlet(tmp_path, Format.TABLE, job).ends(70.0, 70.0) == EXIT_UNKNOWN
+    assert f"--job mine: no such job there; there are {name};" in capsys.readouterr().out
+    job.name = name
+    job.take_in("n01", JOB, RANKS.replace('"j"', json.dumps(name)), 0.0)
+    assert job.nodes["n01"].ranks == ((7, 0, name),)
+
+
 # ----------------------------------------------------------------------------- the screen
 
 NOTHING = Covered(None, 0, 0)
@@ -383,9 +436,17 @@ def test_events_tell_what_was_and_what_is():
 
 def test_the_ring_says_what_it_covers():
     span = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
-    shown = lines(watched("n01"), 1.0, Covered(span, 2_500_000, 3), room=20, width=200)
+    shown = lines(
+        watched("n01"),
+        1.0,
+        Covered(span, 2_500_000, 3, "No space left on device"),
+        room=20,
+        width=200,
+    )
     assert "2.5 MB" in shown[-1]
-    assert "3 lines could not be written" in shown[-1]
+    assert "3 lines could not be written: No space left on device" in shown[-1]
+    shown = lines(watched("n01"), 1.0, Covered(None, 0, 3, "Permission denied"), room=20, width=200)
+    assert shown[-1] == "the ring is empty; 3 lines could not be written: Permission denied"
 
 
 # ----------------------------------------------------------------------------- on a node

@@ -168,13 +168,10 @@ def live_jobs(job: Job, told: Outlet) -> None:
 
     Later it is said: a job that begins anew may have another name, which nodes tell one by one.
     """
-    from clusterctl.spelling import visible
-
     names = sorted(job.jobs())
     if len(names) < 2 or job.name or names == told.jobs:
         return
-    there = ", ".join(visible(one, 80) for one in names)
-    why = f"several jobs run there, say --job: {there}"
+    why = f"several jobs run there, say --job: {', '.join(names)}"
     if not told.learnt:
         raise UserError(why)
     told.jobs = names

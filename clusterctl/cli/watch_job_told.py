@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 Answer = tuple["Triage", "Past", "Stacks | None"]
 Found = Callable[[], Answer]
 STATE_S = 60.0
-EXIT_SHIFTED, EXIT_UNKNOWN = 1, 4
 
 
 def alarmed(whose: Whose, given: Given, flags: Flags, there: Around, seconds: float) -> Answer:
@@ -134,7 +133,7 @@ class Outlet:
     def covered(self) -> Covered:
         from clusterctl.report.watching import Covered
 
-        return Covered(self.ring.covers, self.ring.size, self.ring.lost)
+        return Covered(self.ring.covers, self.ring.size, self.ring.lost, self.ring.why)
 
     def happens(self, event: Event) -> None:
         from clusterctl.report.watching import as_row, sentence
@@ -167,11 +166,14 @@ class Outlet:
 
     def ends(self, at: float, over: float | None) -> int:
         """Says why; the exit code."""
+        from clusterctl.report.accounts import EXIT_FAIL, EXIT_PASS, EXIT_UNKNOWN
         from clusterctl.report.watching import minutes
 
-        code = EXIT_SHIFTED if self.shifts else 0 if self.learnt else EXIT_UNKNOWN
+        code = EXIT_FAIL if self.shifts else EXIT_PASS if self.learnt else EXIT_UNKNOWN
         if not self.found:
             why = "no process of a job was found on the nodes that answered"
+            if there := sorted(self.job.jobs()):
+                why = f"--job {self.job.name}: no such job there; there are {', '.join(there)}"
             hidden = sum(one.hidden for one in self.job.nodes.values())
             if hidden:
                 why += f"; {hidden} processes may not be looked at; root, or become: true, may"
@@ -187,29 +189,28 @@ class Outlet:
 
     def notice(self, kind: object, sentence: str, **cells: object) -> None:
         row = {"event": str(kind), "says": sentence, **cells}
+        self.append(row)
         if self.form is options.Format.JSON:
             self.write(row)
         else:
-            self.append(row)
             with self.aside():
                 sys.stdout.write(f"{clock()} {said(sentence)}\n")
                 sys.stdout.flush()
 
     def write(self, row: dict[str, object]) -> None:
-        self.append(row)
         with self.aside():
             text = json.dumps({"schema": 1, "at": iso(), **row}, ensure_ascii=False)
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
     def append(self, row: dict[str, object]) -> None:
-        """To events.jsonl, states apart; a full disk is the ring's to tell."""
+        """To events.jsonl, states and triages apart; a full disk is the ring's to tell."""
         try:
             with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"at": iso(), **row}, ensure_ascii=False) + "\n")
         except OSError as error:
             self.ring.lost += 1
-            self.ring.why = error.strerror or ""
+            self.ring.why = error.strerror or "cannot be written"
 
     def save(self, name: str, content: dict[str, object]) -> Path:
         path = self.folder / name

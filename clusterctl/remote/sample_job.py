@@ -135,7 +135,7 @@ class Sampler:
         channels = sorted({one.channel for one in self.counters})
         if (names, hidden, channels) != self.told or not pids:
             self.told = (names, hidden, channels)
-            say("job", ranks=names, hidden=hidden, channels=channels, host=os.uname()[1])
+            say("job", ranks=names, hidden=hidden, channels=channels)
 
     def look(self, sums):
         """Whether all are still there."""

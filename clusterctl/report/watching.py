@@ -23,11 +23,12 @@ UNITS = ((1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s"))
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """What the ring has: from when to when, and how much; None: nothing yet."""
+    """What the ring has: from when to when, and how much; None: nothing yet.  `why`: of `lost`."""
 
     span: tuple[datetime, datetime] | None
     size_bytes: int
     lost: int
+    why: str = ""
 
 
 # ----------------------------------------------------------------------------- the live screen
@@ -155,10 +156,15 @@ def standing(job: Job) -> str:
 
 def ring(covered: Covered) -> str:
     if covered.span is None:
-        return "the ring is empty"
+        return f"the ring is empty{unwritten(covered)}"
     first, last = (clock(one) for one in covered.span)
-    lost = f"; {covered.lost} lines could not be written" if covered.lost else ""
-    return f"the ring covers {first} to {last}, {covered.size_bytes / 1e6:.1f} MB{lost}"
+    return (
+        f"the ring covers {first} to {last}, {covered.size_bytes / 1e6:.1f} MB{unwritten(covered)}"
+    )
+
+
+def unwritten(covered: Covered) -> str:
+    return f"; {covered.lost} lines could not be written: {covered.why}" if covered.lost else ""
 
 
 # ----------------------------------------------------------------------------- what happens

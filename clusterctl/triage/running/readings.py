@@ -172,7 +172,7 @@ def process(node: str, row: Cells) -> Process:
         pid=count(row, "pid") or 0,
         rank=count(row, "rank"),
         label=text(row, "label", 40),
-        job=text(row, "job", 120),
+        job=text(row, "job", 400),
         name=text(row, "name", 40),
         world=count(row, "world"),
         local=count(row, "local"),

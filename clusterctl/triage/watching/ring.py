@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +14,13 @@ from typing import TextIO
 
 FILES = 8  # of a full ring
 NAME = "ring-{:06d}.jsonl"
-Kept = tuple[float, str, str, str]
 
 
 @dataclass(slots=True)
 class Ring:
     """Owns the files of `folder` that are called so; not more than `most_bytes` of them.
 
-    `lost`: lines that could not be written, a full disk say.
+    `lost`: lines that could not be written, a full disk say; `why`: of the last of them.
     """
 
     folder: Path
@@ -82,15 +80,3 @@ class Ring:
             return None
         first, last = (datetime.fromtimestamp(one, UTC) for one in (self.files[0][1], self.last))
         return first, last
-
-
-def kept(folder: Path) -> Iterator[Kept]:
-    """What a ring has, the oldest first; a line torn by a crash ends its file."""
-    for path in sorted(folder.glob("ring-*.jsonl")):
-        with path.open(encoding="utf-8") as file:
-            for text in file:
-                try:
-                    at, node, question, line = json.loads(text)
-                except ValueError:
-                    break
-                yield float(at), node, question, line

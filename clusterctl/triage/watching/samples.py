@@ -17,12 +17,11 @@ CHANNELS = ("cpu", "sent", "rdma", "power")
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Who runs on a node: (pid, rank or None, job) each."""
+    """Who runs on a node: (pid, rank or None, job) each; a job's whole name, as it is asked for."""
 
     ranks: tuple[tuple[int, int | None, str], ...]
     hidden: int
     channels: tuple[str, ...]
-    host: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +69,9 @@ def ranks(row: Cells) -> Row:
         if not isinstance(one, list) or len(one) != 3 or not isinstance(one[2], str):
             return unreadable(json.dumps(row))
         cells = {"pid": one[0], "rank": one[1]}
-        told.append((count(cells, "pid") or 0, count(cells, "rank"), visible(one[2], 120)))
+        told.append((count(cells, "pid") or 0, count(cells, "rank"), visible(one[2])))
     channels = tuple(one for one in CHANNELS if one in listed(row, "channels"))
-    return Ranks(tuple(told), count(row, "hidden") or 0, channels, text(row, "host", 80))
+    return Ranks(tuple(told), count(row, "hidden") or 0, channels)
 
 
 def part(row: Cells) -> Row:

@@ -35,6 +35,7 @@ class Watched:
     channels: dict[str, Looks] = field(default_factory=dict)
     heard_at: float | None = None
     ranks: tuple[tuple[int, int | None, str], ...] = ()
+    jobs: frozenset[str] = frozenset()  # that have ranks there, ours or not
     reads: tuple[str, ...] = ()  # channels
     hidden: int = 0
     idle_since: float | None = None
@@ -49,6 +50,7 @@ class Watched:
     def runs(self, told: Ranks, job: str, at: float) -> None:
         self.heard_at, self.trouble, self.hidden = at, None, told.hidden
         self.ranks = tuple(one for one in told.ranks if job in {"", one[2]})
+        self.jobs = frozenset(job for _, _, job in told.ranks)
         self.reads = told.channels
         if self.ranks:
             self.idle_since = None
@@ -127,7 +129,7 @@ class Job:
         return event
 
     def jobs(self) -> set[str]:
-        return {job for one in self.nodes.values() for _, _, job in one.ranks}
+        return {job for one in self.nodes.values() for job in one.jobs}
 
     def missed(self, seconds: float) -> None:
         """Nobody listened for so long: that nothing was heard meanwhile is not the nodes' doing."""
