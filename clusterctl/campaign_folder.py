@@ -15,7 +15,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -53,9 +53,7 @@ def leading(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UserError(
-                f"{path}: another clusterctl leads this campaign; see `clusterctl watch {path}`"
-            ) from None
+            raise led(path) from None
         mend(path)
         yield
 
@@ -81,13 +79,20 @@ def leader(path: Path, now: datetime) -> dict[str, Any]:
     }
 
 
+def led(path: Path) -> UserError:
+    return UserError(
+        f"{path}: another clusterctl leads this campaign; see `clusterctl watch {path}`"
+    )
+
+
 def is_led(path: Path) -> bool:
-    with (path / DECISIONS).open("rb") as file:
+    """Not where it is over, and so has another name."""
+    with suppress(FileNotFoundError), (path / DECISIONS).open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return True
-        return False
+    return False
 
 
 def stop_said(path: Path) -> str | None:
@@ -134,21 +139,26 @@ def append(path: Path, data: bytes) -> bool:
         if not size:
             sync(path.parent)
     except OSError as error:
-        if not full:
-            log.warning(
-                "%s: %s: no step begins and nothing more is kept until there is room; the nodes "
-                "keep what they measure, so make room here and it goes on by itself",
-                path, error.strerror,
-            )  # fmt: skip
-        full.add(path.parent)
-        if path.exists():
-            os.truncate(path, size)
+        refused(path, error)
+        with suppress(OSError):  # it takes not even that; `mend` cuts it off
+            if path.exists() and path.stat().st_size != size:
+                os.truncate(path, size)
         return False
     if path.parent in full:
         full.discard(path.parent)
         if not full:
             log.warning("%s: there is room again: what was missed is fetched", path.parent)
     return True
+
+
+def refused(path: Path, error: OSError) -> None:
+    if not full:
+        log.warning(
+            "%s: %s: no step begins and nothing more is kept until this can be written; the nodes "
+            "keep what they measure, so make room, or mend the disk, and it goes on by itself",
+            path, error.strerror,
+        )  # fmt: skip
+    full.add(path.parent)
 
 
 def cores() -> int:
@@ -175,11 +185,15 @@ def keep_decision(path: Path, decision: Decision) -> bool:
 def keep_reading(path: Path, node: str, reading: str, said: Sequence[Heard]) -> bool:
     final = reading_of(path, node, reading)
     draft = final.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    if not append(draft, "".join(line(one) + "\n" for one in said).encode()):
+    try:
+        draft.unlink(missing_ok=True)
+        if not append(draft, "".join(line(one) + "\n" for one in said).encode()):
+            return False
+        draft.replace(final)
+        sync(final.parent)
+    except OSError as error:
+        refused(final, error)
         return False
-    draft.replace(final)
-    sync(final.parent)
     return True
 
 

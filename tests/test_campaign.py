@@ -20,6 +20,7 @@ from clusterctl.campaign_folder import (
     cases,
     keep_decision,
     keep_journal,
+    keep_reading,
     mend,
     prepare,
 )
@@ -332,6 +333,21 @@ def test_what_a_full_disk_did_not_take_is_not_there(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert file.read_bytes() == b"one\n"
+    assert append(file, b"two\n")
+    assert not campaign_folder.full
+
+
+def test_a_disk_that_takes_nothing_at_all_is_like_a_full_one(tmp_path):
+    prepare(tmp_path)
+    (tmp_path / "journals/n1.jsonl").mkdir()  # nobody can open, cut or replace it
+    assert not keep_journal(tmp_path, "n1", b"one\n")
+    (tmp_path / "readings/n1.before.new").mkdir()
+    assert not keep_reading(tmp_path, "n1", "before", ())
+    (tmp_path / "readings/n2.before.jsonl").mkdir()
+    assert not keep_reading(tmp_path, "n2", "before", ())
+    assert append(tmp_path / "journals/n2.jsonl", b"one\n")
+    assert keep_reading(tmp_path, "n3", "before", ())
+    assert not campaign_folder.full
 
 
 def test_lines_fold_where_nodes_outnumber_them():

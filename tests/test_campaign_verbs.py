@@ -14,9 +14,14 @@ from scripted import NOON, Scripted
 from clusterctl import store
 from clusterctl.acceptance import decide, shipped_rules
 from clusterctl.campaign_folder import STOP, leading
-from clusterctl.cli.campaigns import begin, find, graceful, opened
+from clusterctl.cli import LastWords
+from clusterctl.cli.burnin import burnin
+from clusterctl.cli.campaigns import begin, detach, find, graceful, opened, outled
+from clusterctl.cli.options import Format
+from clusterctl.cli.watch import outcome, stop
 from clusterctl.cli.world import Flags
 from clusterctl.lead import Leader
+from clusterctl.model import UserError
 from clusterctl.playbook import load
 
 BOOK = """
@@ -29,12 +34,12 @@ lease_s: 77
 """
 
 
-def campaign(folder: Path, *, run_on: str = "false") -> Path:
+def campaign(folder: Path, *, run_on: str = "false", why: str = "") -> Path:
     """One that has begun and that nobody leads; its two nodes are nowhere."""
     (folder / "book.yml").write_text(BOOK % run_on)
     (folder / "nodes.yml").write_text("nodes:\n  n[01-02]: {address: 127.0.0.9}\n")
     flags = Flags((folder / "nodes.yml",), "", "", None, accept_new=False, runs_dir=folder / "runs")
-    return begin(load(str(folder / "book.yml")), flags, "")
+    return begin(load(str(folder / "book.yml")), flags, why)
 
 
 def verb(folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -81,6 +86,7 @@ def test_stop_ends_what_nobody_leads_and_judges_it(tmp_path):
     assert process.returncode == 4, err
     assert "INCOMPLETE: n[01-02]" in out
     final = store.stored(path.with_suffix(""))
+    assert outcome(final.path) == 4
     outcomes = decide(store.load(final), shipped_rules())
     assert [str(one.decision) for one in outcomes] == ["INCOMPLETE", "INCOMPLETE"]
     out, _ = verb(tmp_path, "watch", final.id, "--once").communicate(timeout=60)
@@ -97,5 +103,49 @@ def test_stop_asks_whoever_leads_it_and_waits(tmp_path):
             time.sleep(0.05)
         assert (path / STOP).read_text() == "now\n"
         assert process.poll() is None
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, "its controller stops it" in err) == (0, True)
+    out, err = process.communicate(timeout=120)
+    assert "its controller stops it" in err
+    assert "its controller is gone, so it is stopped from here" in err
+    assert process.returncode == 4, "nobody finished it, so it is stopped and judged here"
+    assert "INCOMPLETE: n[01-02]" in out
+
+
+def test_stop_of_what_is_over_writes_nothing(tmp_path):
+    path = campaign(tmp_path)
+    final = path.rename(path.with_suffix(""))
+    with pytest.raises(UserError, match="is over; `clusterctl show"):
+        stop(str(final))
+    assert not (final / STOP).exists()
+
+
+def test_a_folder_that_takes_no_wish_is_one_line(tmp_path):
+    path = campaign(tmp_path)
+    (path / STOP).mkdir()
+    with pytest.raises(UserError, match=f"{path}: Is a directory"):
+        stop(str(path))
+
+
+def test_detach_starts_nothing_that_would_end_at_once_and_drops_no_word(tmp_path):
+    path = campaign(tmp_path)
+    flags = Flags(None, "", "", None, accept_new=False)
+    with leading(path), pytest.raises(UserError, match="another clusterctl leads this campaign"):
+        detach(find(None, str(path)), flags, ())
+    final = path.rename(path.with_suffix(""))
+    with pytest.raises(UserError, match="is over"):
+        detach(find(None, str(final)), flags, ())
+    assert not (final / "controller.log").exists()
+    for words in ({"output": tmp_path / "o"}, {"html": tmp_path / "h"}, {"form": Format.JSON}):
+        with pytest.raises(UserError, match="--detach: say -o"):
+            burnin(playbook=str(tmp_path / "book.yml"), detach=True, **words)
+
+
+def test_what_a_node_says_of_its_leader_cannot_write_on_the_terminal(tmp_path, capsys):
+    rival = {"host": "\x1b[2J" * 99, "pid": "\x1b]0;x\x07", "since": [], "lapses_s": {}}
+    assert outled(tmp_path, "n1", rival).isprintable()
+    with pytest.raises(SystemExit), LastWords():
+        raise UserError("n1: \x1b[2J")
+    assert capsys.readouterr().err == "clusterctl: n1: \\x1b[2J\n"
+
+
+def test_why_it_was_forced_is_kept_with_the_run(tmp_path):
+    assert opened(find(None, str(campaign(tmp_path, why="moved")))).why == "moved"

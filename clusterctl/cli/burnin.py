@@ -66,6 +66,10 @@ def burnin(
     from clusterctl.playbook import load
 
     refuse_output(output, html)
+    if detach and (output or html or form is not options.Format.TABLE):
+        raise UserError(
+            "--detach: say -o, --html and --format to `clusterctl show` when it is over"
+        )
     if force != bool(why.strip()):
         raise UserError('--force: say why, for the record: --force --why "…"; one needs the other')
     flags = Flags(
@@ -94,7 +98,8 @@ def burnin(
             raise UserError("--watch: needs a file to watch: -i INVENTORY")
         found = campaigns.find(None, str(campaigns.begin(book, flags, why)))
     if detach:
-        campaigns.detach(found, flags)
+        more = [*(["--verbose"] if verbose else []), *(["--lang", lang] if lang else [])]
+        campaigns.detach(found, flags, more)
         raise typer.Exit(0)
     run, resumable = campaigns.resume(found, flags)
     code = render(run, form, output, verbose=verbose, page=html, lang=lang, folder=found.path)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from clusterctl.cli import world as ambient
 from clusterctl.cli.screen import said, tell
 from clusterctl.cli.world import Flags
 from clusterctl.model import Playbook, Run, UserError
+from clusterctl.spelling import visible
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -54,7 +55,7 @@ def begin(playbook: Playbook, flags: Flags, why: str) -> Path:
     now = ambient.now()
     opening = Run(
         recorder.final.name, playbook, chosen, seed, now, now, (), (),
-        verb="burnin", forced=flags.force, complete=False,
+        verb="burnin", forced=flags.force, why=why, complete=False,
     )  # fmt: skip
     config = str(flags.ssh_config.absolute()) if flags.ssh_config else ""
     about = {
@@ -80,7 +81,8 @@ def opened(found: Stored) -> Run:
     nodes = joined(found.path, found.nodes())
     return Run(
         found.id, book, nodes, about["seed"], found.started, found.started, (), (),
-        verb="burnin", forced=about["forced"], complete=False,
+        verb="burnin", forced=about["forced"], why=about.get("campaign", {}).get("why", ""),
+        complete=False,
     )  # fmt: skip
 
 
@@ -128,8 +130,7 @@ def lead(
     from clusterctl.playbook import skus
     from clusterctl.silences import no_bmc
 
-    if found.path.suffix != ".partial":
-        raise UserError(f"{found.id}: is over; `clusterctl show {found.id}` shows it")
+    refuse_ended(found)
     ambient.logs()
     flags, opening = connecting(found, flags), opened(found)
     opening = replace(opening, nodes=reachable(found, opening.nodes, flags))
@@ -142,10 +143,9 @@ def lead(
             reach, bmc = for_campaign(reach, must=not stops)
         show = closing.enter_context(Display(book, terminal=sys.stderr.isatty()))
         tell(f"run: {found.path}\n")
-        why = found.about.get("campaign", {}).get("why", "")
         leader = Leader(
             found.path, opening, reach=reach, clock=ambient.now, skus=skus(),
-            force=(why or "--force") if opening.forced else "", take_over=flags.take_over,
+            force=(opening.why or "--force") if opening.forced else "", take_over=flags.take_over,
             lists=lists(found, flags), demands=demands(found, book), bmc=bmc, beat=show.tell,
         )  # fmt: skip
         first(leader)
@@ -164,12 +164,19 @@ def lead(
     return run, resumable
 
 
+def refuse_ended(found: Stored) -> None:
+    if found.path.suffix != ".partial":
+        raise UserError(f"{found.id}: is over; `clusterctl show {found.id}` shows it")
+
+
 def outled(path: Path, node: str, rival: Mapping[str, Any]) -> str:
     """Why we go and leave the nodes as they are."""
-    who = f"clusterctl on {rival.get('host')} (pid {rival.get('pid')}, since {rival.get('since')})"
+    words = (visible(str(rival.get(name)), 80) for name in ("host", "pid", "since", "lapses_s"))
+    host, pid, since, lapses_s = words
+    who = f"clusterctl on {host} (pid {pid}, since {since})"
     return (
         f"{path}: {node} is led by {who} from another copy of this run; if that is gone, its lease "
-        f"there lapses in {rival.get('lapses_s')} s; --take-over takes the campaign from it now"
+        f"there lapses in {lapses_s} s; --take-over takes the campaign from it now"
     )
 
 
@@ -260,10 +267,17 @@ class Display:
             tell(total(list(cases.values()), self.playbook) + "\n")
 
 
-def detach(found: Stored, flags: Flags) -> None:
-    """Lead it from a process of its own, that no terminal ends.  Raises UserError."""
+def detach(found: Stored, flags: Flags, more: Sequence[str]) -> None:
+    """Lead it from a process of its own, that no terminal ends; `more` words for it.
+
+    Raises UserError.
+    """
+    from clusterctl.campaign_folder import is_led, led
     from clusterctl.cli.bmc import refuse_prompt
 
+    refuse_ended(found)
+    if is_led(found.path):
+        raise led(found.path)
     refuse_prompt(opened(found).playbook.probes)
     path = found.path
     words = [sys.executable, "-m", "clusterctl", "burnin", "--resume", str(path.absolute())]
@@ -272,7 +286,7 @@ def detach(found: Stored, flags: Flags) -> None:
     words += ["--watch"] if flags.watch else []
     words += [word for path in flags.inventory or () for word in ("-i", str(path.absolute()))]
     words += ["-F", str(flags.ssh_config.absolute())] if flags.ssh_config else []
-    words += ["--accept-new"] if flags.accept_new else []
+    words += [*(["--accept-new"] if flags.accept_new else []), *more]
     with (path / "controller.log").open("ab") as log:
         subprocess.Popen(
             words,
