@@ -82,10 +82,16 @@ def heading(header: Sequence[str], origin: str) -> Columns:
     for name in names:
         if name in COLUMNS and names.count(name) > 1:
             raise UserError(f"{origin}:1: the column {name!r} stands twice")
-        if name not in COLUMNS and difflib.get_close_matches(name, COLUMNS[5:], n=1, cutoff=0.8):
+        if name not in COLUMNS and misspelt(name):
             wrong = visible(name, 40)
             raise UserError(f"{origin}:1: unknown column {wrong!r}{nearest(name, COLUMNS[5:])}")
     return Columns({name: names.index(name) for name in COLUMNS if name in names})
+
+
+def misspelt(name: str) -> bool:
+    """Whether it stands for one of the columns that may be absent: statuss, vias, vai."""
+    mixed = any(sorted(name) == sorted(known) for known in COLUMNS[5:])
+    return mixed or bool(difflib.get_close_matches(name, COLUMNS[5:], n=1, cutoff=0.8))
 
 
 Cells = tuple[int, int, int, int, int, float, int]
@@ -175,14 +181,13 @@ def rated(text: str, status: int | None) -> tuple[float, int]:
     return (rate, OK) if rate > 0 else (float("nan"), FAILED)
 
 
-def lines(topology: Topology, planned: Measured) -> Iterator[str]:
+def lines(topology: Topology, planned: Measured) -> str:
     """The plan as the same CSV, header not included, without rates."""
+    text = io.StringIO()
     nodes = topology.nodes
     columns = (planned.round, planned.src, planned.dst, planned.rail, planned.via)
-    for number, src, dst, rail, via in zip(*(one.tolist() for one in columns), strict=True):
-        spine = "" if via == UNKNOWN else via
-        yield f"{number},{quoted(nodes[src])},{quoted(nodes[dst])},{rail},,{spine},\n"
-
-
-def quoted(name: str) -> str:
-    return f'"{name}"' if "," in name else name
+    csv.writer(text, lineterminator="\n").writerows(
+        (number, nodes[src], nodes[dst], rail, "", "" if via == UNKNOWN else via, "")
+        for number, src, dst, rail, via in zip(*(one.tolist() for one in columns), strict=True)
+    )
+    return text.getvalue()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from clusterctl.localise import schedule, topology
 from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Measured, Topology
 from clusterctl.localise.located import Floor, Located
+from clusterctl.localise.paths import paths_of
 from clusterctl.localise.suspects import locate
 from clusterctl.model import UserError
 
@@ -406,6 +407,15 @@ def test_no_test_of_a_round_slows_another(nodes, size, uplinks, rails, mode):
 def once_each(*columns) -> bool:
     keys = list(zip(*(column.tolist() for column in columns), strict=True))
     return len(set(keys)) == len(keys)
+
+
+def test_who_used_one_rail_alone_is_told_whatever_the_rounds_are_called():
+    on = topology.parse({"nodes": "n[0-3]", "rails": 2}, "t")
+    tests = [(7, 0, 1, 0), (7, 2, 3, 0), (7, 3, 1, 1), (10**9, 0, 1, 1), (3, 2, 3, 0)]
+    columns = [np.array(one, dtype=np.int32) for one in zip(*tests, strict=True)]
+    none = np.full(5, UNKNOWN, dtype=np.int32)
+    rows = Measured(*columns, none, np.ones(5), np.zeros(5, dtype=np.int8))
+    assert paths_of(on, rows).alone.tolist() == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 4])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,7 @@ def test_a_bad_cell_is_one_line_with_line_and_column(row, says):
         ("round,src,dst,rail,gbits", "no column 'gbit_s', found 'gbits'"),
         ("round,src,src,dst,rail,gbit_s", "'src' stands twice"),
         ("round,src,dst,rail,gbit_s,statuss", "did you mean 'status'?"),
+        ("round,src,dst,rail,gbit_s,vai", "did you mean 'via'?"),
     ],
 )
 def test_a_bad_heading_names_the_column(head, says):
@@ -98,8 +100,8 @@ def test_garbage_is_refused_and_never_raises_otherwise(text):
 
 def test_a_plan_is_the_csv_that_is_read():
     made = schedule.plan(ON, rng=np.random.default_rng(1))
-    text = HEAD + "".join(measurements.lines(ON, made))
-    _, rows = measurements.read(text, "plan.csv", ON)
+    odd = replace(ON, nodes=('n"0"', "n,1", '"n2', "n3"))  # names that a file may give nodes
+    _, rows = measurements.read(HEAD + measurements.lines(odd, made), "plan.csv", odd)
     for name in ("round", "src", "dst", "rail", "via", "status"):
         assert getattr(rows, name).tolist() == getattr(made, name).tolist()
 

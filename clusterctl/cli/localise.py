@@ -140,7 +140,7 @@ def plan_rounds(
     sys.stdout.write(",".join(measurements.COLUMNS) + "\n")
     number, alone = 0, set(range(len(fabric.nodes)))
     for made in schedule.each_round(fabric, rounds=count, mode=mode.value, rng=rng):
-        sys.stdout.writelines(measurements.lines(fabric, made))
+        sys.stdout.write(measurements.lines(fabric, made))
         number += 1
         alone -= set(made.src.tolist())
     if alone:
@@ -151,7 +151,7 @@ def plan_rounds(
         )
     if single_rail:
         last = schedule.single_rail_round(fabric, number, rng)
-        sys.stdout.writelines(measurements.lines(fabric, last))
+        sys.stdout.write(measurements.lines(fabric, last))
 
 
 def seconds(text: str) -> float:

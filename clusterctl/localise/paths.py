@@ -128,10 +128,7 @@ def one_rail(rows: Measured, nodes: int, rails: int) -> NDArray[np.bool_]:
     """Rows of rounds in which each end used this one rail only, though it has more."""
     if rails == 1 or not len(rows.src):
         return np.zeros(len(rows.src), dtype=bool)
-    number = np.unique(rows.round, return_inverse=True)[1].ravel()
-    used = np.zeros((int(number.max()) + 1, nodes, rails), dtype=bool)
-    used[number, rows.src, rows.rail] = True
-    used[number, rows.dst, rows.rail] = True
-    few = used.sum(axis=2) == 1
-    found: NDArray[np.bool_] = few[number, rows.src] & few[number, rows.dst]
+    ends = rows.round.astype(np.int64) * nodes + np.stack([rows.src, rows.dst])
+    used, which = np.unique(np.unique(ends * rails + rows.rail) // rails, return_counts=True)
+    found: NDArray[np.bool_] = np.all(which[np.searchsorted(used, ends)] == 1, axis=0)
     return found
