@@ -1,6 +1,6 @@
 """What a run of `bandwidth` keeps beside the files of every run.
 
-    topology.json     who hangs where, and whether spines can be chosen
+    topology.json     who hangs where
     settings.json     mode, rounds, confirm, floor
     plan.csv          every test, before it runs: round,src,dst,rail,via
     measured.csv      what came of them, a round at a time: rate, status, engine, why none
@@ -63,13 +63,12 @@ def write_text(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def write_topology(folder: Path, topology: Topology, *, pinned: bool) -> None:
+def write_topology(folder: Path, topology: Topology) -> None:
     told = {
         "nodes": list(topology.nodes),
         "leaf": topology.leaf.tolist(),
         "uplinks": topology.uplinks,
         "origin": topology.origin,
-        "pinned": pinned,
     }
     write_text(folder / "topology.json", json.dumps(told))
 

@@ -110,7 +110,7 @@ def begun(order: Order, flags: Flags, chosen_nodes: Sequence[Node] = ()) -> Unde
     )  # fmt: skip
     recorder.begin(store.describe(opening))
     try:
-        folder.write_topology(recorder.path, rails.topology, pinned=rails.pinned)
+        folder.write_topology(recorder.path, rails.topology)
         folder.write_settings(recorder.path, settings)
         folder.write_plan(recorder.path, rows, rails.topology.nodes)
     except OSError as error:
@@ -281,7 +281,7 @@ def measure(
         guessed = by_rates(topology, bandwidth.measured(done))
         if guessed is not topology:
             topology = guessed
-            folder.write_topology(path, topology, pinned=going.rails.pinned)
+            folder.write_topology(path, topology)
         counted = counted_since(going, world, before, f"counters-{confirmed}", earlier)
         located = judged_by(topology, done, going.settings, counted)
         if not located.confirm or confirmed >= going.settings.confirm:

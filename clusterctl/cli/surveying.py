@@ -140,6 +140,7 @@ def last_walk(runs: Path, run_id: str, started: datetime) -> Before | None:
 
 def read_files(paths: Sequence[Path], flags: Flags, plan_file: Path | None) -> Surveyed:
     """The nodes: the inventory's, else the plan's, else every host that the files name."""
+    from clusterctl.cli.texts import read_text
     from clusterctl.survey import understood
 
     plan = planned(plan_file)
@@ -148,7 +149,7 @@ def read_files(paths: Sequence[Path], flags: Flags, plan_file: Path | None) -> S
         nodes = ambient.targets(flags)
     elif plan is not None:
         nodes = tuple(Node(name) for name in plan.nodes())
-    seen = [understood(path.name, text_of(path), ambient.now()) for path in paths]
+    seen = [understood(path.name, read_text(path), ambient.now()) for path in paths]
     if not any(one.facts for one in seen):
         raise UserError(
             f"--from {paths[0]}: no link in it: expected what ibnetdiscover, iblinkinfo -l or "
@@ -156,12 +157,6 @@ def read_files(paths: Sequence[Path], flags: Flags, plan_file: Path | None) -> S
         )
     names = ", ".join(path.name for path in paths)
     return discovered(nodes, seen, plan, f"the subnet as saved in {names}")
-
-
-def text_of(path: Path) -> str:
-    from clusterctl.cli.texts import read_text
-
-    return read_text(path)
 
 
 def discovered(

@@ -8,7 +8,7 @@ across a component clears it.  The mixture for paths not known is that of Flock 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,10 +128,7 @@ class Model:
     grid: Floats  # slowdowns that are tried
     log_prior: Floats
     healthy: State
-    room: (
-        Floats  # ln of a row's healthy rate against the best of its rail: what endpoints have over
-    )
-    named: Mapping[str, float] = field(default_factory=dict)
+    room: Floats  # ln of a row's healthy rate against its rail's best: what endpoints have over
 
     def rows_of(self, component: int) -> Ints:
         return self.rows[self.first[component] : self.first[component + 1]]

@@ -123,7 +123,6 @@ class Sampler:
     def __init__(self, topology: Topology, rails: Ints, rng: Generator) -> None:
         self.topology, self.rails, self.rng = topology, rails, rng
         self.leaves = leaves_of(topology, int(rails[0]))
-        self.hidden = bool((topology.leaf[:, rails[0]] == UNKNOWN).all())
         self.tests = np.zeros(len(topology.nodes), dtype=np.int64)
         self.crossed = np.zeros(len(topology.nodes), dtype=np.int64)
         self.met: set[tuple[int, int]] = set()
