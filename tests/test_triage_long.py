@@ -85,7 +85,7 @@ class Counted(int):
 
 
 def connection(marks):
-    return Link("n0", 1, "a 1", "b 1", len(marks), 50.0, 50.0, 0.0, 0.0, 0, marks=marks)
+    return Link("n0", 1, "a 1", "b 1", len(marks), 50.0, 50.0, 0.0, marks=marks)
 
 
 def test_the_loss_of_a_long_window_is_told_by_some_of_its_looks():

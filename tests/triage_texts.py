@@ -156,8 +156,6 @@ def link_row(one: Rank, other: Rank, *, data: bool) -> dict[str, object]:
         "looks": LOOKS,
         "rtt_us": max(sender.rtt_us, reader.rtt_us),
         "unsent": 1.0 if one.number in other.unheard else 0.5,
-        "unread": 0.0,
-        "unsent_most": 1000,
     }
 
 

@@ -115,7 +115,8 @@ def belongs(pid, environ, wanted, parents):
     if wanted.get("slurm"):
         if environ.get("SLURM_JOB_ID") == wanted["slurm"]:
             return True
-        return bool(re.search(r"/job_%s(?:/|$)" % wanted["slurm"], groups(pid), re.MULTILINE))
+        slurm = re.escape(wanted["slurm"])
+        return bool(re.search(r"/job_%s(?:/|$)" % slurm, groups(pid), re.MULTILINE))
     if wanted.get("pods"):
         text = groups(pid).replace("_", "-")
         return any(pod in text for pod in wanted["pods"])
@@ -129,9 +130,10 @@ def groups(pid):
 def ranks(wanted):
     """[{"pid", "rank", …, "crew": its other processes}], and what could not be looked at.
 
-    The process of a rank is the one that talks to other nodes or holds an accelerator, the topmost
-    of them: data loaders are its children and inherit both, its shell has neither.  With `pids`,
-    processes without a rank of their own are taken in the order given.
+    The process of a rank is the one that holds an accelerator, or else was told its place on the
+    node, or else talks to other nodes; the topmost of them: data loaders are its children and
+    inherit all that, its shell and a launcher lack some.  With `pids`, processes without a rank of
+    their own are taken in the order given.
     """
     stats = {pid: stat for pid, stat in ((pid, stat_of(pid)) for pid in everybody()) if stat}
     parents = {pid: int(stat[1][1]) for pid, stat in stats.items()}
@@ -157,9 +159,31 @@ def ranks(wanted):
         teams.setdefault((job, number), []).append((pid, environ))
     if any(isinstance(number, int) for _, number in teams):
         teams = {key: team for key, team in teams.items() if isinstance(key[1], int)}
+    above = launchers(teams, parents)
+    teams = {
+        key: [member for member in team if member[0] not in above] for key, team in teams.items()
+    }
     return [
-        one(job, number, team, parents) for (job, number), team in sorted(teams.items(), key=str)
+        one(job, number, team, parents)
+        for (job, number), team in sorted(teams.items(), key=str)
+        if team
     ], hidden
+
+
+def launchers(teams, parents):
+    """Those above a process of another rank: torchrun and its shell, where they were given a RANK.
+
+    Not one that holds an accelerator: a rank may start a job of its own.
+    """
+    owner = {pid: key for key, team in teams.items() for pid, _ in team if isinstance(key[1], int)}
+    found = set()
+    for pid, key in owner.items():
+        above = parents.get(pid, 0)
+        while above > 1:
+            if owner.get(above, key) != key:
+                found.add(above)
+            above = parents.get(above, 0)
+    return {pid for pid in found if not holds(pid)["devices"]}
 
 
 def one(job, number, team, parents):
@@ -169,7 +193,8 @@ def one(job, number, team, parents):
         held, depth, pid = holds(member[0]), 0, member[0]
         while parents.get(pid, 0) in pids:
             pid, depth = parents[pid], depth + 1
-        return (not (held["devices"] or held["inodes"]), depth)
+        named = LOCAL[0] not in member[1], first(member[1], LOCAL) is None
+        return (not held["devices"], *named, not held["inodes"], depth)
 
     pid, environ = min(team, key=fitness)
     held = holds(pid)
@@ -221,18 +246,7 @@ def counted(pid):
     stat = stat_of(pid)
     if stat is None:
         return None
-    fields = stat[1]
-    sums = {
-        "start": int(fields[19]),
-        "threads": int(fields[17]),
-        "faults": int(fields[7]),
-        "major_faults": int(fields[9]),
-        "processor": int(fields[36]),
-        "run_ns": 0,
-        "ready_ns": 0,
-        "cpu_ticks": int(fields[11]) + int(fields[12]),
-        "io_ticks": int(fields[39]),
-    }
+    sums = {"start": int(stat[1][19]), "run_ns": 0, "ready_ns": 0}
     try:
         threads = os.listdir("/proc/%d/task" % pid)
     except OSError:
@@ -244,12 +258,6 @@ def counted(pid):
             sums["ready_ns"] += int(words[1])
             if thread == str(pid):
                 sums["main_run_ns"], sums["main_ready_ns"] = int(words[0]), int(words[1])
-    for line in read("/proc/%d/status" % pid).splitlines():
-        name, _, value = line.partition(":")
-        if name.endswith("ctxt_switches"):
-            sums["willing" if name[0] == "v" else "unwilling"] = int(value)
-        elif name == "VmSwap":
-            sums["swapped_kib"] = int(value.split()[0])
     for line in read("/proc/%d/io" % pid, 4096).splitlines():
         name, _, value = line.partition(":")
         if name in ("rchar", "wchar", "read_bytes", "write_bytes"):

@@ -95,7 +95,6 @@ def told(part, at, end):
         "sent_ms": words[9],
         "come_ms": words[11],
         "rtt_us": words[15],
-        "cwnd": words[18],
         "retransmitted": words[23],
     }
     rest = part[at + 8 + WORDS.size : end]
@@ -107,15 +106,9 @@ def told(part, at, end):
         (3, "received"),
         (4, "segments_out"),
         (5, "segments_in"),
-        (6, "not_sent"),
         (7, "rtt_least_us"),
-        (10, "delivery_bytes_s"),
         (11, "busy_us"),
         (12, "receiver_us"),
-        (13, "buffer_us"),
-        (16, "sent"),
-        (17, "sent_again"),
-        (20, "out_of_order"),
     )
     for place, name in names:
         one[name] = later[place]

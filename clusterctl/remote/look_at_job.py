@@ -62,21 +62,7 @@ class Job:
         quiet = {one["pid"]: one["master"].rpartition(":")[2] for one in self.ranks}
         for inode, cells in seen.items():
             pid = self.inodes[inode]
-            link = self.links.get(inode)
-            if link is None:
-                if len(self.links) >= LINKS_AT_MOST:
-                    continue
-                link = self.links[inode] = [cells, cells, [0, 0, 0, 0, 0], []]
-            link[1] = cells
-            if moment % MARKS == 0 and "segments_in" in cells:
-                names = ("segments_out", "segments_in", "acked", "received")
-                link[3].append([moment, *(cells[name] for name in names)])
-            sums = link[2]
-            sums[0] += 1
-            sums[1] += cells.get("rtt_us", 0)
-            sums[2] += bool(cells["unsent"])
-            sums[3] += bool(cells["unread"])
-            sums[4] = max(sums[4], cells["unsent"])
+            self.keep(inode, cells, moment)
             ports = cells["near"].split()[1], cells["far"].split()[1]
             if quiet[pid] and quiet[pid] in ports:
                 continue  # the store where ranks meet, which has a pulse of its own
@@ -87,6 +73,24 @@ class Job:
             one[2] += cells["unread"]
             one[3] += cells["unsent"]
         return found
+
+    def keep(self, inode, cells, moment):
+        """Counts a connection; of very many, only the first ones."""
+        link = self.links.get(inode)
+        if link is None:
+            if len(self.links) >= LINKS_AT_MOST:
+                self.trouble = "more than %d: only so many are counted" % LINKS_AT_MOST
+                return
+            link = self.links[inode] = [cells, cells, [0, 0, 0, 0], []]
+        link[1] = cells
+        if moment % MARKS == 0 and "segments_in" in cells:
+            names = ("segments_out", "segments_in", "acked", "received")
+            link[3].append([moment, *(cells[name] for name in names)])
+        sums = link[2]
+        sums[0] += 1
+        sums[1] += cells.get("rtt_us", 0)
+        sums[2] += bool(cells["unsent"])
+        sums[3] += bool(cells["unread"])
 
     def look(self, moment, when):
         behind_ms = round((time.time() - when) * 1000)
@@ -143,9 +147,9 @@ def moments(every, stride, begin, seconds):
 def paced(job, wanted):
     """One look in so many: that they take no more than their share of a processor."""
     job.look(1, 0)  # the first one pays for what the others find in the cache
-    began = time.process_time()
-    job.look(1, 0)
-    cost = time.process_time() - began
+    plain = spent_by(job)
+    job.turn = CREW_TURNS  # the next one looks at the crew, too
+    cost = plain + (spent_by(job) - plain) / CREW_TURNS
     for looks in job.looks.values():
         looks.clear()
     for crew in job.crews.values():
@@ -155,6 +159,12 @@ def paced(job, wanted):
     while stride < STRIDES and cost > wanted["share"] * wanted["every"] * stride:
         stride *= 2
     return stride
+
+
+def spent_by(job):
+    began = time.process_time()
+    job.look(1, 0)
+    return time.process_time() - began
 
 
 def wait_for(start):
@@ -218,7 +228,6 @@ def watch(job, places, every, stride, seconds):
         seconds=passed,
         every=every * stride,
         ticks=os.sysconf("SC_CLK_TCK"),
-        wall=begin,
     )
     say("counters", before=counters, after=counters_after)
     own = {one["pid"] for one in job.ranks} | {pid for one in job.ranks for pid in one["crew"]}
@@ -230,7 +239,7 @@ def watch(job, places, every, stride, seconds):
             name: value for name, value in one.items() if name not in ("inodes", "crew", "cgroup")
         }
         crew = crews[pid], crews_after[pid]
-        names = ("run_ns", "ready_ns", "io_ticks", "read_bytes", "rchar")
+        names = ("run_ns", "ready_ns", "read_bytes", "rchar")
         say(
             "rank",
             before=spent[pid],
@@ -256,7 +265,6 @@ def watch(job, places, every, stride, seconds):
             rtt_us=sums[1] / max(1, sums[0]),
             unsent=sums[2] / max(1, sums[0]),
             unread=sums[3] / max(1, sums[0]),
-            unsent_most=sums[4],
         )
     if job.trouble:
         say("trouble", what="connections", detail=job.trouble)

@@ -410,8 +410,6 @@ def link(job: Run, source: int, target: int, around: Around, *, sends: bool) -> 
         "looks": len(marks) * 4,
         "rtt_us": seen_rtt * own.uniform(0.9, 1.3),
         "unsent": 0.5,
-        "unread": 0.0,
-        "unsent_most": 1000,
     }
 
 

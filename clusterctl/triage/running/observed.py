@@ -101,8 +101,6 @@ class Link:
     rtt_us: float
     rtt_least_us: float | None
     unsent: float
-    unread: float
-    unsent_most: int
     spent: Counters = field(default_factory=dict, hash=False)
     marks: Mapping[int, Mark] = field(default_factory=dict, hash=False)
     mss_bytes: float | None = None
@@ -134,10 +132,8 @@ class Seen:
     """One node.  `seconds` 0: no rank of the job is here.  `troubles`: what was not seen of it."""
 
     node: str
-    host: str = ""
     cpus: int = 1
     seconds: float = 0.0
-    every: float = 0.1
     ticks: float = 100.0
     spent: Counters = field(default_factory=dict, hash=False)
     now: Counters = field(default_factory=dict, hash=False)
@@ -145,5 +141,4 @@ class Seen:
     ranks: tuple[Process, ...] = ()
     links: tuple[Link, ...] = ()
     gpus: tuple[Gpu, ...] = ()
-    cost_s: float | None = None
     troubles: tuple[Trouble, ...] = ()

@@ -56,7 +56,7 @@ def read(node: str, stdout: str) -> Seen:
             case "link":
                 links.append(link(node, row))
             case "cost":
-                seen = replace(seen, cost_s=number(row, "cpu_s"))
+                pass  # for whoever measures what looking takes
             case "trouble":
                 troubles.append(Trouble(Kind.DENIED, text(row, "detail"), text(row, "what")))
             case other:
@@ -156,10 +156,8 @@ def listed(row: Cells, name: str) -> list[object]:
 def whole(seen: Seen, row: Cells) -> Seen:
     return replace(
         seen,
-        host=text(row, "name", 80),
         cpus=max(1, count(row, "cpus") or 1),
         seconds=max(0.0, number(row, "seconds") or 0.0),
-        every=max(0.001, number(row, "every") or 0.1),
         ticks=max(1.0, number(row, "ticks") or 100.0),
     )
 
@@ -233,8 +231,6 @@ def link(node: str, row: Cells) -> Link:
         rtt_us=number(row, "rtt_us") or 0.0,
         rtt_least_us=after.get("rtt_least_us") or None,
         unsent=number(row, "unsent") or 0.0,
-        unread=number(row, "unread") or 0.0,
-        unsent_most=count(row, "unsent_most") or 0,
         spent=between(before, after, resets=True),
         marks=dict(marks(listed(row, "marks"))),
         mss_bytes=max(0.0, after.get("mss", 0.0)) or None,
