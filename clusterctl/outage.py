@@ -22,13 +22,28 @@ BEAT = re.compile(r"hard reset|power down|power cycle|expired|timed? ?out", re.I
 
 # By what the way to a node says of it: a BMC has no part in these.
 NEARER = (
-    ("behind jump host", "mend the way to the jump host first: all nodes behind it wait for it"),
-    ("jump host", "try it from the jump host; silent there too: ask its BMC for power and console"),
-    ("no address for the name", "correct its name, or give it an address in the inventory"),
-    ("refuses", "it is up: start sshd there, correct its port in the inventory, or let it boot"),
-    ("was not tried", "lower --at-once, or raise ulimit -n on this machine"),
-    ("without a word", "lower --at-once; look at sshd's MaxStartups and fail2ban on the node"),
-    ("does not speak SSH", "correct its port in the inventory"),
+    (
+        re.compile("behind jump host"),
+        "mend the way to the jump host first: all nodes behind it wait for it",
+    ),
+    (
+        re.compile("jump host"),
+        "try it from the jump host; silent there too: ask its BMC for power and console",
+    ),
+    (
+        re.compile("no address for the name"),
+        "correct its name, or give it an address in the inventory",
+    ),
+    (
+        re.compile("refuses"),
+        "it is up: start sshd there, correct its port in the inventory, or let it boot",
+    ),
+    (re.compile("was not tried"), "lower --at-once, or raise ulimit -n on this machine"),
+    (
+        re.compile("without a word"),
+        "lower --at-once; look at sshd's MaxStartups and fail2ban on the node",
+    ),
+    (re.compile("does not speak SSH"), "correct its port in the inventory"),
 )
 
 
@@ -36,7 +51,7 @@ def nearer(trouble: Trouble) -> str:
     """What to do about a node that is not reached, where the reason says it is not its power."""
     if trouble.kind is not Kind.UNREACHABLE:
         return ""
-    return next((remedy for words, remedy in NEARER if words in trouble.detail), "")
+    return next((remedy for words, remedy in NEARER if words.search(trouble.detail)), "")
 
 
 @dataclass(frozen=True, slots=True)

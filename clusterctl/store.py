@@ -39,6 +39,7 @@ from clusterctl.model import (
     UserError,
     Verdict,
 )
+from clusterctl.spelling import visible
 from clusterctl.transport.replay import Heard, heard, line
 
 log = logging.getLogger(__name__)
@@ -366,10 +367,14 @@ def batches(found: Stored, name: str) -> Iterator[Any]:
     try:
         with pq.ParquetFile(found.path / f"{name}.parquet") as file:
             yield from file.iter_batches(ROWS)
+    except FileNotFoundError:
+        raise UserError(
+            f"{found.path}: was never finished; `clusterctl judge {found.id}` judges what was heard"
+        ) from None
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{found.path}: was never finished ({error}); `clusterctl judge {found.id}` judges "
-            "what was heard"
+            f"{found.path}: its {name} cannot be read ({visible(str(error), 100)}); "
+            f"`clusterctl judge {found.id}` judges what was heard"
         ) from None
 
 

@@ -17,13 +17,24 @@ from scripted import NOON, nodes
 from clusterctl.act import journal
 from clusterctl.act.agenda import carry_out, drains, looked_again, settle
 from clusterctl.act.breaker import Do, Step, gauge, plan
-from clusterctl.act.deed import BY_HAND, Action, Outcome, Picture, State, Told, Wanted, reason
+from clusterctl.act.deed import (
+    BY_HAND,
+    Action,
+    Blind,
+    Outcome,
+    Picture,
+    State,
+    Told,
+    Wanted,
+    reason,
+)
 from clusterctl.act.journal import Journal
 from clusterctl.act.release import release, undoing
+from clusterctl.act.slurm import Slurm
 from clusterctl.act.slurm import read as read_nodes
 from clusterctl.act.whom import by_hand, whom
 from clusterctl.lock import Holder
-from clusterctl.model import Act, Finding, Severity, Status, Trouble, UserError
+from clusterctl.model import Act, Answer, Finding, Severity, Status, Trouble, UserError
 from clusterctl.playbook import build, spell
 
 LOOSE = Act(most_nodes=1000, most_percent=100, least_left_percent=0, same_fault=1000)
@@ -547,6 +558,13 @@ def test_only_act_changes_the_world():
         if not where.startswith("act/") and where not in may:
             found = [word for word in words if word in path.read_text(encoding="utf-8")]
             assert not found, f"{where}: {found}"
+
+
+def test_what_scontrol_says_in_several_lines_is_told_in_one():
+    said = "scontrol: error: resolve_ctls\nscontrol: fatal: Could not\n  establish a source\n"
+    slurm = Slurm(lambda asked: Answer(asked.name, 1, "", said, 0.1), "here")
+    with pytest.raises(Blind, match=r"fatal: Could not establish a source$"):
+        slurm.look()
 
 
 def test_a_list_that_could_not_be_read_whole_is_said(tmp_path):

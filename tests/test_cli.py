@@ -127,6 +127,30 @@ MISTAKES = {
     "probe": (["read", "nvmll"], "did you mean 'nvml'"),
     "file": (["read", "nvml", "none.txt"], "none.txt"),
     "what to list": (["list", "nonsense"], "nonsense"),
+    "a slip of what to list": (
+        ["list", "chekcs"],
+        "clusterctl: Invalid value for 'what': 'chekcs' is not one of 'probes', ",
+    ),
+    "what it was a slip of": (["list", "chekcs"], "'rules'; did you mean 'checks'? See"),
+    "a language": (
+        ["list", "checks", "--lang", "fr"],
+        "Invalid value for '--lang': 'fr' is not one of 'en', 'zh'.",
+    ),
+    "rules in a form that they do not have": (["list", "rules", "--format", "json"], "YAML"),
+    "a form of runs only": (
+        ["list", "checks", "--format", "jsonl"],
+        "'jsonl' is not one of 'table', 'json', 'csv'",
+    ),
+    "names in one line and in a form": (
+        ["nodes", "-i", LOCAL, "--fold", "--format", "csv"],
+        "--fold",
+    ),
+    "one file for two": (
+        ["sweep", "-i", LOCAL, "-p", "quick.yml", "-o", "q", "--html", "./q"],
+        "-o and --html are both q",
+    ),
+    "place for the page": (["sweep", "-i", LOCAL, "--html", "no/such/page"], "--html no/such/page"),
+    "an archive that is there": (["bundle", "localhost", "-i", LOCAL, "-o", "q.yml"], "--force"),
     "run": (["show", "20200101"], "20200101"),
     "run to judge": (["judge", "last"], "last"),
     "run without its parts": (["judge", "half"], "lacks earlier_run"),
@@ -148,6 +172,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("words", "said"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_2_and_one_line_that_says_what(words, said, ctl, home):
+    (home / "q.yml").write_text("")
     (home / "rubbish.yml").write_text("nodes: [unclosed")
     (home / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe" * 50)
     (home / "typo.yml").write_text("nodes: {n1: {adress: 10.0.0.1}}\n")

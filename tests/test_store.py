@@ -120,7 +120,10 @@ def test_a_run_that_dies_keeps_what_was_heard(recorder, tmp_path):
     assert not found.complete
     assert [one.node for one in found.heard("now")] == ["n000"]
     assert found.nodes() == RUN.nodes
-    with pytest.raises(UserError, match="never finished"):
+    with pytest.raises(UserError, match=r"was never finished; `clusterctl judge .*` judges what"):
+        store.load(found)
+    (found.path / "observations.parquet").write_bytes(b"no table")
+    with pytest.raises(UserError, match=r"its observations cannot be read .*; `clusterctl judge"):
         store.load(found)
 
 

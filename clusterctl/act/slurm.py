@@ -56,7 +56,7 @@ class Slurm:
         if isinstance(answer, Trouble):
             raise Blind(f"{self.where}: {answer}")
         if answer.exit_code != 0:
-            said = answer.stderr.strip() or answer.stdout.strip() or "no word"
+            said = " ".join((answer.stderr.strip() or answer.stdout or "no word").split())
             code = "no end" if answer.exit_code is None else f"exit {answer.exit_code}"
             raise Blind(f"{self.where}: scontrol: {code}: {visible(said, 200)}")
         return read(answer.stdout, whole=not answer.truncated)

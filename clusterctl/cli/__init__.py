@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from types import TracebackType
 from typing import Any
@@ -40,6 +41,8 @@ from clusterctl.cli.watch import stop, watch
 from clusterctl.cli.watch_job import watch_job
 from clusterctl.model import UserError
 
+VALIDATOR = re.compile(r"Value error, ")
+NOT_ONE = re.compile(r"'([^']*)' is not one of ('.*')\.?")
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 70, 130
 
 app = typer.Typer(
@@ -152,4 +155,10 @@ class LastWords:
 def mistake(error: Any) -> str:
     """One line of what click has to say."""
     where = error.ctx.command_path if error.ctx else "clusterctl"
-    return f"{' '.join(error.format_message().split())} See `{where} --help`."
+    told = VALIDATOR.sub("", " ".join(error.format_message().split()))
+    if slip := NOT_ONE.search(told):
+        from difflib import get_close_matches
+
+        near = get_close_matches(slip[1].lower(), re.findall(r"'([^']*)'", slip[2]), n=1)
+        told = f"{told.rstrip('.')}; did you mean {near[0]!r}?" if near else told
+    return f"{told} See `{where} --help`."

@@ -33,6 +33,9 @@ def bundle(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The archive.  [default: here, by name]")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over an archive that is there.")
+    ] = False,
     redact_addresses: Annotated[
         bool, typer.Option("--redact-addresses", help="IP and MAC addresses by alias, too.")
     ] = False,
@@ -60,6 +63,8 @@ def bundle(
     made = ambient.now()
     name = f"{chosen[0].name}-{made:%Y%m%dT%H%M%S}"
     path = output or Path(f"{name}.tar.gz")
+    if path.is_file() and not force:
+        raise UserError(f"-o {path}: is there already; --force writes over it")
     refuse_output(path)
     aliases = Aliases() if redact_addresses else None
     found = Bundle(name, made, aliases, binaries=with_binaries)

@@ -10,7 +10,6 @@ import typer
 
 from clusterctl.cli import options
 from clusterctl.cli.language import Lang, spoken
-from clusterctl.model import UserError
 
 
 def explain(
@@ -18,7 +17,7 @@ def explain(
         list[str],
         typer.Argument(help='"XID 79", 80E18402, "mlx5", a check, a status, a line of dmesg, …'),
     ],
-    form: options.OutputFormat = options.Format.TABLE,
+    form: options.TableOrJson = options.Format.TABLE,
     lang: Lang = None,
 ) -> None:
     """What a code, a check, a word or a line of a log means, and what to do."""
@@ -28,8 +27,6 @@ def explain(
     if form is options.Format.JSON:
         told = [spelled(one) for one in found]
         sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
-    elif form is options.Format.CSV:
-        raise UserError("explain: --format is table or json")
     else:
         from rich.console import Console
 

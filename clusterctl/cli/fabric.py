@@ -53,7 +53,7 @@ def fabric(
     from clusterctl.cli.surveying import Surveyed, ask_nodes, read_files, show
     from clusterctl.cli.world import Flags
 
-    refuse_output(output, topology)
+    refuse_output(output, topology, also="--topology")
     flags = Flags(
         inventory, nodes, select, at_once, accept_new, runs_dir=runs_dir, ssh_config=ssh_config
     )

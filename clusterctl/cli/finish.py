@@ -103,7 +103,7 @@ def whole(path: Path) -> Iterator[TextIO]:
 
     Raises OSError; the old one stays.  A device or pipe is written itself.
     """
-    plain = path.is_file() or not path.exists()
+    plain = not is_device(path)
     draft = path.with_name(f".{path.name}.new") if plain else path
     try:
         with draft.open("w", encoding="utf-8") as file:
@@ -124,13 +124,24 @@ def write_whole(path: Path, text: str) -> None:
         file.write(text)
 
 
-def refuse_output(*paths: Path | None, flag: str = "-o") -> None:
-    """Raises UserError before anything is asked, where an answer could not be written after it."""
-    for path in paths:
+def refuse_output(
+    output: Path | None, beside: Path | None = None, *, flag: str = "-o", also: str = "--html"
+) -> None:
+    """Raises UserError before anything is asked, where an answer could not be written after it.
+
+    `beside`: a second file, of the option `also`.
+    """
+    if output and beside and output.resolve() == beside.resolve() and not is_device(output):
+        raise UserError(f"{flag} and {also} are both {output}: give each a file of its own")
+    for name, path in ((flag, output), (also, beside)):
         if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-            raise UserError(f"{flag} {path}: its folder is not there or cannot be written")
+            raise UserError(f"{name} {path}: its folder is not there or cannot be written")
         if path is not None and path.is_dir():
-            raise UserError(f"{flag} {path}: is a folder")
+            raise UserError(f"{name} {path}: is a folder")
+
+
+def is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file()
 
 
 def write_page(

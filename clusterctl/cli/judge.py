@@ -25,12 +25,13 @@ def judge(
     from clusterctl import store
     from clusterctl.bandwidth_folder import is_bandwidth
     from clusterctl.cli import paths, surveying
-    from clusterctl.cli.finish import render
+    from clusterctl.cli.finish import refuse_output, render
     from clusterctl.cli.world import logs, runs
     from clusterctl.fabric_folder import is_fabric
     from clusterctl.rejudge import again
 
     logs()
+    refuse_output(output, html)
     folder = runs(runs_dir)
     measured = store.find(folder, run).path
     if is_bandwidth(measured):

@@ -12,6 +12,7 @@ import typer
 from clusterctl.cli import options
 from clusterctl.cli.language import Lang
 from clusterctl.cli.screen import show
+from clusterctl.model import UserError
 
 
 class What(StrEnum):
@@ -34,6 +35,8 @@ def listing(
     if what is What.RULES:
         from importlib.resources import files
 
+        if form is not options.Format.TABLE:
+            raise UserError(f"list rules --format {form}: rules are YAML, as Prometheus reads them")
         rules = files("clusterctl.knowledge").joinpath("prometheus.yml")
         sys.stdout.write(rules.read_text(encoding="utf-8"))
         return

@@ -13,7 +13,7 @@ from clusterctl.cli import options
 from clusterctl.cli.language import Lang
 from clusterctl.cli.screen import show, tell
 from clusterctl.cli.world import EXIT_NO_NODE
-from clusterctl.model import Node
+from clusterctl.model import Node, UserError
 
 
 class Format(StrEnum):
@@ -38,6 +38,8 @@ def nodes(
     from clusterctl.inventory import load, pick
     from clusterctl.inventory.select import select as by_labels
 
+    if fold and form not in {Format.TABLE, Format.NAMES}:
+        raise UserError(f"--fold --format {form}: --fold is one line; leave one of the two out")
     known = load(inventory or (), nodes="" if inventory else nodes)
     chosen = by_labels(pick(known, nodes if inventory else ""), select)
     write(chosen, "fold" if fold else form.value)

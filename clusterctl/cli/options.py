@@ -6,7 +6,7 @@ import os
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -25,10 +25,18 @@ class Format(StrEnum):
     JSONL = "jsonl"  # of findings, so of runs only
 
 
-def no_lines(form: Format) -> Format:
-    if form is Format.JSONL:
-        raise typer.BadParameter("jsonl: is for sweep, burnin, show and judge; here is json")
-    return form
+def some(*forms: Format) -> Any:
+    """The option of a verb that does not have them all."""
+
+    def parsed(given: str) -> Format:
+        if given not in set(forms):
+            raise typer.BadParameter(f"{given!r} is not one of {', '.join(map(repr, names))}.")
+        return Format(given)
+
+    names = [str(form) for form in forms]
+    return typer.Option(
+        "--format", parser=parsed, metavar=f"<{'|'.join(names)}>", help="How the answer is written."
+    )
 
 
 def on_disk(folder: Path | None) -> Path | None:
@@ -52,9 +60,8 @@ Select = Annotated[
 PlaybookName = Annotated[
     str | None, typer.Option("-p", "--playbook", help="A playbook file, or a name from `list`.")
 ]
-OutputFormat = Annotated[
-    Format, typer.Option("--format", callback=no_lines, help="How the answer is written.")
-]
+OutputFormat = Annotated[Format, some(Format.TABLE, Format.JSON, Format.CSV)]
+TableOrJson = Annotated[Format, some(Format.TABLE, Format.JSON)]
 RunFormat = Annotated[
     Format, typer.Option("--format", help="How the answer is written; jsonl: a finding a line.")
 ]

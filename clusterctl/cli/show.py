@@ -28,9 +28,10 @@ def show(
     from clusterctl import store
     from clusterctl.bandwidth_folder import is_bandwidth
     from clusterctl.cli import paths
-    from clusterctl.cli.finish import render
+    from clusterctl.cli.finish import refuse_output, render
     from clusterctl.cli.world import runs
 
+    refuse_output(output, html)
     found = store.find(runs(runs_dir), run)
     if raw:
         from clusterctl.report.raw import answers

@@ -60,12 +60,10 @@ def watch_job(
     accept_new: options.AcceptNew = False,
     ssh_config: options.SshConfig = None,
     runs_dir: options.RunsDir = None,
-    form: options.OutputFormat = options.Format.TABLE,
+    form: options.TableOrJson = options.Format.TABLE,
     _lang: Lang = None,
 ) -> None:
     """Sample a running job lightly until stopped; triage it when its steps get slower."""
-    if form is options.Format.CSV:
-        raise UserError("--format csv: watch-job writes lines as they happen: table or json")
     given = collectives.Given(
         stacks=stacks is not False,
         looks=looks,
