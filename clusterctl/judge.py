@@ -17,6 +17,7 @@ from clusterctl.model import (
     Evidence,
     Fact,
     Finding,
+    Gap,
     Kind,
     Node,
     Observation,
@@ -30,7 +31,7 @@ from clusterctl.model import (
 from clusterctl.observe import attempt
 from clusterctl.outage import explained, nearer
 from clusterctl.shared import explain_shared
-from clusterctl.sources import Seen, believe, lost
+from clusterctl.sources import Seen, Tellers, believe, lost, tellers
 from clusterctl.verdicts import model_of
 
 # Built in: no playbook can leave these out, so no silence can go unsaid.
@@ -98,10 +99,11 @@ def judge(
     usual = usually_there(observations)
     findings = [f for node in nodes for f in sight(node, now.get(node.name, ()), usual)]
     everywhere = reported(fact for one in seen.values() for fact in one.every)
+    parts = tellers(seen.values(), probes)
     knowledge = [
         Knowledge(
             node, seen[node.name], believe(before.get(node.name, ()), probes),
-            past.before_s(node.name),
+            past.before_s(node.name), parts,
         )
         for node in nodes
     ]  # fmt: skip
@@ -132,6 +134,20 @@ class Knowledge:
     now: Seen
     before: Seen
     seconds: float | None
+    tellers: Tellers
+
+    @cached_property
+    def gaps(self) -> Mapping[type[Fact], tuple[Gap, ...]]:
+        ill = [one for one in self.now.believed if one.troubles or one.skip == LEFT_ALONE]
+        kinds = {kind for one in ill for kind in self.now.yields[one.probe]}
+        found = {
+            kind: tuple(
+                Gap(probe, trouble, self.tellers(probe, kind))
+                for probe, trouble in self.now.gaps(kind)
+            )
+            for kind in kinds
+        }
+        return {kind: gaps for kind, gaps in found.items() if gaps}
 
     @cached_property
     def same_boot(self) -> bool:
@@ -253,6 +269,7 @@ def narrow(
         seconds=known.seconds,
         same_boot=known.same_boot,
         reported=everywhere,
+        gaps={kind: known.gaps[kind] for kind in kinds if kind in known.gaps},
     )
 
 

@@ -972,6 +972,40 @@ Limits = Mapping[str, Limit]
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Why a source may know more of a node than it told: what it left out is not missing.
+
+    `elsewhere`: the parts that sources of its subject told of, on all nodes of the run.
+    """
+
+    probe: str
+    trouble: Trouble
+    elsewhere: frozenset[str] = frozenset()
+
+    @property
+    def why(self) -> str:
+        return f"{self.probe}: {self.trouble}"
+
+    @property
+    def part(self) -> str:
+        """What it did not tell of; empty: it may be anything."""
+        return self.trouble.part if self.trouble.part != WHOLE_NODE else ""
+
+    def hides(self, part: str) -> bool:
+        """Whether this part, which other nodes have, may be there all the same."""
+        if part not in self.elsewhere:
+            return False
+        if any(within(self.part, other) for other in self.elsewhere):
+            return within(self.part, part)
+        return True
+
+
+def within(name: str, part: str) -> bool:
+    """mlx5_4 in mlx5_4/1 and in rdma/mlx5_4/1/pfc, and not in mlx5_40/1."""
+    return bool(name) and f"/{name}/" in f"/{part}/"
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What a check may know of one node.
 
@@ -979,6 +1013,8 @@ class Evidence:
     the same boot where `same_boot`.  `limits`: this check's, resolved for this node.
     `reported`: (fact type, model, field) that at least one part in the run reports, so that a
     missing value can be told from one that this model never has.
+    `gaps`: the sources of each type of fact that did not tell all; none about a part that is in
+    `facts` all the same.  Who calls something missing asks them first: see verdicts.hidden.
     """
 
     node: Node
@@ -988,6 +1024,7 @@ class Evidence:
     seconds: float | None = None
     same_boot: bool = True
     reported: frozenset[tuple[str, str, str]] = frozenset()
+    gaps: Mapping[type[Fact], tuple[Gap, ...]] = field(default_factory=dict)
 
 
 Judge = Callable[[Sequence[Evidence]], Iterable[Verdict]]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 
-from clusterctl.model import WHOLE_NODE, Fact, Observation, Probe, Trouble
+from clusterctl.model import LEFT_ALONE, WHOLE_NODE, Fact, Kind, Observation, Probe, Trouble
+from clusterctl.verdicts import part_of
 
 NO_CARD = re.compile(r"no (.+) accelerator on the PCI bus")  # as the probes of vendors say it
 
@@ -50,6 +51,17 @@ class Seen:
             return []
         return [(seen.probe, trouble) for seen in feeding for trouble in seen.troubles]
 
+    def gaps(self, kind: type[Fact]) -> Iterator[tuple[str, Trouble]]:
+        """(probe, trouble) that may have kept back facts of this kind, whatever else was told."""
+        for seen in self.feeding(kind):
+            if seen.skip == LEFT_ALONE:
+                yield seen.probe, Trouble(Kind.DENIED, LEFT_ALONE)
+            if seen.troubles:
+                told = {part_of(fact) for fact in seen.facts if isinstance(fact, kind)}
+                for trouble in seen.troubles:
+                    if trouble.part not in told:  # else it is about a field of what was seen
+                        yield seen.probe, trouble
+
     def skips(self, kind: type[Fact]) -> str:
         """Why facts of this kind do not apply here, if nothing else was said; else empty."""
         feeding = self.feeding(kind)
@@ -76,6 +88,29 @@ def believe(observations: Sequence[Observation], probes: Mapping[str, Probe]) ->
     ]
     yields = {seen.probe: probes[seen.probe].yields for seen in believed}
     return Seen(tuple(believed), yields)
+
+
+Tellers = Callable[[str, type[Fact]], frozenset[str]]
+
+
+def tellers(known: Iterable[Seen], probes: Mapping[str, Probe]) -> Tellers:
+    """Given a probe and a kind: every part that this probe's subject was believed to have."""
+    subjects: defaultdict[str, list[Observation]] = defaultdict(list)
+    for one in known:
+        for seen in one.believed:
+            if seen.facts:
+                subjects[probes[seen.probe].subject or seen.probe].append(seen)
+
+    @cache
+    def parts(subject: str, kind: str) -> frozenset[str]:
+        return frozenset(
+            part_of(fact)
+            for seen in subjects[subject]
+            for fact in seen.facts
+            if type(fact).__name__ == kind
+        )
+
+    return lambda probe, kind: parts(probes[probe].subject or probe, kind.__name__)
 
 
 def worth(seen: Observation, rank: int) -> tuple[int, int, int]:

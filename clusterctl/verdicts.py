@@ -109,6 +109,7 @@ def skipping(evidence: Evidence, part: str, why: str) -> Verdict:
     return Verdict(evidence.node.name, part, Status.SKIP, why=why)
 
 
+SEE_WHY = "see why this source did not tell all; then sweep again"
 PEERS_REPORT = "peers of this model report it"
 
 
@@ -150,6 +151,15 @@ def facts_of(evidence: Evidence, kind: type[T]) -> list[T]:
 def before(evidence: Evidence, kind: type[T]) -> dict[str, T]:
     """The earlier reading of each part."""
     return {str(getattr(f, "part", "")): f for f in evidence.earlier if isinstance(f, kind)}
+
+
+def hidden(evidence: Evidence, kind: type[Fact], part: str = "") -> str:
+    """Why something of this kind, or this part that peers have, may be there and was not seen.
+
+    Empty: whatever is not among the facts is not there.
+    """
+    gaps = evidence.gaps.get(kind, ())
+    return next((gap.why for gap in gaps if not part or gap.hides(part)), "")
 
 
 def settled(aspects: Iterable[Verdict]) -> Iterator[Verdict]:

@@ -11,11 +11,14 @@ from scripted import NOON, Scripted, answers, nodes, probe, said
 from clusterctl.judge import judge
 from clusterctl.limits import Sku, check_labels
 from clusterctl.model import (
+    LEFT_ALONE,
+    SPARED,
     Accelerator,
     Applies,
     Check,
     Evidence,
     Finding,
+    Kind,
     Limit,
     Node,
     PcieDevice,
@@ -23,11 +26,13 @@ from clusterctl.model import (
     Port,
     Probe,
     Status,
+    Trouble,
     UserError,
     Verdict,
 )
 from clusterctl.observe import observe
 from clusterctl.shared import explain_shared
+from clusterctl.verdicts import hidden
 
 FIRST = probe("first", subject="toy", rank=0)
 SECOND = probe("second", subject="toy", rank=1)
@@ -93,6 +98,56 @@ def test_no_source_is_unknown_and_explained_by_what_was_not_observed():
     (one,) = [one for one in found if one.check == "cool"]
     assert one.verdict.status is Status.UNKNOWN
     assert one.shared == "observed"
+
+
+RDMA, ETHER = probe("rdma", Port), probe("ether", Port)
+COUNTED = Check("counted", "Who is not seen?", (Port,), lambda seen: map(told_of, seen))
+UP = "port mlx5_0/1 active\nport mlx5_1/1 active"
+
+
+def told_of(one: Evidence) -> Verdict:
+    """Part: the ports that may be there; why: the first reason."""
+    may = [part for part in ("mlx5_0/1", "mlx5_1/1", "eth0") if hidden(one, Port, part)]
+    return Verdict(one.node.name, " ".join(may), Status.PASS, why=hidden(one, Port))
+
+
+@pytest.mark.parametrize(
+    ("rdma", "ether", "may", "why"),
+    [
+        (said("rdma", exit_code=None), said("ether", "port eth0 active"), "mlx5_0/1 mlx5_1/1",
+         "rdma: timeout: no answer in 0 s; it was stopped"),
+        (said("rdma", UP), said("ether", exit_code=1), "eth0", "ether: exit: exit 1: "),
+        (said("rdma", exit_code=SPARED), said("ether", "port eth0 active"), "mlx5_0/1 mlx5_1/1",
+         f"rdma: denied: {LEFT_ALONE}"),
+        (said("rdma", UP), said("ether", "port eth0 active"), "", ""),
+    ],
+)  # fmt: skip
+def test_a_check_knows_what_a_silent_source_may_have_hidden(rdma, ether, may, why):
+    well = answers(said("rdma", UP), said("ether", "port eth0 active"))
+    scripts = {"n000": answers(rdma, ether), "n001": well, "n002": well}
+
+    found = findings(scripts, nodes(3), (RDMA, ETHER), (COUNTED,))
+
+    told = {one.verdict.node: one.verdict for one in found if one.check == "counted"}
+    assert (told["n000"].part, told["n000"].why) == (may, why)
+    assert told["n001"].part == told["n002"].why == ""
+
+
+def test_trouble_with_a_field_of_a_part_that_was_seen_hides_no_other():
+    def half_read(text: str) -> Iterator[Port | Trouble]:
+        yield Port("mlx5_0/1", "mlx5_0", "active")
+        yield Trouble(Kind.UNREADABLE, "rate: N?A", text)
+
+    own = replace(RDMA, parse=half_read)
+    for said_of, hides in (("mlx5_0/1", ""), ("mlx5_1", "rdma: unreadable: rate: N?A")):
+        (found,) = [
+            one.verdict
+            for one in findings(
+                {"n000": answers(said("rdma", said_of))}, nodes(1), (own,), (COUNTED,)
+            )
+            if one.check == "counted"
+        ]
+        assert found.why == hides
 
 
 def test_an_unreachable_node_passes_nothing():

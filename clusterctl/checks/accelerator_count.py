@@ -6,11 +6,24 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from clusterctl.model import Accelerator, Check, Cpu, Evidence, PcieDevice, Severity, Verdict
+from clusterctl.kernel_log import slot
+from clusterctl.model import (
+    Accelerator,
+    Check,
+    Cpu,
+    Evidence,
+    Kind,
+    PcieDevice,
+    Severity,
+    Status,
+    Verdict,
+)
 from clusterctl.peers import majority
 from clusterctl.verdicts import (
+    SEE_WHY,
     facts_of,
     failing,
+    hidden,
     make,
     number_in,
     passing,
@@ -20,6 +33,8 @@ from clusterctl.verdicts import (
 )
 
 PART = "accelerators"
+MORE = "more than this kind of node has"
+BUS = "this node's own PCI bus"
 NONE = "if it is meant to have none, label it accelerators: 0 in the inventory"
 PASSED_THROUGH = frozenset({"vfio-pci", "pci-stub", "xen-pciback"})
 
@@ -89,38 +104,72 @@ def thin(shown: Sequence[Accelerator]) -> Iterator[str]:
     yield from (place for (model, place), count in devices.items() if count < most[model])
 
 
-def slot(pci: str) -> str:
-    """A card, whichever of its functions was named."""
-    return pci.lower().rpartition(".")[0] or pci.lower()
-
-
 def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
     seats = [seat(evidence) for evidence in fleet]
     kinds = [make(evidence) for evidence in fleet]
-    usual = {
-        kind: majority([s.here for s, k in zip(seats, kinds, strict=True) if k == kind])
-        for kind in set(kinds)
-        if kind
-    }
-    beside = by_processor(fleet, seats)
-    for evidence, seen, kind in zip(fleet, seats, kinds, strict=True):
+    usual = voted(fleet, kinds, [seen.here for seen in seats])
+    processors = [processor(evidence) for evidence in fleet]
+    on_bus = [seen.on_bus for seen in seats]
+    slots = voted(fleet, processors, on_bus) | voted(fleet, kinds, on_bus)
+    beside = voted(fleet, processors, [seen.here for seen in seats])
+    for evidence, seen, kind, cpus in zip(fleet, seats, kinds, processors, strict=True):
         yield from strangers(evidence, seen)
         if seen.here or usual.get(kind) or "accelerators" in evidence.limits:
-            yield count(evidence, seen, usual.get(kind))
+            verdict = count(evidence, seen, usual.get(kind))
         else:
-            yield bare(evidence, beside.get(processor(evidence)))
+            verdict = bare(evidence, beside.get(cpus))
+        yield excused(evidence, seen, verdict, slots.get(kind) or slots.get(cpus) or 0)
 
 
 def processor(evidence: Evidence) -> str:
     return " + ".join(sorted({cpu.model for cpu in facts_of(evidence, Cpu)}))
 
 
-def by_processor(fleet: Sequence[Evidence], seats: Sequence[Seat]) -> dict[str, int | None]:
-    """How many cards most nodes with the same CPU have: a node without a card has no other kin."""
-    counts: defaultdict[str, list[int]] = defaultdict(list)
-    for evidence, seen in zip(fleet, seats, strict=True):
-        counts[processor(evidence)].append(seen.here)
-    return {model: majority(here) for model, here in counts.items() if model}
+def voted(
+    fleet: Sequence[Evidence], kinds: Sequence[str], counts: Sequence[int]
+) -> dict[str, int | None]:
+    """How many most nodes of a kind have.  Who could not see all that it has does not vote."""
+    votes: defaultdict[str, list[int]] = defaultdict(list)
+    for evidence, kind, here in zip(fleet, kinds, counts, strict=True):
+        if kind and not (hidden(evidence, PcieDevice) or silent(evidence)):
+            votes[kind].append(here)
+    return {kind: majority(found) for kind, found in votes.items()}
+
+
+def silent(evidence: Evidence) -> str:
+    """Why the driver may show more cards than were seen; empty: it showed all that it has.
+
+    That it failed at one card and went on is its word about that card.
+    """
+    gaps = evidence.gaps.get(Accelerator, ())
+    return next((gap.why for gap in gaps if not gap.part or gap.trouble.kind is not Kind.EXIT), "")
+
+
+def excused(evidence: Evidence, seen: Seat, verdict: Verdict, slots: int) -> Verdict:
+    """UNKNOWN where the verdict rests on a card that was not seen, and it may be there.
+
+    `slots`: how many cards sit on the bus of most nodes like this one; 0: nobody knows.
+    """
+    bus, driver = hidden(evidence, PcieDevice), silent(evidence)
+    if not (bus or driver) or verdict.status is Status.UNKNOWN or verdict.why == MORE:
+        return verdict
+    if verdict.status in {Status.PASS, Status.SKIP}:  # as many as a list shows that may be short
+        blind = bus if verdict.source in {"", BUS} else ""
+    elif seen.undriven or (not bus and off_the_bus(evidence, seen, slots)):
+        blind = ""
+    else:
+        blind = driver or ("" if seen.lost else bus)
+    if not blind:
+        return verdict
+    return unknown(
+        evidence,
+        verdict.part,
+        f"not every card that is here was seen: {blind}",
+        expected=verdict.expected,
+        actual=f"{seen.here} seen",
+        remedy=SEE_WHY,
+        source=verdict.source,
+    )
 
 
 def bare(evidence: Evidence, beside: int | None) -> Verdict:
@@ -159,6 +208,12 @@ def bare(evidence: Evidence, beside: int | None) -> Verdict:
     return skipping(evidence, PART, "no accelerator on the bus and none expected")
 
 
+def off_the_bus(evidence: Evidence, seen: Seat, slots: int) -> bool:
+    """Fewer cards sit there than on most nodes like this one, or here before."""
+    before = seat(replace(evidence, facts=evidence.earlier)).on_bus
+    return seen.on_bus + len(seen.strangers) < max(slots, before)
+
+
 def strangers(evidence: Evidence, seen: Seat) -> Iterator[Verdict]:
     for card in seen.strangers:
         ids = f"{card.vendor_id}:{card.device_id}"
@@ -179,7 +234,7 @@ def count(evidence: Evidence, seen: Seat, usual: int | None) -> Verdict:
     elif usual is not None and usual > seen.on_bus:
         wanted, source, yardstick = usual, "most nodes of this kind", "peers"
     else:
-        wanted, source, yardstick = seen.on_bus, "this node's own PCI bus", "floor"
+        wanted, source, yardstick = seen.on_bus, BUS, "floor"
     if not wanted and not seen.here:
         return skipping(evidence, PART, "no accelerator on the bus and none expected")
     if seen.shown < wanted or seen.lost:
@@ -190,7 +245,7 @@ def count(evidence: Evidence, seen: Seat, usual: int | None) -> Verdict:
             PART,
             expected=str(wanted),
             actual=str(seen.shown),
-            why="more than this kind of node has",
+            why=MORE,
             remedy="check the node's sku label in the inventory",
             source=source,
         )

@@ -10,9 +10,11 @@ from clusterctl.counters import Rise, rise
 from clusterctl.model import Accelerator, Check, Evidence, Limit, Link, Severity, Status, Verdict
 from clusterctl.peers import majority
 from clusterctl.verdicts import (
+    SEE_WHY,
     before,
     facts_of,
     failing,
+    hidden,
     make,
     number_in,
     passing,
@@ -35,7 +37,8 @@ def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
     seen = [by_accelerator(evidence) for evidence in fleet]
     votes: defaultdict[str, list[int]] = defaultdict(list)
     for evidence, links in zip(fleet, seen, strict=True):
-        votes[make(evidence)] += [up(group) for group in links.values()]
+        if not hidden(evidence, Link):
+            votes[make(evidence)] += [up(group) for group in links.values()]
     usual = {kind: majority(counts) for kind, counts in votes.items()}
     for evidence, links in zip(fleet, seen, strict=True):
         wanted = usual.get(make(evidence))
@@ -101,6 +104,17 @@ def compared(
             expected=f"{wanted} up",
             actual="none reported",
             remedy="ask the vendor's tool for its links by hand",
+            source=source,
+        )
+    blind = hidden(evidence, Link) if len(links) < wanted else ""
+    if up(links) < wanted and blind:
+        return unknown(
+            evidence,
+            part,
+            f"not every link was seen: {blind}",
+            expected=f"{wanted} links up",
+            actual=f"{up(links)} seen up",
+            remedy=SEE_WHY,
             source=source,
         )
     if up(links) < wanted:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from clusterctl.model import Accelerator, Check, Cpu, Evidence, Fact, Filesystem, Verdict, Version
 from clusterctl.peers import LEAST_VOTERS, majority
-from clusterctl.verdicts import make, passing, skipping, warning
+from clusterctl.verdicts import SEE_WHY, hidden, make, passing, skipping, unknown, warning
 
 PART = "versions"
 PEERS = "what most nodes of this kind run"
@@ -54,7 +54,11 @@ def among(nodes: Sequence[Evidence]) -> Iterator[Verdict]:
     before = [values(evidence.earlier, evidence.node.name) for evidence in nodes]
     asked = {
         part: Asked(
-            Counter(values.get(part, NOT_THERE) for values in seen),
+            Counter(
+                values.get(part, NOT_THERE)
+                for evidence, values in zip(nodes, seen, strict=True)
+                if part in values or not unseen(evidence, part)
+            ),
             Counter(
                 (then[part], now[part])
                 for then, now in zip(before, seen, strict=True)
@@ -65,7 +69,7 @@ def among(nodes: Sequence[Evidence]) -> Iterator[Verdict]:
     }
     open_ones = {part: one for part, one in asked.items() if len(one.votes) > 1}
     for evidence, mine in zip(nodes, seen, strict=True):
-        found = list(differences(evidence, mine, open_ones))
+        found = [*differences(evidence, mine, open_ones), *blind(evidence, mine, asked)]
         yield from found or [passing(evidence, PART, f"{len(mine)} agree", yardstick="peers")]
 
 
@@ -138,7 +142,9 @@ def normal(value: str, node: str) -> str:
 def differences(evidence: Evidence, mine: Values, asked: Mapping[str, Asked]) -> Iterator[Verdict]:
     for part, one in asked.items():
         value = mine.get(part, NOT_THERE)
-        if value == one.usual or (value == NOT_THERE and part.startswith(OF_A_DEVICE)):
+        if value == one.usual:
+            continue
+        if value == NOT_THERE and (part.startswith(OF_A_DEVICE) or unseen(evidence, part)):
             continue
         if part.startswith(MOUNT) and not one.everywhere:
             continue
@@ -151,6 +157,35 @@ def differences(evidence: Evidence, mine: Values, asked: Mapping[str, Asked]) ->
             remedy="bring it to what its peers run, or give it a sku label of its own",
             source=PEERS,
             yardstick="peers",
+        )
+
+
+def unseen(evidence: Evidence, part: str) -> str:
+    """Why a value that others have may be here and was not seen; empty: it is not here."""
+    if not evidence.gaps:  # nearly all
+        return ""
+    kind = Filesystem if part.startswith(MOUNT) else Version
+    return hidden(evidence, kind, part.removeprefix(MOUNT))
+
+
+def blind(evidence: Evidence, mine: Values, asked: Mapping[str, Asked]) -> Iterator[Verdict]:
+    """What peers have and nobody could see here, in one line."""
+    reasons = [
+        why
+        for part, one in asked.items()
+        if part not in mine and one.usual not in {None, NOT_THERE}
+        if not part.startswith(OF_A_DEVICE) and (one.everywhere or not part.startswith(MOUNT))
+        if (why := unseen(evidence, part))
+    ]
+    if reasons:
+        yield unknown(
+            evidence,
+            PART,
+            f"values that peers have were not seen: {reasons[0]}",
+            expected="all that peers tell",
+            actual=f"{len(reasons)} not seen",
+            remedy=SEE_WHY,
+            source=PEERS,
         )
 
 

@@ -8,13 +8,16 @@ from collections.abc import Iterator, Sequence
 from clusterctl.model import Accelerator, Check, Cpu, Drive, Evidence, Severity, Verdict
 from clusterctl.peers import majority
 from clusterctl.verdicts import (
+    SEE_WHY,
     before,
     facts_of,
     failing,
+    hidden,
     make,
     number_in,
     passing,
     skipping,
+    unknown,
     warning,
 )
 
@@ -27,10 +30,11 @@ REMEDY = "see the PCI bus and the kernel log for the drive; reseat it"
 def judge(fleet: Sequence[Evidence]) -> Iterator[Verdict]:
     counts: defaultdict[str, list[int]] = defaultdict(list)
     for evidence in fleet:
-        counts[make(evidence)].append(len(facts_of(evidence, Drive)))
+        if not hidden(evidence, Drive):
+            counts[make(evidence)].append(len(facts_of(evidence, Drive)))
     usual = {kind: majority(found) for kind, found in counts.items()}
     for evidence in fleet:
-        yield count(evidence, usual[make(evidence)])
+        yield count(evidence, usual.get(make(evidence)))
 
 
 def count(evidence: Evidence, usual: int | None) -> Verdict:
@@ -39,7 +43,18 @@ def count(evidence: Evidence, usual: int | None) -> Verdict:
     floor = evidence.limits.get("drives")
     wanted = int(number_in(floor)) if floor else usual
     source, yardstick = (floor.source, "floor") if floor else (PEERS, "peers")
-    if wanted is not None and len(here) < wanted:
+    short = wanted is not None and len(here) < wanted
+    if (short or gone) and (blind := hidden(evidence, Drive)):
+        return unknown(
+            evidence,
+            PART,
+            f"others may be there and were not seen: {blind}",
+            expected=str(wanted) if short else f"{', '.join(gone)}, as at the last reading",
+            actual=f"{len(here)} seen",
+            remedy=SEE_WHY,
+            source=source if short else PAST,
+        )
+    if short:
         return failing(
             evidence,
             PART,

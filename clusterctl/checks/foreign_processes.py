@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from clusterctl.model import Accelerator, Check, DeviceProcess, Evidence, Limit, Verdict
-from clusterctl.verdicts import facts_of, passing, skipping, source_of, warning, words_in
+from clusterctl.verdicts import (
+    SEE_WHY,
+    facts_of,
+    passing,
+    skipping,
+    source_of,
+    unknown,
+    warning,
+    words_in,
+)
 
 PART = "accelerators"
 
@@ -27,6 +36,16 @@ def judge(nodes: Sequence[Evidence]) -> Iterator[Verdict]:
 def on_card(evidence: Evidence, part: str, running: Sequence[DeviceProcess]) -> Verdict:
     allowed = words_in(evidence, "allowed")
     foreign = [run for run in running if run.name.rsplit("/", 1)[-1] not in allowed]
+    gaps = evidence.gaps.get(DeviceProcess, ())
+    if not foreign and (blind := next((gap.why for gap in gaps if not gap.part), "")):
+        return unknown(
+            evidence,
+            part,
+            f"processes may be there and were not seen: {blind}",
+            expected="no process",
+            actual="none seen",
+            remedy=SEE_WHY,
+        )
     if not foreign:
         return passing(evidence, part, "no process", expected="no process")
     names = ", ".join(f"{run.name} ({run.pid})" for run in foreign[:4])

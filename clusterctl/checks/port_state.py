@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from clusterctl.model import Accelerator, Check, Cpu, Evidence, Port, Severity, Verdict
 from clusterctl.peers import majority
 from clusterctl.verdicts import (
+    SEE_WHY,
     facts_of,
     failing,
+    hidden,
     make,
     number_in,
     passing,
@@ -45,14 +47,19 @@ def real(port: Port) -> bool:
 
 
 def usual_states(fleet: Sequence[Evidence]) -> Usual:
-    kinds: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
+    """Whoever could not see a port does not vote on it."""
+    kinds: defaultdict[str, list[tuple[Evidence, dict[str, str]]]] = defaultdict(list)
     for evidence in fleet:
         states = {port.part: port.state for port in facts_of(evidence, Port) if real(port)}
-        kinds[make(evidence)].append(states)
+        kinds[make(evidence)].append((evidence, states))
     return {
-        (kind, part): majority([states.get(part, ABSENT) for states in nodes])
+        (kind, part): majority(
+            states.get(part, ABSENT)
+            for evidence, states in nodes
+            if part in states or not hidden(evidence, Port, part)
+        )
         for kind, nodes in kinds.items()
-        for part in {part for states in nodes for part in states}
+        for part in {part for _, states in nodes for part in states}
     }
 
 
@@ -114,7 +121,19 @@ def described(port: Port) -> str:
 def missing(evidence: Evidence, here: set[str], usual: Usual) -> Iterator[Verdict]:
     kind = make(evidence)
     for (other, part), wanted in sorted(usual.items()):
-        if other == kind and part not in here and wanted not in {None, ABSENT}:
+        if other != kind or part in here or wanted in {None, ABSENT}:
+            continue
+        if blind := hidden(evidence, Port, part):
+            yield unknown(
+                evidence,
+                part,
+                f"peers have this port, and here it was not seen: {blind}",
+                expected=wanted or "",
+                actual="not seen",
+                remedy=SEE_WHY,
+                source=PEERS,
+            )
+        else:
             yield failing(
                 evidence,
                 part,
@@ -139,6 +158,17 @@ def enough(evidence: Evidence, ports: Sequence[Port]) -> Iterator[Verdict]:
             evidence, "rdma ports", str(active), expected=f"≥ {wanted}", source=limit.source
         )
         return
+    if blind := unseen_rdma(evidence):
+        yield unknown(
+            evidence,
+            "rdma ports",
+            f"others may be up and were not seen: {blind}",
+            expected=f"≥ {wanted} active",
+            actual=f"{active} seen",
+            remedy=SEE_WHY,
+            source=limit.source,
+        )
+        return
     yield failing(
         evidence,
         "rdma ports",
@@ -148,6 +178,15 @@ def enough(evidence: Evidence, ports: Sequence[Port]) -> Iterator[Verdict]:
         remedy=REMEDY,
         severity=Severity.ISOLATE,
         source=limit.source,
+    )
+
+
+def unseen_rdma(evidence: Evidence) -> str:
+    """Why an RDMA port may not have been seen; a source that only tells of others hides none."""
+    gaps = evidence.gaps.get(Port, ())
+    return next(
+        (gap.why for gap in gaps if not gap.elsewhere or any("/" in one for one in gap.elsewhere)),
+        "",
     )
 
 

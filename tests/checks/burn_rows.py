@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rows import Row, row
+from rows import Row, gap, row
 
 from clusterctl.model import (
     Burn,
@@ -99,6 +99,11 @@ STORAGE_TOTAL = (
     Row(
         "one without a rate adds nothing", stored(0.3, None),
         {f"n1 {ALL}": "pass", f"n2 {ALL}": "skip"}, limits=FLOOR,
+    ),
+    Row(
+        "together less, and one may have written unseen", {**stored(0.1, 0.1), "n3": (BURN,)},
+        {f"n1 {ALL}": "unknown", f"n2 {ALL}": "unknown", "n3 storage": "unknown"},
+        limits=FLOOR, gaps={"n3": {Burn: gap(ALL)}},
     ),
     row("no storage", BURN, expect={"storage": "skip"}),
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rows import Row, row
+from rows import Row, gap, row
 
 from clusterctl.model import (
     Accelerator,
@@ -199,6 +199,31 @@ DRIFT = (
             for i, n in enumerate(NAMES)
         },
         {"n1 versions": "pass", "n6 versions": "pass"},
+    ),
+    Row(
+        "what was not seen is no drift and no agreement",
+        fleet(V, V[:1]),
+        {"n2 versions": "unknown", "n1 versions": "pass"},
+        gaps={"n2": {Version: gap("driver", "firmware")}},
+        says="no answer in 20 s",
+    ),
+    Row(
+        "a part that the silent source never tells of is missed",
+        fleet(V, V[:1]),
+        {"n2 driver": "warn"},
+        gaps={"n2": {Version: gap("firmware")}},
+    ),
+    Row(
+        "another value is one, whatever else was not seen",
+        fleet(V, versions(driver="535.1")),
+        {"n2 driver": "warn", "n2 versions": "unknown"},
+        gaps={"n2": {Version: gap("driver", "kernel")}},
+    ),
+    Row(
+        "a mount that was not asked is not gone",
+        {n: V if n == "n2" else (*V, NFS) for n in TEN},
+        {"n2 versions": "unknown", "n1 versions": "pass"},
+        gaps={"n2": {Filesystem: gap("/data")}},
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rows import Row, row
+from rows import Row, gap, row
 from sample_ports import DOWN, ETH, IB, NAMES
 
 from clusterctl.model import Bandwidth, Latency, Neighbour, Optic, Port
@@ -69,6 +69,45 @@ STATE = (
         replace(ETH, part="eth1", state="down", enabled=False),
         expect={"eth1": "warn"},
         says="switched off",
+    ),
+    Row(
+        "a port that was not seen is not missing",
+        {n: () if n == "n2" else (IB,) for n in NAMES},
+        {"n2 mlx5_0/1": "unknown"},
+        gaps={"n2": {Port: gap("mlx5_0/1", "mlx5_1/1")}},
+        says="no answer in 20 s",
+    ),
+    Row(
+        "the silence of a source that never tells of this port hides nothing",
+        {n: () if n == "n2" else (IB,) for n in NAMES},
+        {"n2 mlx5_0/1": "fail"},
+        gaps={"n2": {Port: gap("eth0", "eth1")}},
+    ),
+    Row(
+        "what it could not say of another port hides nothing of this one",
+        {n: () if n == "n2" else (IB,) for n in NAMES},
+        {"n2 mlx5_0/1": "fail"},
+        gaps={"n2": {Port: gap("mlx5_0/1", "mlx5_1/1", part="mlx5_1/1")}},
+    ),
+    Row(
+        "who saw no port has no say whether peers have one",
+        {n: (IB,) if n in NAMES[:3] else () for n in NAMES},
+        {f"{n} mlx5_0/1": "unknown" for n in NAMES[3:]},
+        gaps={n: {Port: gap("mlx5_0/1")} for n in NAMES[3:]},
+    ),
+    row(
+        "fewer than the SKU has, and not all were seen",
+        IB,
+        limits={"rdma_ports_active": 8},
+        gaps={"n1": {Port: gap("mlx5_0/1", "mlx5_1/1")}},
+        expect={"rdma ports": "unknown"},
+    ),
+    row(
+        "fewer than the SKU has, and all of RDMA was seen",
+        IB,
+        limits={"rdma_ports_active": 8},
+        gaps={"n1": {Port: gap("eth0")}},
+        expect={"rdma ports": "fail"},
     ),
 )
 

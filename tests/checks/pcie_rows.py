@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rows import Row, row
+from rows import Row, gap, row
 from sample_cards import CARD, GPU, NAMES, NIC, card, gpu, silent
 
-from clusterctl.model import Cpu
+from clusterctl.model import Accelerator, Cpu, Kind, PcieDevice
 
 EIGHT = tuple(gpu(i) for i in range(8))
 
@@ -192,6 +192,81 @@ COUNT = (
         card(),
         limits={"accelerators": 1},
         expect={"accelerators": "pass"},
+    ),
+    row(
+        "a driver that stopped in the middle has lost no card",
+        gpu(),
+        *EIGHT_CARDS,
+        limits={"accelerators": 8},
+        gaps={"n1": {Accelerator: gap()}},
+        expect={"accelerators": "unknown"},
+        says="no answer in 20 s",
+    ),
+    row(
+        "a card that the driver itself calls lost is",
+        *EIGHT[:7],
+        *EIGHT_CARDS,
+        gaps={"n1": {Accelerator: gap(part="gpu7", kind=Kind.EXIT)}},
+        expect={"accelerators": "fail"},
+    ),
+    row(
+        "a card whose row nobody could read is not",
+        *EIGHT[:7],
+        *EIGHT_CARDS,
+        gaps={"n1": {Accelerator: gap(part="gpu7", kind=Kind.UNREADABLE)}},
+        expect={"accelerators": "unknown"},
+    ),
+    row(
+        "a card without a driver is a fault, whatever the driver did not say of others",
+        card(driver=""),
+        gaps={"n1": {Accelerator: gap()}},
+        expect={"accelerators": "fail"},
+    ),
+    row(
+        "a bus that was read in part misses no card",
+        *EIGHT[:7],
+        *EIGHT_CARDS[:7],
+        limits={"accelerators": 8},
+        gaps={"n1": {PcieDevice: gap()}},
+        expect={"accelerators": "unknown"},
+    ),
+    row(
+        "and as many as it shows are no proof that these are all",
+        *EIGHT[:7],
+        *EIGHT_CARDS[:5],
+        gaps={"n1": {PcieDevice: gap()}},
+        expect={"accelerators": "unknown"},
+    ),
+    row(
+        "nor that there is none",
+        CPU,
+        gaps={"n1": {PcieDevice: gap()}},
+        expect={"accelerators": "unknown"},
+    ),
+    Row(
+        "a card that left a bus that was read whole is missed, though its driver hangs",
+        {n: (gpu(), *EIGHT_CARDS[:7]) if n == "n2" else (*EIGHT, *EIGHT_CARDS) for n in NAMES},
+        {"n2 accelerators": "fail", "n1 accelerators": "pass"},
+        gaps={"n2": {Accelerator: gap()}},
+    ),
+    row(
+        "and so it is by this node's own last reading",
+        gpu(),
+        *EIGHT_CARDS[:7],
+        earlier=(*EIGHT, *EIGHT_CARDS),
+        limits={"accelerators": 8},
+        gaps={"n1": {Accelerator: gap()}},
+        expect={"accelerators": "fail"},
+    ),
+    row(
+        "more than expected are, whatever else was not seen",
+        gpu(),
+        card(),
+        gpu(1),
+        card(1),
+        limits={"accelerators": 1},
+        gaps={"n1": {Accelerator: gap(), PcieDevice: gap()}},
+        expect={"accelerators": "warn"},
     ),
 )
 

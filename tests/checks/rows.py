@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from clusterctl.model import Evidence, Fact, Limit, Node, Verdict
+from clusterctl.model import Evidence, Fact, Gap, Kind, Limit, Node, Trouble, Verdict
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,7 @@ class Row:
     """`expect`: the worst status of each part ("part", or "node part" in a fleet).
 
     Parts not named there must be PASS or SKIP.  `says`: words that some verdict must hold.
+    `gaps`: by node, the source of a kind that did not tell all.
     """
 
     claim: str
@@ -26,6 +27,7 @@ class Row:
     says: str = ""
     sku: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    gaps: Mapping[str, Mapping[type[Fact], Gap]] = field(default_factory=dict)
 
     def evidence(self, declared: Mapping[str, Limit]) -> list[Evidence]:
         over = {name: Limit(value, "this row") for name, value in self.limits.items()}
@@ -38,9 +40,15 @@ class Row:
                 seconds=self.seconds,
                 same_boot=self.same_boot,
                 reported=self.reported,
+                gaps={kind: (gap,) for kind, gap in self.gaps.get(name, {}).items()},
             )
             for name, facts in self.nodes.items()
         ]
+
+
+def gap(*elsewhere: str, part: str = "", kind: Kind = Kind.TIMEOUT) -> Gap:
+    """A source that tells of these parts elsewhere, and did not answer here."""
+    return Gap("a probe", Trouble(kind, "no answer in 20 s", part), frozenset(elsewhere))
 
 
 def row(claim: str, *facts: Fact, expect: Mapping[str, str], **rest: object) -> Row:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rows import Row, row
+from rows import Row, gap, row
 
 from clusterctl.model import (
     Cpu,
     Drive,
     Filesystem,
+    Kind,
 )
 
 GB = 10**9
@@ -175,6 +176,26 @@ COUNT = (
     row("one more than last time", *TWO, earlier=(NVME,), expect={"drives": "skip"}),
     row("fewer than promised", NVME, limits={"drives": 2}, expect={"drives": "fail"}),
     row("as promised", NVME, limits={"drives": 1}, earlier=TWO, expect={"drives": "pass"}),
+    Row(
+        "a list that was cut misses no drive, and says nothing of what its peers should have",
+        {"n1": TWO, "n2": TWO, "n3": TWO[:1], "n4": TWO, "n5": TWO[:1], "n6": TWO[:1]},
+        expect={f"n{n} drives": "unknown" for n in (3, 5, 6)},
+        gaps={f"n{n}": {Drive: gap("nvme0", "nvme1")} for n in (3, 5, 6)},
+    ),
+    row(
+        "gone or not seen is not told apart",
+        NVME,
+        earlier=TWO,
+        gaps={"n1": {Drive: gap(part="nvme1", kind=Kind.UNREADABLE)}},
+        expect={"drives": "unknown"},
+    ),
+    row(
+        "as many as promised are enough, whatever was not seen",
+        NVME,
+        limits={"drives": 1},
+        gaps={"n1": {Drive: gap()}},
+        expect={"drives": "pass"},
+    ),
 )
 TABLES = {
     "disk_health": DISK,

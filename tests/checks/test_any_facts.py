@@ -7,6 +7,7 @@ from math import isfinite
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rows import gap
 
 from clusterctl.catalog import all_checks
 from clusterctl.model import Check, Evidence, Node, Severity, Status
@@ -20,8 +21,9 @@ ONE_OF_EACH_PART = 3
 
 @st.composite
 def evidence(draw, check: Check, name: str) -> Evidence:
+    kinds = (*check.wants, *check.uses)
     facts = st.lists(
-        st.one_of([st.from_type(kind) for kind in (*check.wants, *check.uses)]),
+        st.one_of([st.from_type(kind) for kind in kinds]),
         max_size=ONE_OF_EACH_PART,
     )
     return Evidence(
@@ -31,6 +33,7 @@ def evidence(draw, check: Check, name: str) -> Evidence:
         earlier=tuple(draw(facts)),
         seconds=draw(st.sampled_from([None, 0.0, 60.0])),
         same_boot=draw(st.booleans()),
+        gaps={kind: (gap("a", "gpu0"),) for kind in kinds if draw(st.booleans())},
     )
 
 
