@@ -40,12 +40,19 @@ from clusterctl.spelling import Unreadable
 netmiko = pytest.importorskip("netmiko")
 
 from clusterctl.transport import TransportError  # noqa: E402 - after the skip
-from clusterctl.transport.switch import Switches  # noqa: E402 - after the skip
+from clusterctl.transport.switch import (  # noqa: E402 - after the skip
+    LOST,
+    Session,
+    Switches,
+    explained,
+    templated,
+)
 
 SWITCH = named_probes()["switch"]
 HERE = Path(__file__).parent / "switches"
 TABLE = {platform: tuple(commands) for platform, commands in COMMANDS.items()}
 READ_ONLY = ("display ", "show ", "ip -s -s -j link show", "lldpctl ", "nv show ")
+INTERFACES = "400GE1/0/1 current state : UP (ifindex: 5)\nSpeed : 400000,\n"
 SESSION = ("screen-length", "stty ", "terminal ", "no cli session paging ")
 HARMLESS = ("quit", "exit", "enable", "")
 
@@ -245,6 +252,64 @@ def test_a_key_of_ones_own_is_tried_where_the_inventory_names_none(fakes, tmp_pa
     with transport.open(replace(fakes.nodes[1], identity="")) as shell:
         (answer,) = shell.ask([SWITCH.question])
     assert port(answer.stdout, "Ethernet0").state == "active"
+
+
+class HangsUp:
+    """A session of netmiko's that ends after its first answer."""
+
+    def __init__(self, error: Exception) -> None:
+        self.said = [INTERFACES]
+        self.error = error
+
+    def send_command(self, _command: str, *, read_timeout: float) -> str:
+        assert read_timeout > 0
+        if not self.said:
+            raise self.error
+        return self.said.pop()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        netmiko.exceptions.ReadException("Channel stream closed by remote device."),
+        netmiko.exceptions.WriteException("no active channel"),
+        EOFError(),
+        OSError("Socket is closed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_switch_that_hangs_up_keeps_what_it_said(error):
+    commands = ("display interface", "display lldp neighbor")
+    (answer,) = Session(HangsUp(error), "huawei_vrp", commands).ask([SWITCH.question])
+    assert port(answer.stdout, "400GE1/0/1").state == "active"
+    assert ("display lldp neighbor", Kind.CUT) in {
+        (one.part, one.kind) for one in troubles(answer.stdout)
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (netmiko.ReadTimeout("Pattern not detected"), Kind.TIMEOUT, "no prompt of a huawei_vrp"),
+        (netmiko.exceptions.ReadException("closed"), Kind.UNREACHABLE, "leaf-9: closed"),
+        (EOFError(), Kind.UNREACHABLE, "EOFError"),
+    ],
+)
+def test_a_login_that_fails_is_the_switchs_trouble_and_no_bug(error, kind, words):
+    assert isinstance(error, LOST)
+    told = explained(error, Node("leaf-9", labels={"platform": "huawei_vrp"}))
+    assert (told.kind, words in str(told)) == (kind, True)
+
+
+@pytest.mark.parametrize(
+    ("platform", "command"),
+    [
+        ("huawei_vrp", "display lldp neighbor"),
+        ("hp_comware", "display lldp neighbor-information list"),
+    ],
+)
+def test_a_line_that_a_template_does_not_know_is_the_switchs_trouble(platform, command):
+    assert templated(platform, command, "garbage line here\nfoo") is None
 
 
 @pytest.mark.parametrize("platform", ["", "huawei_vrq"])

@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import netmiko
-from netmiko.exceptions import NetmikoAuthenticationException, NetmikoTimeoutException
+from netmiko.exceptions import NetmikoAuthenticationException, NetmikoBaseException
 from ntc_templates.parse import ParsingException, parse_output
 from paramiko.ssh_exception import SSHException
+from textfsm import TextFSMError
 
 from clusterctl.model import Answer, Kind, Node, Question, Trouble
 from clusterctl.transport import Shell, TransportError
 
 NAME = "switch"
+# netmiko's timeouts and refusals are either its own or paramiko's; a dead socket raises the rest.
+LOST = (NetmikoBaseException, SSHException, OSError, EOFError, ValueError)
 CONNECT_S, COMMAND_S = 15.0, 60.0
 # SONiC and Cumulus are Linux underneath: netmiko's own classes for them expect other shells.
 DRIVERS = {"sonic": "linux", "cumulus_linux": "linux"}
@@ -65,11 +68,11 @@ class Switches:
             known = ", ".join(sorted(self.commands))
             raise TransportError(Kind.MISSING, f"platform {platform!r} is none of {known}")
         connection = self.connect(node, platform)
-        if platform in ENABLED:
-            # Refused, the commands that need it say so themselves.
-            with suppress(netmiko.ReadTimeout, netmiko.NetMikoTimeoutException, ValueError):
-                connection.enable()
         try:
+            if platform in ENABLED:
+                # Refused, the commands that need it say so themselves.
+                with suppress(*LOST):
+                    connection.enable()
             yield Session(connection, platform, self.commands[platform])
         finally:
             connection.disconnect()
@@ -98,10 +101,8 @@ class Switches:
         }
         try:
             return netmiko.ConnectHandler(**options)
-        except (NetmikoAuthenticationException, NetmikoTimeoutException, SSHException) as error:
+        except LOST as error:
             raise explained(error, node) from None
-        except (OSError, ValueError) as error:
-            raise TransportError(Kind.UNREACHABLE, f"{node.host}: {error}") from None
 
 
 def key_of(node: Node) -> str:
@@ -112,12 +113,16 @@ def key_of(node: Node) -> str:
 
 
 def explained(error: Exception, node: Node) -> TransportError:
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()) or repr(error)
     if "not found in known_hosts" in text or "host key" in text.lower():
         why = f"{node.host}: its host key is not known, or another: {text}"
         return TransportError(Kind.DENIED, why)
     if isinstance(error, NetmikoAuthenticationException):
         return TransportError(Kind.DENIED, f"{node.host}: {text}")
+    if isinstance(error, netmiko.ReadTimeout):
+        platform = node.labels.get("platform", "")
+        why = f"{node.host}: logged in, and no prompt of a {platform} came: is that its platform?"
+        return TransportError(Kind.TIMEOUT, why)
     return TransportError(Kind.UNREACHABLE, f"{node.host}: {text}")
 
 
@@ -144,7 +149,7 @@ class Session:
             except (netmiko.NetMikoTimeoutException, netmiko.ReadTimeout) as error:
                 failed[command] = {"kind": "timeout", "detail": " ".join(str(error).split())[:200]}
                 continue
-            except (OSError, EOFError, SSHException, ValueError) as error:
+            except LOST as error:
                 failed[command] = {"kind": "cut", "detail": repr(error)[:200]}
                 continue
             if REFUSED.search(text[:400]):
@@ -170,5 +175,5 @@ def templated(platform: str, command: str, text: str) -> list[dict[str, Any]] | 
         return None
     try:
         return list(parse_output(platform=known, command=command, data=text))
-    except (ParsingException, ValueError):
+    except (ParsingException, TextFSMError, ValueError):  # a template may end with "Error"
         return None
