@@ -319,6 +319,9 @@ def sampled_enough(case: Case, known: sampled.Known) -> Iterator[Finding]:
     seen = {"node": burning.got}
     if cards and (watched.blind or not watched.answered):
         seen["accelerators"] = burning.got - watched.blind if watched.answered else 0
+    if left_out := case.course.left_out:
+        why = f"{left_out} files were not sampled"
+        yield Finding(SAMPLES, unsure(case.node.name, "files", why))
     for part, got in seen.items() if due >= 1 else ():
         expected, actual = f"≥ {share:.0%} of {due:.0f} samples", f"{got} samples"
         verdict = Verdict(case.node.name, part, Status.PASS, expected, actual, source=limit.source)

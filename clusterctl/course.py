@@ -82,7 +82,7 @@ class Course:
     """A fold: equal bytes, however they were cut, give an equal course.
 
     `gone`: steps that were accepted and will never end as asked.  `soaking`: the id of the soak
-    that goes on by itself; empty: none does.
+    that goes on by itself; empty: none does.  `left_out`: files that were too many to be sampled.
     """
 
     size: int = 0
@@ -97,6 +97,7 @@ class Course:
     boots: list[str] = field(default_factory=list)
     lives: int = 0
     corrupt: int = 0
+    left_out: int = 0
     burning: Burning = field(default_factory=Burning)
     sampled: Sampled = field(default_factory=Sampled)
     watched: Watched = field(default_factory=Watched)
@@ -154,6 +155,8 @@ def hear(course: Course, one: Record) -> None:
         case "command" if cells.get("do") == "soak":
             course.soaking = str(cells.get("id")) if cells.get("on") else ""
             course.soaks.add(str(cells.get("id")))
+        case "full":
+            course.left_out = max(course.left_out, cells.get("left_out", 0))
         case "dropped":
             course.gone.add(str(cells.get("step")))
     if ceases(one):

@@ -8,7 +8,8 @@ Kinds of records and what each has (`m`, seconds of the node's monotonic clock, 
     end        step name code why s out err; out_bytes and err_bytes where a stream was cut,
                survivors where some of it cannot be killed
     dropped    step name why: accepted, and never begun
-    full       groups: [[folder, [names], [values]], …]; every value
+    full       groups: [[folder, [names], [values]], …]; every value.  left_out: how many files
+               were too many to be read
     sample     d: [index, value, …], what changed; indices count through the last full's groups;
                news: 1 where that holds what a healthy node does not show
     kernel     lines: [[seconds, text], …], which may come again after a start; more: how many
@@ -186,7 +187,8 @@ def makes_sense(kind: str, cells: Mapping[str, Any]) -> bool:
         case "clock":
             return is_number(cells.get("jump_s", 0.0))
         case "full":
-            return all(map(is_value, values_of(cells.get("groups"))))
+            left_out = isinstance(cells.get("left_out", 0), int)
+            return left_out and all(map(is_value, values_of(cells.get("groups"))))
     return True
 
 

@@ -12,11 +12,12 @@ from test_stressors import BOOK, NODES, WELL, Nodes
 
 from clusterctl.campaign import Case, apply
 from clusterctl.campaign_folder import STOP, cases, prepare
-from clusterctl.campaign_verdict import Told, results, verdict
+from clusterctl.campaign_verdict import Told, results, sampled_enough, verdict
 from clusterctl.course import learn
 from clusterctl.lead import Leader, Said
-from clusterctl.model import Answer, Run, Trouble
+from clusterctl.model import Answer, Run, Status, Trouble
 from clusterctl.report.campaign_lines import lines
+from clusterctl.sampled import Known
 from clusterctl.supervision import fetch, reply
 from clusterctl.transport.wire import NEEDS_PYTHON
 
@@ -165,7 +166,7 @@ NODE_LIFE = [
     ("start", {"boot": "b", "every_s": 10}),
     ("clock", {"jump_s": 3.5}),
     ("kernel", {"lines": [[1.0, "Xid"]], "more": 0}),
-    ("full", {"groups": [["gpu0", ["uuid", "power_w", "temp_c"], ["u", 300, 60]]]}),
+    ("full", {"groups": [["gpu0", ["uuid", "power_w", "temp_c"], ["u", 300, 60]]], "left_out": 0}),
     ("command", {"do": "run", "id": "s0.1"}),
     ("begin", {"step": "s0.1", "name": "cpu_burn", "load": True, "soak": False}),
     ("sample", {"d": [1, 310], "news": 1}),
@@ -219,12 +220,20 @@ def test_whatever_stands_in_a_journal_its_node_is_led_shown_and_judged(bed, at, 
         ("clock", {"jump_s": float("nan")}),
         ("full", {"groups": [["", ["gpu0.power_w"], [10**400]]]}),
         ("full", {"groups": [["", ["gpu0.uuid"], [["u"]]]]}),
+        ("full", {"left_out": "x"}),
     ],
 )
 def test_a_record_that_nobody_can_count_with_is_damaged_and_that_is_said(nodes, kind, cells):
     case = nodes.case("n1")
     nodes.write(case, [(kind, cells)])
     assert case.course.corrupt == 1
+
+
+def test_files_that_nobody_sampled_are_said(nodes):
+    case = nodes.case("n1")
+    nodes.write(case, [("full", {"groups": [], "left_out": 3})])
+    told = [one.verdict for one in sampled_enough(case, Known(NODES[0], (), case.course.watched))]
+    assert (Status.UNKNOWN, "3 files were not sampled") in [(one.status, one.why) for one in told]
 
 
 def test_a_step_that_nobody_asked_for_is_no_result_of_what_was(nodes):

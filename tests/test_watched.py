@@ -182,6 +182,15 @@ def test_every_name_that_is_judged_is_news_when_it_changes():
     assert all(news.holds([index, 1]) for index in range(len(names)))
 
 
+def test_files_that_are_too_many_to_be_read_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(sampler, "FILES_AT_MOST", 2)
+    for number in range(5):
+        (tmp_path / f"c{number}").write_text("0")
+    files = sampler.Files((f"{tmp_path}/c0",), (f"{tmp_path}/*",))
+    files.look()
+    assert (len(files.paths), files.left_out) == (2, 3)
+
+
 # ----------------------------------------------------------------------------- what it means
 
 LINK = "/sys/class/infiniband/mlx5_3/ports/1"

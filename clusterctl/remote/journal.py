@@ -60,18 +60,6 @@ def complete_bytes(path):
     return 0
 
 
-def last(path):
-    """The last good record within reach, or an empty one."""
-    size = complete_bytes(path)
-    with open(path, "rb") as file:
-        file.seek(max(0, size - (1 << 20)))
-        for line in reversed(file.read(size - file.tell()).split(b"\n")):
-            found = decode(line)
-            if found:
-                return found[1]
-    return {}
-
-
 class Journal:
     """`trouble`: the name of the error with which the disk refuses; empty: it does not."""
 

@@ -84,6 +84,7 @@ class Files:
         self.patterns, self.slow = patterns, slow
         self.paths, self.open, self.inodes, self.raw = [], [], [], []
         self.quick = 0  # so many of them are read every time
+        self.left_out = 0  # so many there were too many
         self.turn = 0
 
     def look(self):
@@ -93,7 +94,8 @@ class Files:
                 os.close(descriptor)
         quick = {path for pattern in self.patterns for path in glob.glob(pattern)}
         slow = {path for pattern in self.slow for path in glob.glob(pattern)} - quick
-        self.paths = (sorted(quick) + sorted(slow))[:FILES_AT_MOST]
+        every = sorted(quick) + sorted(slow)
+        self.paths, self.left_out = every[:FILES_AT_MOST], len(every[FILES_AT_MOST:])
         self.quick = len(quick)
         self.open = [None] * len(self.paths)
         self.inodes = [0] * len(self.paths)
@@ -225,6 +227,8 @@ class Sampler:
         names, values = self.gpus.names + self.slow.names, self.gpus.values + self.slow.values
         if full or names != self.names:
             record = {"k": "full", "groups": self.groups(head, names, values)}
+            if self.files.left_out:
+                record["left_out"] = self.files.left_out
             self.news.learn(record["groups"])
         else:
             base = len(head) + len(values)
