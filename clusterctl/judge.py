@@ -40,7 +40,7 @@ LOST_REMEDY = {
     Kind.UNREACHABLE: "ask its BMC for power and console; check the management switch port",
     Kind.DENIED: "see the reason; nothing was asked of this node",
     Kind.TIMEOUT: "log in by console: load, memory and a hung sshd are the usual reasons",
-    Kind.MISSING: "it was never asked: the run was stopped before; run it again",
+    Kind.MISSING: "run it again: the run ended before this node was asked to the end",
     Kind.CUT: "log in by hand: a reboot (compare uptime), or a shell or python3 that ends early",
 }
 TROUBLE_REMEDY = {

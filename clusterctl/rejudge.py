@@ -18,6 +18,8 @@ from clusterctl.run import World, burnin, sweep
 from clusterctl.transport import Transport
 from clusterctl.transport.replay import Replay
 
+STOPPED = "the run was stopped before this was answered"
+
 
 def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Run:
     """Judge with the playbook as it was, or with another one's limits.  Raises UserError.
@@ -43,16 +45,34 @@ def again(found: store.Stored, runs_dir: Path, other_playbook: str | None) -> Ru
     world = recorded(found, own_past(runs_dir, book, found.started))
     if about["verb"] == "burnin":
         force = (about.get("why") or "--force") if about["forced"] else ""
-        return burnin(book, found.nodes(), world, force=force, past_s=about["past_s"])
+        unread = not_read_again(found)
+        run = burnin(book, found.nodes(), world, force=force, past_s=about["past_s"], unread=unread)
+        return replace(run, complete=not stopped(found))
     past = earlier(runs_dir, about["earlier_run"], about["past_s"])
-    return sweep(book, found.nodes(), world, past=past, earlier_run=about["earlier_run"])
+    run = sweep(book, found.nodes(), world, past=past, earlier_run=about["earlier_run"])
+    return replace(run, complete=not stopped(found))
+
+
+def stopped(found: store.Stored) -> bool:
+    """Interrupted, killed, or going on still."""
+    return found.path.suffix == store.PARTIAL
+
+
+def not_read_again(found: store.Stored) -> frozenset[str]:
+    """The nodes of a burn that was stopped before its second reading had come to them."""
+    if not stopped(found):
+        return frozenset()
+    return frozenset(node.name for node in found.nodes()) - {
+        one.node for one in found.heard("after")
+    }
 
 
 def recorded(found: store.Stored, past: OwnPast = nothing_known) -> World:
     """A world that knows nothing but what this run heard."""
+    unheard = STOPPED if stopped(found) else ""
 
     def reach(reading: str, _node_s: float) -> Transport:
-        return Replay(found.heard(reading))
+        return Replay(found.heard(reading), unheard)
 
     return World(
         reach=reach,

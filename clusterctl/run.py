@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from clusterctl.fanout import each, endless
-from clusterctl.judge import NO_PAST, OwnPast, Past, by_node, judge, nothing_known
+from clusterctl.judge import NO_PAST, OBSERVED, OwnPast, Past, by_node, judge, nothing_known
 from clusterctl.limits import Sku
 from clusterctl.model import (
     LEFT_ALONE,
@@ -100,12 +100,15 @@ def burnin(
     *,
     force: str = "",
     past_s: float | None = None,
+    unread: Collection[str] = (),
 ) -> Run:
     """Read, load, read again; judge what the load did and what the counters did meanwhile.
 
     Nodes that do not answer are not loaded, nor those that hold foreign accelerator processes or
     that Slurm has given to a job, unless `force` says why they may be.
-    `past_s`: what the clock said between the readings, where this is a replay.
+    `past_s`: what the clock said between the readings, where this is a replay; `unread`: whom the
+    second one did not come to, in the replay of a run that was stopped.  They are judged by the
+    first, which tells of no counter whether it rose.
     """
     started = world.clock()
     asked = [(node, playbook.probes) for node in nodes]
@@ -113,18 +116,27 @@ def burnin(
     ready, refused = admit(nodes, before, force=bool(force))
     rng = Random(world.seed)  # noqa: S311 - who burns beside whom is no secret
     trials = [one for stage in playbook.stages for one in load(stage, ready, playbook, world, rng)]
-    after = look("after", asked, playbook, playbook.pace.node_s, world)
+    again = [(node, probes) for node, probes in asked if node.name not in unread]
+    after = look("after", again, playbook, playbook.pace.node_s, world)
     probes = {probe.name: probe for probe in playbook.probes} | {
         stage.trial.name: as_probe(stage.trial) for stage in playbook.stages
     }
-    past = Past(before, past_s or (world.clock() - started).total_seconds())
-    seen = [*after, *trials, *(idle for node in refused for idle in unburnt(node, playbook, world))]
+    once = [one for one in before if one.node in unread]
+    twice = [one for one in before if one.node not in unread]
+    past = Past(twice, past_s or (world.clock() - started).total_seconds() or None)
+    seen = [
+        *after,
+        *once,
+        *trials,
+        *(idle for node in refused for idle in unburnt(node, playbook, world)),
+    ]
     findings = judge(
         playbook, nodes, seen,
         probes=probes, skus=world.skus, past=past, own_past=world.own_past,
     )  # fmt: skip
     findings += [Finding(BUSY, verdict) for verdict in refused.values()]
     findings += [Finding(BUSY, one) for one in forced(ready, before, force)]
+    findings += [Finding(OBSERVED, read_once(node)) for node in ready if node.name in unread]
     return Run(
         id=world.run_id,
         playbook=playbook,
@@ -139,6 +151,20 @@ def burnin(
         why=force,
         earlier=tuple(before),
         past_s=past.seconds,
+    )
+
+
+def read_once(node: Node) -> Verdict:
+    return Verdict(
+        node.name,
+        "after",
+        Status.UNKNOWN,
+        expected="a second reading",
+        actual="none",
+        why="the run was stopped before: what the load made grow or drop is not known",
+        remedy="burn it again",
+        severity=Severity.OBSERVE,
+        source="a burn reads before and after its load",
     )
 
 

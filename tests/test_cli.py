@@ -453,7 +453,7 @@ def test_ctrl_c_leaves_nothing_running_and_says_how_to_go_on(ctl, home, family):
     assert kept.name.endswith(".partial")
     done = ctl(*advice[1].split())
     assert done.returncode == 4
-    assert "not in the recording" in done.stdout
+    assert "1 answers: missing: the run was stopped" in done.stdout
 
 
 def test_ctrl_c_ends_a_command_on_the_nodes(home, family):

@@ -184,7 +184,7 @@ def test_who_was_not_asked_in_time_is_unknown_and_named():
     assert of_status(run, Status.UNKNOWN) == {"n000", "n001"}
     assert unreached(run) == ["n000", "n001"]
     assert {one.verdict.remedy for one in run.findings if one.check == "reachable"} == {
-        "it was never asked: the run was stopped before; run it again"
+        "run it again: the run ended before this node was asked to the end"
     }
 
 

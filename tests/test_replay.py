@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterctl.model import Answer, Kind, Node, Question, Trouble
+from clusterctl import catalog, store
+from clusterctl.acceptance import Decision, decide, shipped_rules
+from clusterctl.model import (
+    Answer,
+    Check,
+    Clock,
+    Kind,
+    Node,
+    Playbook,
+    Question,
+    Run,
+    Stage,
+    Status,
+    Trouble,
+    Verdict,
+)
+from clusterctl.rejudge import STOPPED, again
+from clusterctl.run import World, burnin
 from clusterctl.transport import TransportError
 from clusterctl.transport.replay import Heard, Recording, Replay, heard, line
 
@@ -202,3 +220,69 @@ def test_what_was_heard_keeps_its_types():
 def test_a_broken_line_is_an_error(text):
     with pytest.raises((ValueError, KeyError, TypeError)):
         heard(text)
+
+
+WELL = Answer("clock", 0, "timex\t0\t8193\t0\t500\t500\nend\t1\n", "", 0.1)
+CPUS = Answer("cpu", 0, "processors\t2\nend\t1\n", "", 0.1)
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def stopped_burn(folder, **said):
+    """The recording of a burn of three nodes that was interrupted, by reading."""
+    trial = catalog.all_trials()["cpu_burn"]
+    book = Playbook(
+        "long",
+        probes=tuple(catalog.all_probes()[name] for name in ("clock", "cpu")),
+        stages=(Stage(trial, trial.params),),
+        checks=(catalog.all_checks()["clock_offset"],),
+    )
+    fleet = tuple(Node(f"n{i}") for i in (1, 2, 3))
+    recorder = store.Recorder(folder, "r")
+    opening = Run("r", book, fleet, 1, NOON, NOON, (), (), verb="burnin")
+    recorder.begin(store.describe(opening))
+    for reading, lines in said.items():
+        for one in lines:
+            recorder.hear(reading, one)
+    recorder.close()
+    return again(store.find(folder, "r"), folder, None)
+
+
+def test_a_burn_that_was_stopped_is_judged_by_what_was_heard_and_accepts_nobody(tmp_path):
+    """n1 was not read again, n2 was, of n3 half of the first reading was heard."""
+    run = stopped_burn(
+        tmp_path,
+        before=[Heard(node, one) for node in ("n1", "n2") for one in (WELL, CPUS)]
+        + [Heard("n3", WELL)],
+        after=[Heard("n2", WELL), Heard("n2", CPUS)],
+    )
+
+    said = {(one.check, one.verdict.node, one.verdict.part): one.verdict for one in run.findings}
+    reached = {name: said["reachable", name, "node"] for name in ("n1", "n2", "n3")}
+    assert {one.actual for one in reached.values()} == {"2 answers"}  # of three, with the load
+    assert {one.why for one in reached.values()} == {f"missing: {STOPPED}"}
+    assert said["clock_offset", "n1", "timex"].status is Status.PASS
+    again_read = {node for check, node, part in said if (check, part) == ("observed", "after")}
+    assert again_read == {"n1"}
+    assert not run.complete
+    assert {one.decision for one in decide(run, shipped_rules())} == {Decision.INCOMPLETE}
+
+
+def test_no_counter_of_a_node_that_was_read_once_is_compared_with_itself():
+    earlier = {}
+
+    def judge(fleet):
+        earlier.update({one.node.name: one.earlier for one in fleet})
+        yield from (Verdict(one.node.name, "node", Status.PASS) for one in fleet)
+
+    book = Playbook(
+        "p",
+        probes=(catalog.all_probes()["clock"],),
+        checks=(Check("rise", "?", (Clock,), judge),),
+    )
+    replay = Replay([Heard("n1", WELL), Heard("n2", WELL)])
+    world = World(lambda _reading, _s: replay, lambda: NOON, 1, "r")
+
+    run = burnin(book, [N1, N2], world, unread={"n1"})
+
+    assert [bool(earlier[name]) for name in ("n1", "n2")] == [False, True]
+    assert run.past_s is None

@@ -108,10 +108,11 @@ class Replay:
 
     The nth opening of a node gives what its nth visit gave, and the last one's again after that.
     Where a conversation broke, it breaks again after the same answers; a question never heard
-    stays unanswered.
+    stays unanswered.  `stopped`: why the rest was not heard, where the run did not come to its end.
     """
 
-    def __init__(self, heard: Iterable[Heard]) -> None:
+    def __init__(self, heard: Iterable[Heard], stopped: str = "") -> None:
+        self.stopped = stopped
         self.knocked: dict[str, Trouble] = {}
         self.visits: defaultdict[str, dict[int, list[Heard]]] = defaultdict(dict)
         self.openings: defaultdict[str, Iterator[int]] = defaultdict(count)
@@ -128,13 +129,14 @@ class Replay:
             opening = next(self.openings[node.name])
         visits = list(self.visits.get(node.name, {}).values())
         if not visits:
-            trouble = self.knocked.get(node.name, Trouble(Kind.MISSING, NOT_RECORDED))
+            silence = Trouble(Kind.MISSING, self.stopped or NOT_RECORDED)
+            trouble = self.knocked.get(node.name, silence)
             raise TransportError(trouble.kind, trouble.detail)
         visit = visits[min(opening, len(visits) - 1)]
         for one in visit:
             if one.point == "open" and one.trouble:
                 raise TransportError(one.trouble.kind, one.trouble.detail)
-        yield ReplayShell(tuple(visit))
+        yield ReplayShell(tuple(visit), self.stopped)
 
     def knock(self, nodes: Iterable[Node]) -> Iterator[tuple[Node, Trouble | None]]:
         for node in nodes:
@@ -144,6 +146,7 @@ class Replay:
 @dataclass(frozen=True, slots=True)
 class ReplayShell:
     heard: tuple[Heard, ...]
+    stopped: str
 
     def ask(self, questions: Sequence[Question]) -> Iterator[Answer]:
         asked = {question.name for question in questions}
@@ -152,3 +155,5 @@ class ReplayShell:
                 raise TransportError(one.trouble.kind, one.trouble.detail)
             if one.answer and one.answer.name in asked:
                 yield one.answer
+        if self.stopped and not asked <= {one.answer.name for one in self.heard if one.answer}:
+            raise TransportError(Kind.MISSING, self.stopped)
