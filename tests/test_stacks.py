@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from clusterctl import remote
 from clusterctl.knowledge import frames
 from clusterctl.model import Answer, Kind, Node, UserError
 from clusterctl.report.stacks import as_tree
@@ -676,6 +677,39 @@ def test_why_a_node_broke_off_is_said():
     assert [one.rank for one in stacks.ranks] == [0, 1]
     assert any("MemoryError: too much" in line for line in stacks.unseen)
     assert any("no right end mark" in line for line in stacks.unseen)
+
+
+def test_what_a_node_said_before_its_deadline_stands():
+    """As py-spy that hangs on one rank of it may take until then."""
+    late = Answer("stacks", None, told(waiting(2)).rpartition("\n")[0], "", 42.0)
+    stacks = ask_stacks([ME], Looking({}), Answering(late), at_once=1)
+    assert [one.rank for one in stacks.ranks] == [0, 1]
+    assert all(one.looks for one in stacks.ranks)
+    assert any("it did not end within 42 s" in line for line in stacks.unseen)
+
+
+def test_py_spy_that_no_signal_reaches_costs_its_rank_and_not_the_node(tmp_path):
+    """A stand-in whose child keeps the pipes open, as one that hangs in the kernel does."""
+    stand_in = tmp_path / "py-spy"
+    stand_in.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path}/child\nwait\n")
+    stand_in.chmod(0o755)
+    asked = spy.question({"pids": [os.getpid()]}, looks=1)
+    order = {**json.loads(asked.command[0]), "look_s": 0.2}
+    script = Path(remote.__file__).parent / "dump_stacks.py"
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    try:
+        done = subprocess.run(
+            [sys.executable, str(script), json.dumps(order)],
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=40,
+        )
+    finally:
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+    assert "py-spy gave no answer" in done.stdout
+    assert heard("here", done.stdout).troubles == ()
 
 
 def test_a_node_without_ras_says_so():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import combinations, permutations
 from math import isnan
@@ -15,6 +16,7 @@ from triage_texts import Rank, texts
 from typer.testing import CliRunner
 
 from clusterctl.cli import app
+from clusterctl.cli.triage_links import moved
 from clusterctl.localise.located import Inconclusive, Located, Population, Rival
 from clusterctl.localise.located import Suspect as Part
 from clusterctl.model import (
@@ -24,6 +26,7 @@ from clusterctl.model import (
     Kind,
     Node,
     Observation,
+    Question,
     Scheduler,
     Status,
     Trouble,
@@ -83,7 +86,7 @@ def printed(*rows: dict[str, object]) -> str:
     return "\n".join([*lines, json.dumps({"k": "end", "rows": len(lines)})]) + "\n"
 
 
-def answer(text: str, code: int = 0) -> Answer:
+def answer(text: str, code: int | None = 0) -> Answer:
     return Answer("paths", code, text, "", 1.0)
 
 
@@ -161,6 +164,7 @@ def test_no_cut_and_no_garbage_raises():
     text = printed(CALL, COST)
     for at in range(0, len(text), 3):
         told({"n0": answer(text[:at])})
+        assert "did not end within 1 s" in told({"n0": answer(text[:at], None)}).unseen[0]
         told({"n0": answer(text[:at] + "\x00{" + text[at + 2 :])})
     odd = [None, "x", [], [1], [1, 2, 3, "4"], {}, True, 1e400, -5, "\x1b[31m"]
     for name in CALL:
@@ -491,6 +495,33 @@ def test_a_question_caps_what_a_node_sends_whatever_its_link_carries():
     assert (CAP_BIT_S, SHARE) == (1e6, 0.01)
     roles = [path["role"] for one in asked.values() for path in json.loads(one.command[0])["paths"]]
     assert sorted(roles) == ["call"] * 3 + ["listen"] * 3
+
+
+class Says:
+    """A transport to nodes that all say one thing."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self, _node_s: float) -> Says:
+        return self
+
+    def knock(self, nodes: Sequence[Node]) -> Iterator[tuple[Node, None]]:
+        return ((node, None) for node in nodes)
+
+    @contextmanager
+    def open(self, _node: Node) -> Iterator[Says]:
+        yield self
+
+    def ask(self, asked: Sequence[Question]) -> Iterator[Answer]:
+        return iter([Answer(one.name, 0, self.text, "", 0.1) for one in asked])
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"moving": 0', "[" * 200_000, '{"else": []}'])
+def test_a_node_that_does_not_say_whether_its_job_stands_is_left_alone(text: str) -> None:
+    paused = {"n1": Paused(frozenset({7}))}
+    assert "nobody knows" in moved([Node("n1")], paused, Says(text))["n1"]  # type: ignore[arg-type]
+    assert moved([Node("n1")], paused, Says('{"moving": []}')) == {}  # type: ignore[arg-type]
 
 
 # --------------------------------------------------------------------------- the verb

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from clusterctl.cli.triage_past import Around
     from clusterctl.cli.world import Flags
     from clusterctl.model import Node
+    from clusterctl.triage.one_question import Reach
     from clusterctl.triage.past.known import Past
-    from clusterctl.triage.stacks.asked_stacks import Reach, Stacks
+    from clusterctl.triage.stacks.asked_stacks import Stacks
     from clusterctl.triage.timeline.whatif import Study
     from clusterctl.triage.verdict import Triage
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from clusterctl.cli.world import Flags
     from clusterctl.run import Paused
     from clusterctl.triage.links.known import Links
+    from clusterctl.triage.one_question import Reach
     from clusterctl.triage.running.job import Job
-    from clusterctl.triage.stacks.asked_stacks import Reach
     from clusterctl.triage.verdict import Triage
 
 ProbeLinks = Annotated[
@@ -103,7 +103,7 @@ def light(nodes: Sequence[Node], reach: Reach) -> Links:
     from clusterctl.triage.links.blame import blamed
     from clusterctl.triage.links.order import partners, questions
     from clusterctl.triage.links.said import told
-    from clusterctl.triage.stacks.asked_stacks import put
+    from clusterctl.triage.one_question import put
 
     rails = rails_of(nodes)
     seed = secrets.randbits(32)
@@ -154,7 +154,7 @@ def full(
 
 def moved(nodes: Sequence[Node], paused: Mapping[str, Paused], reach: Reach) -> dict[str, str]:
     """Nodes whose paused job goes on, or of which nobody knows, and why they are left alone."""
-    from clusterctl.triage.stacks.asked_stacks import put
+    from clusterctl.triage.one_question import put
 
     asked = {
         name: Question(
@@ -174,7 +174,7 @@ def moved(nodes: Sequence[Node], paused: Mapping[str, Paused], reach: Reach) -> 
             continue
         try:
             going = json.loads(said.stdout)["moving"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             found[name] = "nobody knows whether its job still stands: its answer is none of ours"
             continue
         if going:

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from clusterctl.cli.triage_collectives import Given
     from clusterctl.cli.triage_links import Probing
     from clusterctl.transport import Transport
+    from clusterctl.triage.one_question import Reach
     from clusterctl.triage.running.ask import Said, Wanted
     from clusterctl.triage.running.job import Job
     from clusterctl.triage.running.observed import Seen
     from clusterctl.triage.running.placed import Placed
-    from clusterctl.triage.stacks.asked_stacks import Reach, Stacks
+    from clusterctl.triage.stacks.asked_stacks import Stacks
     from clusterctl.triage.verdict import Triage
 
 Slurm = Annotated[str, typer.Option("--slurm", help="The job with this number.")]
@@ -218,17 +219,12 @@ def scontrol(job: str, flags: Flags, closing: ExitStack) -> str:
 def answered(node: Node, transport: Transport, question: Question) -> tuple[str, str]:
     """(what it said, why it did not)."""
     from clusterctl.spelling import visible
-    from clusterctl.transport import TransportError
+    from clusterctl.triage.one_question import ended, one_answer
 
-    try:
-        with transport.open(node) as shell:
-            for answer in shell.ask([question]):
-                if answer.exit_code == 0:
-                    return answer.stdout, ""
-                if answer.exit_code == ABSENT:
-                    return "", "has no scontrol"
-                why = answer.stderr.strip().rpartition("\n")[2] or f"exit {answer.exit_code}"
-                return "", visible(why, 120)
-    except TransportError as error:
-        return "", visible(str(error), 120)
-    return "", "no answer"
+    said = one_answer(node, question, transport)
+    if isinstance(said, Trouble):
+        return "", visible(str(said), 120)
+    if said.exit_code == ABSENT:
+        return "", "has no scontrol"
+    why = ended(said)
+    return ("", visible(str(why), 120)) if why is not None else (said.stdout, "")

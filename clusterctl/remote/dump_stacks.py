@@ -30,7 +30,7 @@ LINES = []
 
 def say(kind, **told):
     LINES.append(kind)
-    print(json.dumps(dict(told, k=kind)))
+    print(json.dumps(dict(told, k=kind)), flush=True)  # what is said stands if we are stopped
 
 
 text = job_processes.read
@@ -149,7 +149,10 @@ def heard(process, pid, end):
         out, err = process.communicate(timeout=max(0.1, end - time.monotonic()))
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
+        try:
+            process.communicate(timeout=1)
+        except subprocess.TimeoutExpired:
+            pass  # in the kernel, where no signal reaches it
         return SILENT
     if process.returncode == 0 and len(out) < MOST_BYTES:
         try:
@@ -228,7 +231,6 @@ def about_node(spy, came):
         uid=os.geteuid(),
         capable=bool(capable),
         yama=text("/proc/sys/kernel/yama/ptrace_scope").strip(),
-        native=bool(ASKED.get("native")),
     )
 
 

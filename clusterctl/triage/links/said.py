@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from clusterctl.model import Answer, Trouble
-from clusterctl.observe import last_words
 from clusterctl.triage.links.known import Way
+from clusterctl.triage.one_question import ended
 from clusterctl.triage.running.readings import Cells, count, listed, number, rows, text
 
 NAMED = re.compile(r"(?P<src>[^>/]+)/(?P<rail>\d{1,3})>(?P<dst>[^>/]+)/(?P=rail)")
@@ -51,9 +51,9 @@ def told(answers: Mapping[str, Answer | Trouble]) -> Told:
     unseen: list[str] = []
     cost: dict[str, float] = {}
     for node, answer in answers.items():
-        if isinstance(answer, Trouble) or answer.exit_code != 0:
-            why = answer if isinstance(answer, Trouble) else last_words(answer)
-            unseen.append(f"{node}: its paths were not probed: {why}")
+        late = answer if isinstance(answer, Trouble) else ended(answer)
+        if isinstance(answer, Trouble) or late is not None:
+            unseen.append(f"{node}: its paths were not probed: {late}")
             continue
         spoke = False
         for row in rows(answer.stdout):

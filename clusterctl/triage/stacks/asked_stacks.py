@@ -5,19 +5,17 @@ Two conversations where a node has no py-spy: the first tells which one it needs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clusterctl.fanout import each
 from clusterctl.inventory.ranges import fold
-from clusterctl.model import Answer, Kind, Node, Question, Trouble
+from clusterctl.model import Answer, Node, Question, Trouble
 from clusterctl.observe import last_words
-from clusterctl.spelling import visible
-from clusterctl.transport import Transport, TransportError
 from clusterctl.triage.collectives.ras import snapshots
 from clusterctl.triage.collectives.ras_seen import Snapshot
 from clusterctl.triage.collectives.ras_verdict import APART_S, triage_ras
+from clusterctl.triage.one_question import Reach, ended, put
 from clusterctl.triage.ranks import ranks_word
 from clusterctl.triage.running.job import silences
 from clusterctl.triage.stacks import spy
@@ -27,8 +25,7 @@ from clusterctl.triage.stacks.stack_verdict import triage_stacks
 from clusterctl.triage.stacks.stacks import Heard, Stacked, heard
 from clusterctl.triage.verdict import Triage
 
-Reach = Callable[[float], Transport]
-RAS_LOOKS, RAS_ANSWER_S, SLACK_S = 2, 30.0, 20.0
+RAS_LOOKS, RAS_ANSWER_S = 2, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +92,10 @@ def sorted_out(answers: Mapping[str, Answer | Trouble]) -> tuple[dict[str, Heard
         if isinstance(one, Trouble):
             silent[name] = str(one)
         elif not one.stdout:
-            silent[name] = last_words(one) or "it printed nothing"
+            silent[name] = str(ended(one) or last_words(one) or "it printed nothing")
         else:
             known[name] = said = heard(name, one.stdout)
-            if one.exit_code != 0:
-                why = Trouble(Kind.EXIT, last_words(one))
+            if (why := ended(one)) is not None:
                 known[name] = replace(said, troubles=(*said.troubles, why))
     return known, silent
 
@@ -152,32 +148,6 @@ def ask_ras(node: Node, reach: Reach) -> Triage:
         return triage_ras([], unseen=[f"{node.name}: {said}"])
     seen = list(snapshots(said.stdout)) if said.stdout.strip() else []
     unseen = [f"{node.name}: {one}" for one in seen if isinstance(one, Trouble)]
-    if said.exit_code != 0:
-        unseen.append(f"{node.name}: {visible(last_words(said), 200)}")
+    if (why := ended(said)) is not None:
+        unseen.append(f"{node.name}: {why}")
     return triage_ras([one for one in seen if isinstance(one, Snapshot)], unseen=unseen)
-
-
-def put(
-    questions: Mapping[str, Question], nodes: Sequence[Node], reach: Reach, *, at_once: int
-) -> dict[str, Answer | Trouble]:
-    """One question to each node; what it answered, or why it did not."""
-    longest = max((one.timeout_s for one in questions.values()), default=0.0)
-    transport = reach(longest + SLACK_S)
-
-    def visit(knocked: tuple[Node, Trouble | None]) -> tuple[str, Answer | Trouble]:
-        node, trouble = knocked
-        return node.name, trouble or one_answer(node, questions[node.name], transport)
-
-    return dict(each(transport.knock(nodes), visit, at_once=at_once))
-
-
-def one_answer(node: Node, asked: Question, transport: Transport) -> Answer | Trouble:
-    try:
-        with transport.open(node) as shell:
-            for answer in shell.ask([asked]):
-                if answer.exit_code is None:
-                    return Trouble(Kind.TIMEOUT, f"no answer in {answer.seconds:.0f} s")
-                return answer
-    except TransportError as error:
-        return Trouble(error.kind, str(error))
-    return Trouble(Kind.CUT, "the node ended the conversation without an answer")
