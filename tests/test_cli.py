@@ -121,6 +121,11 @@ MISTAKES = {
     "selection": (["sweep", "-i", "three.yml", "-s", "rack = = r1"], "--select"),
     "playbook": (["sweep", "-i", LOCAL, "-p", "nightli"], "did you mean 'nightly'"),
     "playbook that loads": (["sweep", "-i", LOCAL, "-p", "burnin-quick"], "use burnin"),
+    "playbook that loads, every night": (
+        ["install-timer", "-i", LOCAL, "-p", "burnin-quick"],
+        "use burnin",
+    ),
+    "a configuration of ssh": (["sweep", "-i", LOCAL, "-F", "no/such"], "'no/such' does not exist"),
     "key in a playbook": (["sweep", "-i", LOCAL, "-p", "typo.yml"], "typo.yml"),
     "trial": (["burnin", "-i", LOCAL, "-p", "trial.yml"], "did you mean 'cpu_burn'"),
     "partners": (["burnin", "-i", "three.yml", "--at-once", "1"], "pair_bandwidth needs 2"),

@@ -47,12 +47,17 @@ def install_timer(
     """Show the timer of a nightly sweep; with --yes, write it."""
     from clusterctl.cli import cron
     from clusterctl.cli.outlets import opened
+    from clusterctl.cli.start import passive
     from clusterctl.cli.world import Flags, is_here, runs, targets
+    from clusterctl.limits import check_labels
+    from clusterctl.playbook import skus
     from clusterctl.report import timer_units
 
     if not inventory:
         raise UserError("install-timer: of which nodes? give -i INVENTORY")
-    nodes = targets(Flags(inventory, "", "", None, accept_new=False))
+    book = passive(playbook or "nightly")
+    nodes = targets(Flags(inventory, "", "", None, accept_new=False), book.select)
+    check_labels(nodes, skus())
     folder = runs(runs_dir).absolute()
     opened(folder, prometheus=prometheus, notify=notify, dry_run=False, lang=None)
     given = {

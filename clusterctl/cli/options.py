@@ -99,7 +99,13 @@ TakeOver = Annotated[
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say why everything was skipped.")]
 SshConfig = Annotated[
     Path | None,
-    typer.Option("--ssh-config", "-F", help="Instead of ~/.ssh/config and /etc/ssh/ssh_config."),
+    typer.Option(
+        *("--ssh-config", "-F"),
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        help="Instead of ~/.ssh/config and /etc/ssh/ssh_config.",
+    ),
 ]
 Quiet = Annotated[
     bool,

@@ -35,9 +35,7 @@ def carry_out(
     from clusterctl.store import Recorder
 
     ambient.logs()
-    playbook = ambient.paced(load(name), flags.at_once)
-    if verb == "sweep" and (playbook.stages or playbook.soak):
-        raise UserError(f"{playbook.origin}: has stages, which load hardware: use burnin")
+    playbook = ambient.paced(load(name) if verb == "burnin" else passive(name), flags.at_once)
     chosen = ambient.targets(flags, playbook.select)
     playbook = ambient.with_bmcs(playbook, chosen)
     refuse_absent_partners(playbook, chosen)
@@ -71,6 +69,16 @@ def carry_out(
     if not terms.quiet:
         tell(f"run: {kept}\n")
     return run
+
+
+def passive(name: str) -> Playbook:
+    """A playbook that a sweep may carry out.  Raises UserError."""
+    from clusterctl.playbook import load
+
+    playbook = load(name)
+    if playbook.stages or playbook.soak:
+        raise UserError(f"{playbook.origin}: has stages, which load hardware: use burnin")
+    return playbook
 
 
 def opening(
