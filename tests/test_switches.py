@@ -34,7 +34,7 @@ from clusterctl.model import (
 )
 from clusterctl.probes import switch_eos as eos
 from clusterctl.probes.switch import COMMANDS
-from clusterctl.probes.switch_texts import far_port, lanes
+from clusterctl.probes.switch_texts import far_port, lanes, port_of, vrp_interfaces
 from clusterctl.spelling import Unreadable
 
 netmiko = pytest.importorskip("netmiko")
@@ -577,6 +577,22 @@ def test_each_platform_tells_its_ports_in_the_same_words(platform, part, rate, c
     assert not troubles(answer(platform))
 
 
+@pytest.mark.parametrize("word", ["errdisabled", "ERROR DOWN", "err-disabled"])
+def test_a_port_that_the_switch_shut_after_errors_was_shut_by_nobody(word):
+    told = port_of("Ethernet3/1", word, None, {})
+    assert (told.state, told.enabled, told.phys_state) == ("down", None, word.lower())
+    assert port_of("Ethernet3/1", "disabled", None, {}).enabled is False
+
+
+def test_vrp_says_what_it_shut_a_port_for_and_the_port_is_down():
+    line = "400GE1/0/3 current state : ERROR DOWN(crc-statistics) (ifindex: 7)\nSpeed : 400000,\n"
+    (told,) = vrp_interfaces(line, [])
+    assert isinstance(told, Port)
+    assert (told.state, told.enabled, told.phys_state) == (
+        "down", None, "error down(crc-statistics)",
+    )  # fmt: skip
+
+
 def test_a_port_in_a_state_nobody_knows_is_neither_up_nor_down():
     assert port(answer("arista_eos"), "Ethernet3/1").state in {"unknown", "down"}
     assert port(answer("arista_eos"), "Ethernet2/1").state == "down"
@@ -842,6 +858,13 @@ def test_a_port_that_somebody_shut_is_said_to_be_shut():
     said = only(ends(Port("eth0", "eth0", "down"), shut, NEAR_OPTIC, FAR_OPTIC))
     assert said.status is Status.FAIL
     assert "leaf-1 p1 is shut by configuration" in said.remedy
+
+
+def test_a_port_that_the_switch_shut_itself_is_not_said_to_be_configured_so():
+    shut = Port("p1", "p1", "down", phys_state="error down(crc-statistics)")
+    said = only(ends(Port("eth0", "eth0", "down"), shut, NEAR_OPTIC, FAR_OPTIC))
+    assert said.status is Status.FAIL
+    assert "leaf-1 p1 was shut by the switch itself (error down(crc-statistics))" in said.remedy
 
 
 @pytest.mark.parametrize(

@@ -165,8 +165,15 @@ def unlike(one: End, other: End) -> bool:
 
 
 def closed(down: Sequence[End]) -> str:
-    shut = [which.name for which in down if which.port and which.port.enabled is False]
-    return f"{shut[0]} is shut by configuration: open it if nobody meant that" if shut else ""
+    for which in down:
+        if which.port and which.port.enabled is False:
+            return f"{which.name} is shut by configuration: open it if nobody meant that"
+        word = which.port.phys_state if which.port else None
+        if word and word.startswith("err"):  # EOS: errdisabled, VRP: error down(crc-statistics)
+            return (
+                f"{which.name} was shut by the switch itself ({word}): find the cause, then open it"
+            )
+    return ""
 
 
 def part_of(which: End) -> str:

@@ -176,6 +176,7 @@ def joined(one: Port, other: Port) -> Port:
     return replace(
         one,
         state=other.state if one.state == "unknown" else one.state,
+        phys_state=one.phys_state or other.phys_state,
         rate_gbit_s=one.rate_gbit_s if one.rate_gbit_s is not None else other.rate_gbit_s,
         mtu_bytes=one.mtu_bytes if one.mtu_bytes is not None else other.mtu_bytes,
         enabled=one.enabled if one.enabled is not None else other.enabled,

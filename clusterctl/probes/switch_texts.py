@@ -36,7 +36,8 @@ PHYSICAL = re.compile(
     r"(?:\d+GE|\d+\|?\d*GE|GE|XGE|MEth|[A-Za-z]*GigabitEthernet|[A-Za-z]*GigE|Ethernet|Et|Eth|swp"
     r"|HundredGigE|FortyGigE|FourHundredGigE|TwoHundredGigE|EightHundredGigE)\d[\d/:.s]*",
 )
-VRP_HEAD = re.compile(r"(\S+) current state ?: ?(.*?)\s*(?:\(.*)?")
+VRP_HEAD = re.compile(r"(\S+) current state ?: ?(ERROR DOWN ?\([^()]*\)|.*?)\s*(?:\(.*)?")
+SHUT_ITSELF = re.compile(r"ERR-?DISABLED|ERROR DOWN.*")  # EOS, VRP: by the switch, after errors
 VRP_COUNT = re.compile(r"(Total Error|CRC|Symbols|Discard|Pause): *(\d+)")
 VRP_NAMES = {
     ("in", "CRC"): "rx_crc_errors_phy", ("in", "Symbols"): "rx_symbol_err_phy",
@@ -84,13 +85,16 @@ def port_of(name: str, word: str, rate: float | None, counters: Mapping[str, int
     """`word`: the switch's own; what is neither up nor down is unknown."""
     upper = word.upper()
     up = upper in ("UP", "CONNECTED", "U")
-    closed = "ADMIN" in upper or "DISABLED" in upper or upper == "X"
-    down = closed or upper.startswith("DOWN") or upper in ("NOTCONNECT", "D", "NOTPRESENT")
+    failed = bool(SHUT_ITSELF.fullmatch(upper))
+    closed = not failed and ("ADMIN" in upper or "DISABLED" in upper or upper == "X")
+    without = upper.startswith("DOWN") or upper in ("NOTCONNECT", "D", "NOTPRESENT")
+    down = failed or closed or without
     return Port(
         visible(name, 60),
         visible(name, 60),
         "active" if up else "down" if down else "unknown",
         link_layer="ethernet",
+        phys_state=visible(word.lower(), 40) if failed else None,
         rate_gbit_s=rate,
         enabled=False if closed else True if up else None,
         counters=dict(counters),
