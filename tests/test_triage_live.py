@@ -79,6 +79,31 @@ def test_between_two_nodes_both_ends_of_a_slow_way_are_named():
     assert found.confidence == 0.5
 
 
+def doubled(row: Row) -> list[Row]:
+    """A connection, and another like it."""
+    ends = {}
+    for name in ("before", "after") if row["k"] == "link" else ():
+        near, far = (row[name][end].split() for end in ("near", "far"))
+        ends[name] = {**row[name], "near": f"{near[0]} 1{near[1]}", "far": f"{far[0]} 1{far[1]}"}
+    return [row, {**row, **ends}] if ends else [row]
+
+
+def test_a_slow_way_between_two_nodes_is_one_however_many_connections_go_it():
+    told = texts([Rank(0, busy=0.9), Rank(1)])
+    for node, text in told.items():
+        rows = [json.loads(line) for line in text.splitlines()[:-1]]
+        told[node] = printed([one for row in rows for one in doubled(row)])
+    found = judged(told)
+    assert found.cause is Cause.NETWORK
+    assert [one.what for one in found.suspects] == ["n00 sends", "n01 receives"]
+
+
+def test_a_way_on_to_a_third_node_is_not_the_other_way_of_a_slow_one():
+    ranks = job(3)
+    ranks[1].busy, ranks[2].moves = 0.9, 1e3  # from n02 to n00 goes as good as nothing
+    assert judged(texts(ranks)).cause is not Cause.NETWORK
+
+
 def test_a_late_rank_that_computes_is_a_worker_and_one_that_is_not_let_a_host():
     assert judged(texts(job(late_as="run", run=0.5))).cause is Cause.WORKER
     crowded = judged(texts(job(late_as="run", ready=0.5, foreign=[["stress", 6, 900]])))
@@ -463,6 +488,24 @@ def test_slurm_says_where_a_job_runs():
 def test_a_job_that_does_not_run_is_the_operators_mistake(state, nodes):
     with pytest.raises(UserError, match=f"job 77 of alice, {state.lower()}"):
         placed.slurm("77", SCONTROL.format(state=state, nodes=nodes))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x JobId=99",
+        "x NodeList=n9",
+        "x JobState=RUNNING",
+        "x\nJobId=99",
+        "x\nJobId=99 JobName=y UserId=a(1) JobState=RUNNING NodeList=n9 z",
+    ],
+)
+def test_a_jobs_name_does_not_say_where_it_runs(name):
+    line = SCONTROL.format(state="RUNNING", nodes="n[01-03]")
+    with pytest.raises(UserError, match="--slurm 77: scontrol tells a field twice or not at all"):
+        placed.slurm("77", line.replace("JobName=train", f"JobName={name}"))
+    with pytest.raises(UserError, match=r"JobId=\(a\+\)\+\$ is no number"):
+        placed.slurm("77", line.replace("JobId=77", "JobId=(a+)+$"))
 
 
 @pytest.mark.parametrize("text", ["n01", "n01:", "n01:x", ":1", " ", "n01:1;2"])

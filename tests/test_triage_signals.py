@@ -142,6 +142,27 @@ def test_a_port_that_loses_what_its_peers_do_not_is_named_in_its_drivers_words(d
     assert (alike.cause, alike.suspects) == (Cause.HEALTHY, ())
 
 
+def test_what_one_priority_lost_is_not_counted_again():
+    """2,600 of 4 million are 0.07 %, which a healthy path may have."""
+    names = ("ethtool.eth0.rx_discards_phy", "ethtool.eth0.rx_prio0_discards")
+    usual = {**PACKETS, **dict.fromkeys(names, 2)}
+    found = judged(counting(job(), usual, {**usual, **dict.fromkeys(names, 2600)}))
+    assert (found.cause, found.suspects) == (Cause.HEALTHY, ())
+    assert "eth0 lost 0.07% of 4000000 packets" in said(found)
+
+
+@pytest.mark.parametrize("name", ["rx_prio3_pause", "rx_pfc_ena_frames_pri3", "rx_ecn_mark"])
+def test_that_most_nodes_are_held_back_by_the_fabric_is_told_and_accuses_nobody(name):
+    told = {**PACKETS, f"ethtool.eth0.{name}": 900}
+    found = judged(counting(job(), told, told))
+    assert (found.cause, found.suspects) == (Cause.HEALTHY, ())
+    lines = [one.why for one in found.ruled_out if one.cause is Cause.CONGESTION]
+    assert [f"most nodes at once: {name} on 8 nodes" in line for line in lines] == [True]
+    assert not any(
+        "full fabric" in one.why for one in judged(counting(job(), PACKETS, told)).ruled_out
+    )
+
+
 def test_a_port_that_carries_hardly_anything_is_not_the_jobs():
     usual = {**PACKETS, "ethtool.eth1.rx_discards_phy": 0}
     found = judged(counting(job(), usual, {**usual, "ethtool.eth1.rx_discards_phy": 400}))

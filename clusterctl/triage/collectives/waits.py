@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from clusterctl.triage.collectives.flight import Flight, Operation
 from clusterctl.triage.collectives.stalls import Called, Stall, begun
@@ -54,6 +54,7 @@ class Waits:
 
     flights: Mapping[int, Flight]
     called: Called
+    known: dict[int, frozenset[int]] = field(default_factory=dict)  # what `on` has answered
 
     def oldest(self, rank: int) -> Operation | None:
         return min(self.open(rank), key=lambda one: one.created_ns, default=None)
@@ -62,7 +63,13 @@ class Waits:
         mine = self.flights.get(rank)
         return [one for one in mine.operations if not one.done] if mine else []
 
-    def on(self, rank: int) -> set[int]:
+    def on(self, rank: int) -> frozenset[int]:
+        """Who is `absent`: asked anew along every chain."""
+        if rank not in self.known:
+            self.known[rank] = frozenset(self.absent(rank))
+        return self.known[rank]
+
+    def absent(self, rank: int) -> set[int]:
         """Who has not begun the oldest operation that this rank waits in."""
         oldest = self.oldest(rank)
         if oldest is None:

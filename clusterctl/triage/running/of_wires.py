@@ -38,7 +38,7 @@ UNDER_WAY = 20
 SHORTEST_S = 0.05  # below it, the kernel's clock is too coarse to speak of a rate
 FEWEST_LOST = 4  # of one partner
 CONGESTED = (
-    "rx_prio",
+    "rx_ecn_mark",
     "np_cnp_sent",
     "rp_cnp_handled",
     "np_ecn_marked_roce_packets",
@@ -132,8 +132,9 @@ def typical(moved: Sequence[Flow], groups: Groups, busy: Mapping[str, float]) ->
         for key, _ in groups[path(one)]:
             by_role[key].append(one.busy)
     every = median(one.busy for one in moved)
+    medians = {key: median(told) for key, told in by_role.items() if len(told) > VOTERS}
     told = {
-        name: [median(by_role[key]) for key, _ in levels if len(by_role[key]) > VOTERS]
+        name: [medians[key] for key, _ in levels if key in medians]
         for name, levels in groups.items()
     }
     return {
@@ -144,10 +145,13 @@ def typical(moved: Sequence[Flow], groups: Groups, busy: Mapping[str, float]) ->
 
 def one_way(job: Job, moved: Sequence[Flow]) -> Iterator[Candidate]:
     """Two nodes have no peers but the other way; nothing here tells which of the two it is."""
-    if len(moved) != 2:
+    ways = {path(one): one for one in sorted(moved, key=lambda one: one.busy)}  # its busiest
+    if len(ways) != 2:
         return
-    busier, other = sorted(moved, key=lambda one: -one.busy)
-    if not (busier.rate and other.rate) or busier.rate * 2 > other.rate:
+    busier, other = sorted(ways.values(), key=lambda one: -one.busy)
+    if busier.ends != other.ends or not (busier.rate and other.rate):
+        return
+    if busier.rate * 2 > other.rate:
         return
     share = busier.busy - other.busy
     slower, faster = (f"{one.rate * 8 / 1e6:.1f} Mbit/s" for one in (busier, other) if one.rate)
@@ -267,14 +271,20 @@ def marked(job: Job) -> Iterator[Candidate]:
     names: dict[str, list[str]] = {}
     for node, seen in job.nodes.items():
         for name, grown in seen.spent.items():
-            word = name.rsplit(".", 1)[-1]
-            if name.startswith(("rdma.", "nic.")) and grown > 0 and word.startswith(CONGESTED):
+            kind, _, rest = name.partition(".")
+            word = rest.partition(".")[2]
+            if kind in {"rdma", "ethtool"} and grown > 0 and of_a_full_fabric(word):
                 names.setdefault(word, []).append(node)
     most = {word: nodes for word, nodes in names.items() if 2 * len(set(nodes)) > len(job.nodes)}
     if most and len(job.nodes) > 2:
         shown = listed([f"{word} on {len(set(nodes))} nodes" for word, nodes in most.items()])
         why = (f"counters of a full fabric rise on most nodes at once: {shown}",)
         yield Candidate(Cause.CONGESTION, 0.0, 0.5, why)
+
+
+def of_a_full_fabric(word: str) -> bool:
+    """Pauses that are received hold back; those that are sent are the node's own doing."""
+    return word.startswith(CONGESTED) or ("rx" in word and ("pause" in word or "pfc" in word))
 
 
 def quiet(told: Sequence[Flow]) -> str:

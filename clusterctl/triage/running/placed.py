@@ -16,6 +16,10 @@ from clusterctl.triage.running.ask import Wanted
 FIELD = re.compile(r"(?<!\S)(JobId|JobName|UserId|JobState|NodeList)=(\S*)")
 NOWHERE = frozenset({"", "(null)", "None", "N/A"})
 JOB = re.compile(r"\d{1,12}(?:_\d{1,9}|\+\d{1,3})?")
+TWICE = (
+    "scontrol tells a field twice or not at all: its name or folder looks like one; "
+    "say --nodes or --pids"
+)
 PIDS = re.compile(r"([^\s:,]+):(\d{1,9}(?:,\d{1,9})*)")
 
 
@@ -55,11 +59,17 @@ def slurm(job: str, stdout: str) -> Placed:
     wanted: dict[str, Wanted] = {}
     told = []
     for line in stdout.splitlines():
-        fields = dict(FIELD.findall(line))
-        number, nodes = fields.get("JobId", ""), fields.get("NodeList", "")
-        if not number:
+        found = FIELD.findall(line)
+        fields = dict(found)
+        if "JobId" not in fields:
             continue
+        number, nodes = fields["JobId"], fields.get("NodeList", "")
         state = fields.get("JobState", "?")
+        # A name or a folder is the user's, and may look like a field, or end the line.
+        if len(fields) < len(found) or not {"JobState", "NodeList"} <= fields.keys():
+            raise UserError(f"--slurm {job}: {TWICE}")
+        if not JOB.fullmatch(number):
+            raise UserError(f"--slurm {job}: scontrol: JobId={visible(number, 40)} is no number")
         told.append(f"job {number} of {fields.get('UserId', '?').split('(')[0]}, {state.lower()}")
         if nodes in NOWHERE or state not in {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED"}:
             continue

@@ -64,7 +64,7 @@ def carrying(seen: Seen) -> dict[str, tuple[dict[str, float], float]]:
         port, _, word = rest.partition(".")
         if (kind == "nic" and word in SENT) or (kind == "rdma" and word in RDMA_SENT):
             packets[port] = packets.get(port, 0.0) + count
-        elif kind in {"rdma", "ethtool"} and any(part in word for part in LOST):
+        elif kind in {"rdma", "ethtool"} and is_loss(word):
             lost.setdefault(port, {})[word] = count
     most = max(packets.values(), default=0.0)
     return {
@@ -72,3 +72,8 @@ def carrying(seen: Seen) -> dict[str, tuple[dict[str, float], float]]:
         for port, gone in lost.items()
         if packets.get(port, 0.0) > DATA * most
     }
+
+
+def is_loss(word: str) -> bool:
+    """Of mlx5 what one priority lost is in the port's count, too."""
+    return any(part in word for part in LOST) and not word.startswith(("rx_prio", "tx_prio"))

@@ -80,11 +80,6 @@ class Nic:
         return max((flow.busy for flow in self.flows), default=0.0)
 
     @property
-    def rate(self) -> float | None:
-        told = [flow.rate for flow in self.flows if flow.rate is not None]
-        return median(told) if told else None
-
-    @property
     def out(self) -> float:
         return sum(flow.out for flow in self.flows if flow.lost is not None)
 
