@@ -443,6 +443,9 @@ def test_what_most_run_is_saved_and_every_difference_is_named_once(lived, tmp_pa
 
     same = clusterctl("golden", "diff", str(file), first, runs=runs)
     assert same.returncode == 0, same.stdout + same.stderr
+    (line,) = same.stdout.splitlines()
+    assert line.startswith(f"{file} {first}: ")
+    assert line.endswith(f"{NODES} as it says · 0 different · 0 not seen"), line
     done = clusterctl("golden", "diff", str(file), last, "--format", "json", runs=runs)
     told = json.loads(done.stdout)
     (odd,) = [one for one in told["findings"] if one["status"] == "fail"]

@@ -10,9 +10,13 @@ import typer
 
 from clusterctl.cli import options
 from clusterctl.cli.language import Lang
-from clusterctl.cli.screen import tell
+from clusterctl.cli.screen import show, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
     from clusterctl.model import Run
 
 golden = typer.Typer(
@@ -37,6 +41,7 @@ def save(
     from clusterctl.cli.finish import refuse_output, write_whole
     from clusterctl.memory import golden as kept
     from clusterctl.model import UserError
+    from clusterctl.report.tables import plural
 
     if file.exists() and not force:
         raise UserError(f"{file}: is there already; --force writes over it")
@@ -49,7 +54,7 @@ def save(
         raise UserError(f"{file}: {error.strerror}") from None
     silent = sum(not one.values for one in nodes)
     blind = f"; {silent} told nothing" if silent else ""
-    tell(f"{file}: what {len(nodes)} nodes ran in {whole.id}{blind}\n", sys.stdout)
+    tell(f"{file}: what {plural(len(nodes), 'node')} ran in {whole.id}{blind}\n", sys.stdout)
 
 
 @golden.command()
@@ -71,9 +76,29 @@ def diff(
     wanted = kept.load(file)
     whole = recorded(run, runs_dir)
     findings = kept.compared(kept.seen(whole), wanted, f"{file}")
-    told = replace(whole, findings=tuple(findings))
-    write(told, form, sys.stdout, verbose=False)
+    # Whether a burn accepted them is not asked here.
+    told = replace(whole, findings=tuple(findings), verb="sweep")
+    if form is options.Format.TABLE:
+        show(*differences(told, f"{file}"))
+    else:
+        write(told, form, sys.stdout, verbose=False)
     raise typer.Exit(account(told).exit_code)
+
+
+def differences(told: Run, file: str) -> Iterator[RenderableType]:
+    """Each once, then how many nodes are as the file says."""
+    from rich.text import Text
+
+    from clusterctl.model import Status
+    from clusterctl.report.accounts import account
+    from clusterctl.report.tables import findings_table, theirs
+
+    nodes = account(told)
+    alike, odd, unseen = map(nodes.count, (Status.PASS, Status.FAIL, Status.UNKNOWN))
+    if odd or unseen:
+        yield findings_table(told.findings)
+    counts = f"{alike} as it says · {odd} different · {unseen} not seen"
+    yield Text.assemble(theirs(f"{file} {told.id}"), ": ", counts, style="bold")
 
 
 def recorded(run: str, runs_dir: Path | None) -> Run:

@@ -78,7 +78,9 @@ class Outlet:
             raise UserError(f"{self.folder}: {error.strerror}; choose another --runs-dir") from None
 
     def __enter__(self) -> Self:
-        tell(f"clusterctl: {len(self.job.nodes)} nodes, kept in {self.folder}\n")
+        count = len(self.job.nodes)
+        nodes = "1 node" if count == 1 else f"{count} nodes"
+        tell(f"clusterctl: kept in {self.folder}: {nodes}\n")
         return self
 
     def __exit__(

@@ -92,7 +92,7 @@ def text(nodes: Sequence[Seen], run: Run) -> str:
         "kinds:",
     ]
     for kind, members in sorted(kinds(nodes).items()):
-        lines.append(f"  {quoted(kind)}:  # {len(members)} nodes")
+        lines.append(f"  {quoted(kind)}:  # {len(members)} node{'' if len(members) == 1 else 's'}")
         parts = sorted({part for one in members for part in one.values})
         for part in parts:
             told = [one.values.get(part, NOT_THERE) for one in members]
