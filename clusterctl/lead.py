@@ -6,40 +6,32 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from clusterctl import campaign, campaign_folder, rolling, sampled, stressors, supervision
+from clusterctl import campaign, campaign_folder, rolling, supervision
 from clusterctl.acceptance import decide, shipped_rules
 from clusterctl.agenda import Agenda
 from clusterctl.boards import Boards
 from clusterctl.campaign import Case, Decision
+from clusterctl.campaign_asks import Asking, questions
+from clusterctl.campaign_early import Bench, end_of, judge_empty, key_of
+from clusterctl.campaign_heard import hear
 from clusterctl.campaign_told import every_node, silence
 from clusterctl.campaign_verdict import (
     Told,
-    brought_nothing,
-    every_stage,
     failing,
-    heed_step,
-    reading,
-    result,
     verdict,
 )
-from clusterctl.course import learn
 from clusterctl.fanout import each
-from clusterctl.journal import Step
 from clusterctl.limits import Sku
 from clusterctl.model import (
     Answer,
-    Finding,
     Kind,
     Node,
     Observation,
-    Question,
     Run,
-    Status,
     Trouble,
 )
 from clusterctl.observe import Clock, attempt, explain, observe
@@ -49,7 +41,7 @@ from clusterctl.sources import lost
 from clusterctl.supervision import Reply
 from clusterctl.transport import Transport, TransportError
 from clusterctl.transport.replay import Heard, Recording
-from clusterctl.transport.wire import NEEDS_PYTHON, module_source, remote_file
+from clusterctl.transport.wire import NEEDS_PYTHON
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +112,7 @@ class Leader:
         self.ending = ""  # why all are to stop; written by a signal's handler too
         self.hurry = False
         for case in self.cases.values():
-            self.judge_empty(case)
+            judge_empty(case, self.book, clock())
             # Whoever fetched the older ones judged them; the verdict looks at all of them again.
             case.judged |= {key_of(step) for step in case.course.soaked[:-LATELY]}
             if case.phase == "burn":
@@ -305,7 +297,7 @@ class Leader:
         answers: dict[str, Answer] = {}
         try:
             with self.reach(CONVERSATION_S).open(case.node) as shell:
-                for answer in shell.ask(self.questions(case)):
+                for answer in shell.ask(questions(case, self.asking(case))):
                     answers[answer.name] = answer
         except TransportError as error:
             trouble = explain(error, "")
@@ -318,49 +310,16 @@ class Leader:
         seen = observe(case.node, self.book.probes, transport, self.clock)
         return Said(case.node.name, seen=tuple(seen), heard=tuple(heard))
 
-    def questions(self, case: Case) -> list[Question]:
-        identity, course = self.opening.id, case.course
-        at = course.size - (case.base or 0)
-        words = self.leader(case)
-        fetch = supervision.fetch(identity, at, leader=words)
-        if case.phase == "ending":
-            stop = supervision.stop(identity, now=self.hurry, leader=words)
-            return [fetch if case.halted else stop]
-        if case.phase == "collecting":
-            return [fetch if case.behind else supervision.collect(identity, at)]
-        if case.words.get("alive") is False or not (case.words or at):
-            plan = campaign.plan(case, self.book, self.opening.seed, self.sources(case))
-            return [supervision.start(identity, plan, leader=words)]
-        if not case.words:
-            return [fetch]
-        return [fetch, *(self.telling(order, words) for order in self.orders(case))]
-
-    def leader(self, case: Case) -> Mapping[str, Any]:
-        """Who asks this node; it is taken from another once, and not again behind its back."""
+    def asking(self, case: Case) -> Asking:
+        """It is taken from another leader once, and not again behind its back."""
         takes = self.take_over and case.node.name not in self.mine
-        return {**self.words, "take_over": True} if takes else self.words
+        words = {**self.words, "take_over": True} if takes else self.words
+        about = (self.opening.id, self.book, self.opening.seed, self.nodes, words)
+        return Asking(*about, hurry=self.hurry)
 
-    def telling(self, order: Decision, words: Mapping[str, Any]) -> Question:
-        asked = supervision.tell(self.opening.id, order, leader=words)
-        return replace(asked, name=f"tell {order['id']}")
-
-    def orders(self, case: Case) -> Iterator[Decision]:
-        seed = self.opening.seed
-        for order in campaign.untold(case, self.book):
-            asked = campaign.question(order, self.book, self.nodes, seed)
-            yield {"do": "run", "id": order.identity, "step": campaign.as_step(asked)}
-        soak = case.soaks[-1] if case.soaks else ""
-        if soak not in {"", case.course.soaking, *case.empty}:
-            steps = [
-                campaign.as_step(one) for one in campaign.soak_questions(case.node, self.book, seed)
-            ]
-            yield {"do": "soak", "id": soak, "on": True, "steps": steps}
-
-    def sources(self, case: Case) -> dict[str, str]:
-        asked = campaign.every_question(case.node, self.book, self.opening.seed)
-        found = {one.script: remote_file(f"{one.script}.py") for one in asked if one.script}
-        found |= {name: module_source(name) for one in asked for name in one.modules}
-        return found | {name: remote_file(name) for one in asked for name in one.files}
+    @property
+    def bench(self) -> Bench:
+        return Bench(self.path, self.book, self.skus, self.clock())
 
     # ------------------------------------------------------------------------- what it brought
 
@@ -447,151 +406,20 @@ class Leader:
         return mark_silence(case) < self.silent_s()
 
     def hear(self, case: Case, verb: str, told: Reply) -> None:
-        words = told.words
-        if "leader" in words:
-            self.rival = (case.node.name, words["leader"])
+        if "leader" in told.words:
+            self.rival = (case.node.name, told.words["leader"])
             return
         self.mine.add(case.node.name)
-        match verb:
-            case "start" if told.ok:
-                case.words = words
-            case "start" if words.get("holder"):
-                self.note(case, denied(case, f"campaign {words['holder']} has this node"))
-            case "fetch" if told.ok:
-                self.fetched(case, told)
-            case "start" | "fetch":
-                self.missing(case, str(words.get("why")))
-            case "stop":
-                self.stopped(case, told)
-            case "collect" if told.ok:
-                self.note(case, {"do": "done"})
-            case "collect":
-                case.behind = True
-            case "tell" if not told.ok:
-                case.trouble = str(words.get("why"))
-
-    def stopped(self, case: Case, told: Reply) -> None:
-        """Or not: a step that hangs in the kernel outlives every signal."""
-        why, left = str(told.words.get("why")), told.words.get("survivors")
-        case.halted = told.ok or "no such campaign" in why
-        if not case.halted:
-            case.trouble = f"what cannot be killed is left: {left}" if left else why
-
-    def missing(self, case: Case, why: str) -> None:
-        """The node has nothing of ours any more, or less than we have: its memory was lost."""
-        lost = "no such campaign" in why or "the journal has" in why
-        if case.phase == "burn" and lost:
-            self.note(case, {"do": "start", "base": case.course.size})
-        elif case.phase == "ending" and lost:
-            self.note(case, {"do": "stopped"})
-        else:
-            case.trouble = why
-
-    def fetched(self, case: Case, told: Reply) -> None:
-        if told.journal and not campaign_folder.keep_journal(
-            self.path, case.node.name, told.journal
-        ):
-            case.behind = False
-            return
-        if told.words.get("alive") is None:
-            case.trouble = str(told.words.get("why"))
-        elif told.words.get("disk"):
-            case.trouble = f"its disk takes nothing: {told.words['disk']}"
-        was_alive = case.words.get("alive") is True
-        case.words = told.words
-        learn(case.course, told.journal)
-        self.judge_empty(case)
-        case.behind = told.words["size"] > told.words["next"]
-        if case.phase == "ending" and case.halted and not case.behind:
-            self.note(case, {"do": "stopped"})
-        # Before our eyes: one that nobody led until then may go on, with a new deadline.
-        lapsed = was_alive and told.words.get("why") == "ended: deadline"
-        lacks = case.course.burnt_s < campaign.wanted_s(case, self.book)
-        if case.phase == "burn" and lapsed and lacks:
-            self.note(case, {"do": "end", "why": "its deadline passed"})
-
-    def judge_empty(self, case: Case) -> None:
-        """Attempts with partners that brought nothing are made again: the partner may be gone."""
-        stages = every_stage(self.book)
-        for order in case.orders:
-            step = case.course.ended.get(order.identity)
-            # Who was alone and brought nothing is judged once, in `fails`.
-            if step is None or (step.name in stages and len(order.group) == 1):
-                continue
-            seen = step.name in stages and result(case, stages[step.name], step, self.clock())
-            if not seen or brought_nothing(order, seen):
-                case.empty.add(order.identity)
-        if case.soaks and self.was_soaking(case):
-            case.empty.add(case.soaks[-1])
-
-    def was_soaking(self, case: Case) -> bool:
-        """The newest soak was accepted, and is no more."""
-        return case.soaks[-1] in case.course.soaks and case.course.soaking != case.soaks[-1]
+        for decision in hear(case, verb, told, self.bench):
+            self.note(case, decision)
 
     def advance(self, case: Case) -> None:
-        if not self.book.keep_going and (why := self.samples_fail(case) or self.fails(case)):
-            self.note(case, {"do": "end", "why": why, "failed": True})
-            return
-        if (vain := self.vain_of(case)) and not self.book.keep_going:
-            hurt = vain.verdict.status is Status.FAIL
-            self.note(case, {"do": "end", "why": stressors.told(vain), "failed": hurt})
+        if (end := end_of(case, self.bench)) is not None:
+            self.note(case, end)
             return
         for decision in campaign.decide(case, self.book):
             if not self.note(case, decision):
                 return
-
-    def vain_of(self, case: Case) -> Finding | None:
-        """A load that brings nothing, as often as is enough."""
-        return next(stressors.findings(case.node.name, case.vain), None)
-
-    def samples_fail(self, case: Case) -> str:
-        """What the samples prove already; looked at when there is news in them."""
-        watched = case.course.watched
-        if not watched.news:
-            return ""
-        watched.news = False
-        before = reading(self.path, case.node, self.book, "before") or []
-        gate = datetime.fromisoformat(case.times["gate"])
-        seconds = (self.clock() - gate).total_seconds()
-        known = sampled.Known(case.node, before, watched)
-        why = sampled.failing(known, self.book, self.skus, self.clock(), seconds=seconds)
-        return why and f"samples: {why}"
-
-    def fails(self, case: Case) -> str:
-        """Judged once each, in order."""
-        stages = every_stage(self.book)
-        new = [
-            step
-            for step in (*case.course.ended.values(), *case.course.soaked)
-            if key_of(step) not in case.judged and step.identity not in case.empty
-        ]
-        before = (reading(self.path, case.node, self.book, "before") or []) if new else []
-        about = [one for one in before if one.probe in {"nvml", "nvidia_smi"}]
-        for step in new:
-            case.judged.add(key_of(step))
-            stage = stages.get(step.name)
-            if stage is None:
-                continue
-            seen = result(case, stage, step, self.clock())
-            vain = heed_step(case, stage, step, seen)
-            if stressors.crashed(vain) and not step.soak:
-                case.empty.add(step.identity)  # it is tried again
-                continue
-            kinds = set(stage.trial.yields)
-            book = replace(
-                self.book,
-                checks=tuple(one for one in self.book.checks if kinds.issuperset(one.wants)),
-            )
-            if why := failing(case.node, book, [*about, seen], self.skus):
-                return f"{step.name}: {why}"
-        return ""
-
-
-def denied(case: Case, why: str) -> Decision:
-    """The node does not take it, or not again: then something of before may be left there."""
-    if case.course.size:
-        return {"do": "done", "why": why, "left": True}
-    return {"do": "refuse", "why": why}
 
 
 def mark_silence(case: Case) -> float:
@@ -602,7 +430,3 @@ def mark_silence(case: Case) -> float:
         return 0.0
     case.silent_s = now if case.silent_s is None else case.silent_s
     return now - case.silent_s
-
-
-def key_of(step: Step) -> str:
-    return f"{step.identity}@{step.began_s}"

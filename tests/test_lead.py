@@ -11,6 +11,8 @@ from test_campaign import line
 from test_stressors import BOOK, NODES, WELL, Nodes
 
 from clusterctl.campaign import Case, apply
+from clusterctl.campaign_asks import questions
+from clusterctl.campaign_early import end_of, judge_empty
 from clusterctl.campaign_folder import STOP, cases, prepare
 from clusterctl.campaign_verdict import Told, results, sampled_enough, verdict
 from clusterctl.course import learn
@@ -130,7 +132,7 @@ def test_what_was_left_on_a_node_is_gone_on_with_and_not_learned_twice(nodes):
                {"do": "done", "why": "given up", "left": True}, {"do": "reopen"}):  # fmt: skip
         nodes.leader.note(case, do)
     assert (case.phase, case.base) == ("burn", 0)
-    (asked,) = nodes.leader.questions(case)
+    (asked,) = questions(case, nodes.leader.asking(case))
     assert asked.name == "fetch"
     assert str(case.course.size) in asked.command
 
@@ -202,8 +204,8 @@ def test_whatever_stands_in_a_journal_its_node_is_led_shown_and_judged(bed, at, 
             apply(case, {"at": str(NOON), "node": "n1", **do})
         for number, (kind, cells) in enumerate(life):
             learn(case.course, line(number, kind, 9.0 + number, **cells))
-        bed.leader.judge_empty(case)
-        assert "bug" not in bed.leader.samples_fail(case) + bed.leader.fails(case)
+        judge_empty(case, BOOK, NOON)
+        assert "bug" not in str(end_of(case, bed.leader.bench))
         assert len(lines([case], BOOK, 9)) == 3
         told = [Told(case, (), tuple(results(case, BOOK, NOON)))]
         run = verdict(replace(bed.leader.opening, nodes=NODES[:1]), told, (), NOON)
