@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from clusterctl.inventory.ranges import fold
 from clusterctl.model import UserError
+from clusterctl.triage.ranks import ranks_word
 from clusterctl.triage.running.observed import Link, Process, Seen
 from clusterctl.triage.running.roles import Role, roles
 
@@ -111,6 +112,5 @@ def unseen(
     told = [*silences(silent)]
     told += [f"{one.node}: {trouble}" for one in seen for trouble in one.troubles]
     if missing and len(missing) != world:
-        names = fold([str(number) for number in missing])
-        told.append(f"rank {names} of {world} not seen: {len(missing)} missing")
+        told.append(f"{ranks_word(missing)} of {world} not seen: {len(missing)} missing")
     return told

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
-from clusterctl.inventory.ranges import fold
+from clusterctl.triage.ranks import ranks_word
 from clusterctl.triage.running.candidates import Candidate
 from clusterctl.triage.running.devices import owned
 from clusterctl.triage.running.job import Job, silences
@@ -46,12 +46,12 @@ def stuck(job: Job) -> Iterator[Candidate]:
 
 def nowhere(job: Job, dead: Mapping[str, int], common: str) -> Candidate:
     """Ranks that nobody saw; accused only where a node that would have them has none."""
-    ranks = fold([str(one) for one in job.missing])
+    ranks = ranks_word(job.missing)
     where = [*silences(job.silent), *(f"{one} answers nothing" for one in dead)]
-    why = (common, f"rank {ranks} of {job.world} is nowhere: it ended, or was not seen", *where)
+    why = (common, f"{ranks} of {job.world} nowhere to be seen: ended, or not looked for", *where)
     if job.silent or not short(job):
         return Candidate(Cause.WORKER, 1.0, 0.5, why, stuck=True)
-    suspect = Suspect(f"rank {ranks}", job.missing, "", None, 0.9, why)
+    suspect = Suspect(ranks, job.missing, "", None, 0.9, why)
     return Candidate(Cause.WORKER, 1.0, 0.9, why, (suspect,), stuck=True)
 
 
