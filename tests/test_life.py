@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -270,6 +271,23 @@ def test_members_of_a_group_are_told_with_it_and_never_new_after_it():
     assert [(one.life.verdict.part, one.stage) for one in past[0].told] == [("rack=r7", "new")]
     assert ("n2", "known") in {(one.life.verdict.node, one.stage) for one in past[1].told}
     assert not changed(past[1].told)
+
+
+def test_a_group_is_not_cleared_while_most_of_its_members_are_bad():
+    nodes = [f"n{n}" for n in range(8)]
+    group = found(node=",".join(nodes), part="rack=r7")
+
+    def bad(count):
+        return [found("fail" if n < count else "pass", node=name) for n, name in enumerate(nodes)]
+
+    together = [group, *[replace(one, shared="rack=r7") for one in bad(8)]]
+    past = lived([together, bad(6), bad(6), bad(6), bad(2), bad(2)])
+    of_rack = [
+        str(one.stage) for night in past for one in night.told if one.life.verdict.part == "rack=r7"
+    ]
+
+    assert of_rack == ["new", *["known"] * 3, "healthy, not yet cleared", "cleared"]
+    assert not any(changed(night.told) for night in past[1:4])
 
 
 def test_like_parts_of_a_node_are_one_finding_whichever_they_are_tonight():

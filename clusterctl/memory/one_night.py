@@ -186,13 +186,17 @@ def worsened(life: Life, tonight: Sequence[Verdict], worst: Verdict) -> str:
 
 def spared(life: Life, well: Well, at: datetime) -> Told:
     """A finding that tonight does not repeat."""
-    if well is Well.UNSEEN:
-        return Told(Stage.UNSEEN, life)
-    if well is Well.OVER:
-        return Told(Stage.QUIET, replace(life, asked=at, cleared=life.cleared or at))
+    asked = replace(life, asked=at)
+    others = {
+        Well.UNSEEN: Told(Stage.UNSEEN, life),
+        Well.STAYS: Told(Stage.KNOWN, asked, str(Well.STAYS)),
+        Well.OVER: Told(Stage.QUIET, replace(asked, cleared=life.cleared or at)),
+    }
+    if well in others:
+        return others[well]
     trace = (life.trace + HEALTHY)[-TRACE:]
     rested = trace.endswith(HEALTHY * (TRACE if life.flapping else CLEAR_NIGHTS))
-    new = replace(life, trace=trace, asked=at)
+    new = replace(asked, trace=trace)
     if life.cleared is not None:
         return Told(Stage.QUIET, new)
     if well is Well.EXCHANGED:

@@ -22,6 +22,7 @@ class Well(StrEnum):
     HEALTHY = "healthy"
     EXCHANGED = "the part was exchanged"
     OVER = "over"
+    STAYS = "most of them are still bad, each by itself"
     UNSEEN = "unseen"
 
 
@@ -55,8 +56,10 @@ class Sight:
             return Well.OVER if self.looked(node, REACHABLE) else Well.UNSEEN
         if "," in node:
             members = node.split(",")
+            if 2 * sum(self.well(member, life.check) for member in members) >= len(members):
+                return Well.HEALTHY
             looked = sum(self.looked(member, life.check) for member in members)
-            return Well.HEALTHY if 2 * looked >= len(members) else Well.UNSEEN
+            return Well.STAYS if 2 * looked >= len(members) else Well.UNSEEN
         if not self.looked(node, life.check):
             return Well.UNSEEN
         part = life.verdict.part
@@ -66,9 +69,15 @@ class Sight:
                 return Well.EXCHANGED
         return self.at(life, node, part)
 
+    def said(self, node: str, check: str) -> set[Status]:
+        return set().union(*self.judged.get((node, check), {}).values())
+
     def looked(self, node: str, check: str) -> bool:
-        said = self.judged.get((node, check), {})
-        return any(status in JUDGED for statuses in said.values() for status in statuses)
+        return not JUDGED.isdisjoint(self.said(node, check))
+
+    def well(self, node: str, check: str) -> bool:
+        """Something passed, and nothing is bad."""
+        return self.said(node, check) & JUDGED == {Status.PASS}
 
     def at(self, life: Life, node: str, part: str) -> Well:
         """A part that is not named was judged with the node, unless its like pass one by one."""
