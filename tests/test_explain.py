@@ -10,7 +10,7 @@ import pytest
 
 from clusterctl import acceptance, catalog
 from clusterctl.explain import explain, of_event, spelled, topics
-from clusterctl.knowledge import checks, chinese, kernel, xid
+from clusterctl.knowledge import checks, chinese, kernel, nvidia, xid
 from clusterctl.model import KernelEvent, Severity, Status, UserError
 from clusterctl.probes import fabricmanager, kernel_log
 
@@ -178,6 +178,29 @@ def test_a_line_of_a_log_is_explained():
     assert [topic.name for topic in explain([line])] == ["mlx5 health_compromised"]
     fatal = "nvidia-nvswitch0: SXid (PCI:0000:c3:00.0): 12028, Fatal, Link 28 egress"
     assert explain([fatal])[0].severity is Severity.REBOOT_NODE
+
+
+@pytest.mark.parametrize("word", ["", "Fatal, ", "Non-fatal, ", "Severity 1 Engine "])
+def test_a_line_of_a_switch_is_explained_as_check_xid_judges_it(word):
+    always = {n for n, (grave, *_) in nvidia.document()["sxids"].items() if grave == "always"}
+    numbers = {int(name) for name in nvidia.sxids()} | {4242}
+    assert xid.SOE | {22013, 11012} <= numbers - always
+    for number in numbers:
+        line = f"nvidia-nvswitch0: SXid (PCI:0000:c3:00.0): {number}, {word}Link 3 (0x1)"
+        (told,) = explain([line])
+        known = xid.switch_meaning(str(number), line)
+        judged = (known.status, known.severity) if known else (Status.PASS, Severity.NONE)
+        if number in always:
+            judged = (Status.FAIL, Severity.REBOOT_NODE)
+        assert (told.name, told.status, told.severity) == (f"SXid {number}", *judged), line
+
+
+@pytest.mark.parametrize("code", ["26004", "26006", "26008"])
+def test_a_switch_without_its_controller_fails_without_a_line_too(code):
+    (told,) = explain([f"SXid {code}"])
+    assert (told.status, told.severity) == (Status.FAIL, Severity.RESET_DEVICE)
+    assert "SOE" in told.what.en
+    assert "nvswitch" in told.source
 
 
 @pytest.mark.parametrize(

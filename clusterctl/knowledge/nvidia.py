@@ -35,9 +35,11 @@ GRAVE = {
     "harmless": (Status.PASS, Severity.NONE),
     "nonfatal": (Status.WARN, Severity.OBSERVE),
     "unlisted": (Status.WARN, Severity.OBSERVE),
+    "controller": (xid.SXID_CONTROLLER.status, xid.SXID_CONTROLLER.severity),
     "fatal": (Status.FAIL, Severity.REBOOT_NODE),
     "always": (Status.FAIL, Severity.REBOOT_NODE),
 }
+SOURCES = {"harmless": xid.IMBUE, "controller": xid.SXID_CONTROLLER.source}
 
 
 @cache
@@ -84,18 +86,23 @@ def xid_topic(number: int) -> Topic:
 
 def sxids() -> dict[str, Topic]:
     """Every SXid that the guide names, that is known to be harmless, or that was met."""
-    numbers = sorted({*document()["sxids"], *xid.HARMLESS_SXIDS})
+    numbers = sorted({*document()["sxids"], *xid.HARMLESS_SXIDS, *xid.SOE})
     return {str(number): sxid_topic(number) for number in numbers}
 
 
 def sxid_topic(number: int, line: str = "") -> Topic:
-    """As check xid judges it; where there is a line, it says how grave it is."""
+    """As check xid judges it; where there is a line, it says how grave it is.
+
+    What the guide calls fatal to the whole switch is so whatever its line says.
+    """
     grave, en, zh = document()["sxids"].get(number, ("unlisted", "", ""))
-    if number in xid.HARMLESS_SXIDS:
+    known = xid.switch_meaning(str(number), line)
+    if known is None:
         grave = "harmless"
+    elif known is xid.SXID_CONTROLLER:
+        grave = "controller"
     elif line and grave != "always":
-        fatal = xid.switch_meaning(str(number), line) is xid.SXID_FATAL
-        grave = "fatal" if fatal else "nonfatal"
+        grave = "fatal" if known is xid.SXID_FATAL else "nonfatal"
     told = document()["switch"][grave]
     what = text(told["what"])
     status, severity = GRAVE[grave]
@@ -106,7 +113,7 @@ def sxid_topic(number: int, line: str = "") -> Topic:
         text(told["first"]),
         text(told["then"]),
         text(told.get("confused")) or NOTHING,
-        xid.IMBUE if number in xid.HARMLESS_SXIDS and not en else SXIDS,
+        SXIDS if en and grave == "harmless" else SOURCES.get(grave, SXIDS),
         status,
         severity,
     )
