@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -67,7 +69,25 @@ def test_both_ends_count_alike_and_no_more_is_sent_than_may_be(pythons: list[str
     assert messages >= 3 * 3
     # Three paths share the one interface: what all of them send stays below its cap.
     assert messages * LIMITS["bytes"] * 8 <= 1e6 * LIMITS["seconds"] + 3 * 2 * LIMITS["bytes"] * 8
-    assert all(row["stamped"] for row in rows if row["k"] == "path")
+    assert all(row["stamped"] is True for row in rows if row["k"] == "path")
+
+
+def test_a_message_that_no_kernel_stamped_is_not_timed() -> None:
+    """A processor that is late to read it would look like a queue before its NIC."""
+    ours, theirs = socket.socketpair()
+    wanted = {**LIMITS, "seconds": 0.02}
+    path = probe_paths.Path({"name": "n0/0>n1/0", "role": "call"}, wanted, 1)
+    path.peer, path.rate = ours, 1e9
+    other = probe_paths.Path({"name": "n0/0>n1/0", "role": "listen"}, wanted, 1)
+    other.peer = theirs
+    answering = threading.Thread(target=other.answer)
+    answering.start()
+    path.ask()
+    answering.join()
+    ours.close()
+    theirs.close()
+    assert path.messages
+    assert (path.times, path.told()["stamped"], other.told()["stamped"]) == ([], False, False)
 
 
 @pytest.mark.parametrize("paths", [1, 8, 64])

@@ -93,9 +93,9 @@ def answer(text: str, code: int | None = 0) -> Answer:
 CALL = {"k": "path", "name": "n0/0>n1/0", "role": "call", "why": "", "again": 3}
 CALL |= {"out": 300, "in": 190, "rate_bit_s": 250000.0}
 CALL |= {"rtt_us": [40, 50, 60, 900], "forward_us": [-1000, -990, -980, -500]}
-CALL |= {"backward_us": [1020, 1021, 1022, 1023]}
+CALL |= {"backward_us": [1020, 1021, 1022, 1023], "stamped": True}
 LISTEN = {"k": "path", "name": "n0/0>n1/0", "role": "listen", "why": "", "again": 0}
-LISTEN |= {"out": 190, "in": 293, "send_us": [4, 5, 9, 80]}
+LISTEN |= {"out": 190, "in": 293, "send_us": [4, 5, 9, 80], "stamped": True}
 COST = {"k": "cost", "cpu_s": 0.1, "seconds": 10.0}
 
 
@@ -120,6 +120,18 @@ def test_an_end_that_says_nothing_is_told_and_the_other_end_counts_what_it_sent_
     assert found.ways[0].lost == 3
     assert found.unseen == ("n0/0>n1/0: timed out",)
     assert told({"n0": answer("", 1)}).unseen[0].startswith("n0: its paths were not probed")
+
+
+def test_where_a_kernel_stamps_nothing_losses_are_told_and_the_network_is_not_ruled_out() -> None:
+    times = ("rtt_us", "forward_us", "backward_us")
+    call = {name: told for name, told in CALL.items() if name not in times}
+    listen = printed({**LISTEN, "stamped": False})
+    found = told({"n0": answer(printed(call)), "n1": answer(listen)})
+    assert [(way.lost, way.wait_us) for way in found.ways] == [(7, None), (0, None)]
+    links = blamed(found)
+    assert not links.quiet
+    (why,) = links.unseen
+    assert why.startswith("n1: its kernel does not say when messages come")
 
 
 def pairs(*, drift: Mapping[str, float] | None = None, mute: str = "") -> Told:

@@ -10,9 +10,10 @@ before they count: what one sent and the other never got was lost, way by way.  
 stamped by the kernel when they come, so a processor that is late to read them does not matter.
 
 Prints a JSON object a line, `k` says which: path (one each), cost; last end with their number.
-Of a path's caller: rtt_us, forward_us, backward_us, each [least, median, 90th percentile, most];
-the ways apart contain the difference of two clocks.  Of either end send_us, alike: what sending a
-message took it.  `out`, `in`, `again`: segments of this end.
+Of a path's caller: messages, how many; rtt_us, forward_us, backward_us of those that were stamped,
+each [least, median, 90th percentile, most]; the ways apart contain the difference of two clocks.
+Of either end: send_us, alike: what sending a message took it; stamped: whether the kernel does so;
+`out`, `in`, `again`: its segments.
 """
 
 import fcntl
@@ -31,7 +32,7 @@ TIMESTAMPNS = 35  # asm-generic/socket.h, SO_TIMESTAMPNS; messages of the same n
 STAMP = struct.Struct("@ll")
 OUTQ = 0x5411  # asm-generic/ioctls.h, TIOCOUTQ: what nobody has acknowledged
 AGAIN_AT, SEGMENTS_AT = 100, 136  # struct tcp_info, linux/tcp.h
-HEAD = struct.Struct("<Idd")  # number, and when it came and left, or 0 and when it left
+HEAD = struct.Struct("<Idd")  # number; when it came, 0 where nobody knows; when it left
 HELLO = struct.Struct("<d")  # what this end's interface may carry for the path, bit/s
 LAST = 0xFFFFFFFF
 STALL_S = 5.0
@@ -65,6 +66,8 @@ class Path:
         self.times = []  # (round trip, there, back) in seconds
         self.sends = []  # seconds that this end spent on sending
         self.cells = {"name": order["name"], "role": order["role"], "why": ""}
+        self.messages = 0
+        self.stamped = None  # of the messages that came, some, by the kernel
         self.peer = None
 
     def run(self, server):
@@ -72,7 +75,7 @@ class Path:
             self.peer = self.met(server)
             self.peer.settimeout(STALL_S)
             self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.stamped = self.stamps()
+            self.stamp()
             self.agree()
             (self.ask if self.order["role"] == "call" else self.answer)()
             self.rest()
@@ -90,17 +93,15 @@ class Path:
         where = self.order["address"], self.order["ports"]
         return call(where[0], where[1], secret, 0, finish, self.order["bind"])
 
-    def stamps(self):
+    def stamp(self):
         try:
             self.peer.setsockopt(socket.SOL_SOCKET, TIMESTAMPNS, 1)
-            return True
         except OSError:
-            return False
+            pass  # then no message says when it came
 
     def agree(self):
         """The slower end says how fast."""
-        name = interface_of(local_address(self.peer))
-        own = speed_bit_s(name)
+        own = speed_bit_s(interface_of(local_address(self.peer)))
         mine = self.wanted["cap_bit_s"]
         if own:
             mine = min(mine, own * self.wanted["share"])
@@ -108,10 +109,10 @@ class Path:
         self.peer.sendall(HELLO.pack(mine))
         theirs = HELLO.unpack(exactly(self.peer, HELLO.size))[0]
         self.rate = min(mine, max(theirs, 1.0))
-        self.cells.update(interface=name, speed_bit_s=own, rate_bit_s=self.rate)
+        self.cells["rate_bit_s"] = self.rate
 
     def heard(self):
-        """(number, its two times, when it came)."""
+        """(number, its two times, when it came; 0: the kernel does not say)."""
         parts, size, came = b"", self.wanted["bytes"], 0.0
         while len(parts) < size:
             part, told, _, _ = self.peer.recvmsg(size - len(parts), 64)
@@ -122,7 +123,8 @@ class Path:
                 if level == socket.SOL_SOCKET and kind == TIMESTAMPNS and len(data) >= STAMP.size:
                     seconds, nanoseconds = STAMP.unpack(data[: STAMP.size])
                     came = seconds + nanoseconds / 1e9
-        return (*HEAD.unpack_from(parts), came or time.time())
+        self.stamped = bool(self.stamped) or came > 0
+        return (*HEAD.unpack_from(parts), came)
 
     def send(self, number, came):
         filler = bytes(self.wanted["bytes"] - HEAD.size)
@@ -139,8 +141,10 @@ class Path:
             time.sleep(max(0.0, due - now))
             left = self.send(number, 0.0)
             _, there, back, came = self.heard()
-            self.times.append(((came - left) - (back - there), there - left, came - back))
-            number += 1
+            # Without a stamp, as of the first ones, it is when a processor came to read it.
+            if there and came:
+                self.times.append(((came - left) - (back - there), there - left, came - back))
+            self.messages = number = number + 1
             now = time.monotonic()
             # All paths here took this of a processor: until then they may have.
             within = began + (time.process_time() - cpu) / self.wanted["cpu"]
@@ -178,7 +182,10 @@ class Path:
             names = ("rtt_us", "forward_us", "backward_us")
             columns = zip(*self.times)
             self.cells.update({name: spread(one) for name, one in zip(names, columns)})
-            self.cells.update(messages=len(self.times), stamped=self.stamped)
+        if self.messages:
+            self.cells["messages"] = self.messages
+        if self.stamped is not None:
+            self.cells["stamped"] = self.stamped
         return self.cells
 
 

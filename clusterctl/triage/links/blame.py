@@ -79,8 +79,9 @@ def blamed(told: Told) -> Links:
         alone.append(f"{HOW}: … and {len(told.alone) - MOST_ALONE} more NICs")
     suspects = tuple(sorted(found.values(), key=lambda one: -one.confidence))
     figures = quiet(told)
-    unseen = told.unseen if figures else (*told.unseen, f"{HOW}: no path answered")
-    clears = "" if told.alone else figures
+    answered = any(way.sent or way.rtt_us for way in told.ways)
+    unseen = told.unseen if answered else (*told.unseen, f"{HOW}: no path answered")
+    clears = "" if told.alone or told.unstamped else figures
     met = {node for way in told.ways for node in (way.source, way.target)} if clears else set()
     return Links(
         HOW, frozenset(met), suspects, tuple(alone), "; ".join(full), clears, unseen=unseen

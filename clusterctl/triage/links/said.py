@@ -15,11 +15,15 @@ from clusterctl.triage.running.readings import Cells, count, listed, number, row
 NAMED = re.compile(r"(?P<src>[^>/]+)/(?P<rail>\d{1,3})>(?P<dst>[^>/]+)/(?P=rail)")
 
 MOST_TOLD = 4  # paths that broke off
+UNSTAMPED = "its kernel does not say when messages come: how long they wait there is not known"
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of a path, `out` and `come` in segments; None: not counted there."""
+    """One end of a path, `out` and `come` in segments; None: not counted there.
+
+    `stamped`: whether the kernel there said when messages came; else there are no times.
+    """
 
     out: int | None = None
     come: int | None = None
@@ -30,6 +34,7 @@ class End:
     back_us: tuple[float, ...] = ()
     rate_bit_s: float | None = None
     send_us: tuple[float, ...] = ()
+    stamped: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Told:
     """`cost`: of one processor, by node.  `rate_bit_s`: the most that any path was asked for.
 
     `alone`: NICs that met none of their partners, though both ends looked for each other.
+    `unstamped`: nodes on whose paths nobody knows how long messages waited.
     """
 
     ways: tuple[Way, ...]
@@ -44,11 +50,13 @@ class Told:
     cost: Mapping[str, float]
     rate_bit_s: float = 0.0
     alone: tuple[str, ...] = ()
+    unstamped: tuple[str, ...] = ()
 
 
 def told(answers: Mapping[str, Answer | Trouble]) -> Told:
     ends: dict[str, dict[str, End]] = {}
     unseen: list[str] = []
+    unstamped: dict[str, None] = {}
     cost: dict[str, float] = {}
     for node, answer in answers.items():
         late = answer if isinstance(answer, Trouble) else ended(answer)
@@ -63,7 +71,8 @@ def told(answers: Mapping[str, Answer | Trouble]) -> Told:
                 seconds = number(row, "seconds") or 0.0
                 cost[node] = (number(row, "cpu_s") or 0.0) / seconds if seconds else 0.0
             elif (role := role_of(node, row)) is not None:
-                ends.setdefault(text(row, "name"), {})[role] = end(row)
+                ends.setdefault(text(row, "name"), {})[role] = one = end(row)
+                unstamped |= {node: None} if one.stamped is False else {}
                 spoke = True
         if not spoke:
             unseen.append(f"{node}: its paths were not probed: it says nothing of them")
@@ -76,9 +85,10 @@ def told(answers: Mapping[str, Answer | Trouble]) -> Told:
     unseen += broken[:MOST_TOLD]
     if len(broken) > MOST_TOLD:
         unseen.append(f"{len(broken) - MOST_TOLD} more of {len(ends)} paths broke off")
+    unseen += [f"{node}: {UNSTAMPED}" for node in unstamped]
     rates = [one.rate_bit_s or 0.0 for both in ends.values() for one in both.values()]
     alone = tuple(unmet({name for name, both in ends.items() if len(both) == 2}, ways))
-    return Told(tuple(ways), tuple(unseen), cost, max(rates, default=0.0), alone)
+    return Told(tuple(ways), tuple(unseen), cost, max(rates, default=0.0), alone, tuple(unstamped))
 
 
 def unmet(spoken: Collection[str], ways: Sequence[Way]) -> Iterator[str]:
@@ -121,6 +131,7 @@ def end(row: Cells) -> End:
         numbers(row, "backward_us"),
         number(row, "rate_bit_s"),
         numbers(row, "send_us"),
+        stamped if isinstance(stamped := row.get("stamped"), bool) else None,
     )
 
 
