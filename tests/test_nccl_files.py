@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import random
 
 import pytest
@@ -415,6 +416,16 @@ def test_a_folder_that_is_empty_or_not_there_is_the_operator_s_mistake(tmp_path)
         from_logs([tmp_path / "none"])
 
 
+def test_one_dump_that_is_too_large_costs_its_rank(tmp_path, monkeypatch):
+    monkeypatch.setattr(collective_files, "MOST_DUMP_BYTES", 1000)
+    (tmp_path / "nccl_trace_rank_1").write_bytes(bytes(1001))
+    with pytest.raises(UserError, match="nccl_trace_rank_1 is larger than"):
+        from_flight(tmp_path)
+    (tmp_path / "nccl_trace_rank_0").write_bytes(pickle.dumps({"version": "2.5", "entries": []}))
+    found = from_flight(tmp_path)
+    assert [one for one in found.unseen if "nccl_trace_rank_1 is larger than" in one]
+
+
 def test_more_than_is_read_is_refused_and_not_cut(tmp_path, monkeypatch):
     """The timeout is at a log's end: its first part alone would be a healthy job's."""
     monkeypatch.setattr(collective_files, "MOST_LINES", 3)
@@ -425,9 +436,11 @@ def test_more_than_is_read_is_refused_and_not_cut(tmp_path, monkeypatch):
     log.write_text("\n".join([began(0), began(1), began(2), timeout(0)]))
     with pytest.raises(UserError, match=r"a\.log has more than 3 lines.*tail -n 3"):
         from_logs([log])
-    (tmp_path / "b.log").write_text(inspected(0, 1, 5))
     with pytest.raises(UserError, match=r"a\.log has more than 3 lines"):
         from_inspector(tmp_path)
+    (tmp_path / "b.log").write_text(inspected(0, 1, 5))
+    (line,) = [one for one in from_inspector(tmp_path).unseen if "a.log" in one]
+    assert "has more than 3 lines" in line
     (tmp_path / "c.log").write_text(inspected(1, 1, 5))
     with pytest.raises(UserError, match=r"--inspector .* holds more than 2 files"):
         from_inspector(tmp_path)

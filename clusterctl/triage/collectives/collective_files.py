@@ -10,7 +10,7 @@ from pathlib import Path
 from clusterctl.model import Trouble, UserError
 from clusterctl.spelling import Unreadable
 from clusterctl.triage.collectives.arrival import triage_timings
-from clusterctl.triage.collectives.flight import flight, rank_of
+from clusterctl.triage.collectives.flight import Flight, flight, rank_of
 from clusterctl.triage.collectives.inspector import Timing, timings
 from clusterctl.triage.collectives.log_verdict import triage_log
 from clusterctl.triage.collectives.nccl_log import KEPT_OF_A_LINE, Log, read_log
@@ -28,8 +28,12 @@ MOST_FILES = 100_000
 
 
 def from_flight(folder: Path) -> Triage:
-    """A folder with one dump a rank.  Raises UserError where there is none in it, or two of one."""
-    flights, unseen = [], []
+    """A folder with one dump a rank.  Raises UserError where there is none in it, or two of one.
+
+    One that is too large or may not be read costs its rank; where there is no other, raises that.
+    """
+    flights: list[Flight] = []
+    unseen, refused = [], []
     files: dict[int, Path] = {}
     for path in inside(folder, "--flight", "one dump a rank, nccl_trace_rank_17 or _dump_17"):
         rank = rank_of(path.name)
@@ -46,6 +50,11 @@ def from_flight(folder: Path) -> Triage:
             flights.append(flight(rank, read(path, MOST_DUMP_BYTES)))
         except Unreadable as error:
             unseen.append(f"{path.name}: {error}")
+        except UserError as error:
+            refused.append(error)
+    if refused and not (flights or unseen):
+        raise refused[0]
+    unseen += map(str, refused)
     found = triage_flights(flights)
     return replace(found, unseen=(*unseen, *found.unseen))
 
@@ -61,15 +70,23 @@ def from_ras(files: Sequence[Path]) -> Triage:
 
 
 def from_inspector(folder: Path) -> Triage:
-    """A folder of NCCL Inspector's or the example profiler's files.  Raises UserError."""
+    """A folder of NCCL Inspector's or the example profiler's files.  Raises UserError.
+
+    As with dumps one that is too long or may not be read costs itself.
+    """
     found: list[Timing] = []
-    unseen: list[str] = []
+    unseen, refused = [], []
     for path in inside(folder, "--inspector", "what NCCL_INSPECTOR_DUMP_DIR names"):
-        for one in timings(path.name, lines(path)):
-            if isinstance(one, Trouble):
-                unseen.append(str(one))
-            else:
-                found.append(one)
+        try:
+            told = list(timings(path.name, lines(path)))
+        except UserError as error:
+            refused.append(error)
+            continue
+        found += [one for one in told if isinstance(one, Timing)]
+        unseen += [str(one) for one in told if isinstance(one, Trouble)]
+    if refused and not (found or unseen):
+        raise refused[0]
+    unseen += map(str, refused)
     return triage_timings(found, unseen=unseen)
 
 
