@@ -11,31 +11,19 @@ from random import Random
 from typing import Any
 
 from clusterctl import campaign, campaign_folder, rolling, supervision
-from clusterctl.acceptance import decide, shipped_rules
 from clusterctl.agenda import Agenda
 from clusterctl.boards import Boards
 from clusterctl.campaign import Case, Decision
 from clusterctl.campaign_asks import Asking, questions
 from clusterctl.campaign_early import Bench, end_of, judge_empty, key_of
+from clusterctl.campaign_gate import Demands, admission
 from clusterctl.campaign_heard import hear
-from clusterctl.campaign_told import every_node, silence
-from clusterctl.campaign_verdict import (
-    Told,
-    failing,
-    verdict,
-)
+from clusterctl.campaign_leaving import Farewells
+from clusterctl.campaign_told import silence
 from clusterctl.fanout import each
 from clusterctl.limits import Sku
-from clusterctl.model import (
-    Answer,
-    Kind,
-    Node,
-    Observation,
-    Run,
-    Trouble,
-)
+from clusterctl.model import Answer, Kind, Node, Observation, Run, Trouble
 from clusterctl.observe import Clock, attempt, explain, observe
-from clusterctl.run import admit, holders
 from clusterctl.silences import AskBmc, Silences, no_bmc
 from clusterctl.sources import lost
 from clusterctl.supervision import Reply
@@ -50,7 +38,6 @@ CONVERSATION_S = 150.0  # the longest of them stops a node
 STOP_SILENT_S = 60.0  # for a node that does not answer when all are to stop
 LATELY = 12  # steps of a soak that a controller that died may not have judged: four hours
 LOOK_S = 60.0  # between looks at the inventory, at most
-PEERS = 16  # that a leaving node is compared with: enough for a median
 BUSY_TICK_S = 0.2  # between conversations that have something to say
 Reach = Callable[[float], Transport]
 
@@ -72,8 +59,7 @@ class Leader:
     """Owns the campaign in `path` while it leads.  `opening`: the run as it began.
 
     `lists`: see rolling.looks; with it nodes may join, and the campaign ends only when told to.
-    `demands`: the cells of a `bar` decision, for a node that is burnt again, by its first reading.
-    `bmc`: see silences.py.
+    `demands`: see campaign_gate.py.  `bmc`: see silences.py.
     """
 
     def __init__(
@@ -87,7 +73,7 @@ class Leader:
         force: str = "",
         take_over: bool = False,
         lists: Iterator[tuple[Node, ...] | None] | None = None,
-        demands: Callable[[str, Sequence[Observation]], Decision | None] = lambda *_: None,
+        demands: Demands = lambda *_: None,
         bmc: AskBmc = no_bmc,
         beat: Callable[[dict[str, Case]], None] = lambda _cases: None,
     ) -> None:
@@ -102,7 +88,7 @@ class Leader:
         self.look_at_s = 0.0  # when the inventory is read again
         self.lonely_since: dict[str, float] = {}
         self.ready_since: dict[tuple[str, int], float] = {}
-        self.told: dict[str, Told] = {}  # of the nodes that left last
+        self.farewells = Farewells()
         self.mine: set[str] = set()  # nodes that have obeyed us
         self.mute: set[str] = set()  # nodes with which the last conversation broke off
         self.rival: tuple[str, Mapping[str, Any]] | None = None  # where somebody else leads; who
@@ -233,25 +219,13 @@ class Leader:
         return time.monotonic() - since > wait_s
 
     def bid_farewell(self) -> None:
-        for case in list(self.cases.values()):
-            if case.phase == "done" and not case.stopped and not case.verdict:
-                self.leave(case)
-
-    def leave(self, case: Case) -> None:
-        """With its own verdict, by the nodes that left last: others burn on."""
+        """Who is done leaves with its own verdict, by the nodes that left last; others burn on."""
         left = [one for one in self.cases.values() if one.phase == "done" and not one.stopped]
-        beside = {one.node.name: one.node for one in (*left[-PEERS:], case)}
-        now = self.clock()
-        new = [node for name, node in beside.items() if name not in self.told]
-        self.told |= {one.case.node.name: one for one in every_node(self.path, self.book, new, now)}
-        self.told = {name: self.told[name] for name in beside}
-        opening = replace(self.opening, nodes=tuple(beside.values()))
-        run = verdict(opening, self.told.values(), self.skus, now)
-        found = {one.node: one for one in decide(run, shipped_rules())}[case.node.name]
-        why = [f"{one.check}: {one.verdict.actual}" for one in found.evidence[:1]]
-        decided = {"do": "verdict", "decision": str(found.decision), "rule": found.rule}
-        if self.note(case, decided):
-            log.warning("%s", " · ".join([f"{case.node.name} leaves: {case.verdict}", *why]))
+        for case in (one for one in left if not one.verdict):
+            decided, why = self.farewells.verdict(case, left, self.opening, self.bench)
+            if self.note(case, decided):
+                told = f"{case.node.name} leaves: {case.verdict}"
+                log.warning("%s", f"{told} · {why}" if why else told)
 
     def silent_s(self) -> float:
         return self.book.soak.silent_s if self.book.soak else 0.0
@@ -381,20 +355,13 @@ class Leader:
         if not before:
             self.note(case, {"do": "read"})
             return
-        _, refused = admit([case.node], said.seen, force=bool(self.force))
-        if name in refused and self.may_come_up(case, said.seen, since_s):
+        if self.may_come_up(case, said.seen, since_s):
             return
-        if name in refused:
-            self.note(case, {"do": "refuse", "why": refused[name].why})
-            return
-        if (bar := self.demands(name, said.seen)) is not None:
-            self.note(case, {"do": "bar", **bar})
-        held = holders(said.seen)
-        self.note(case, {"do": "gate", "forced": self.force if held else "", "held": held})
-        why = failing(case.node, self.book, said.seen, self.skus)
-        if why and not self.book.keep_going:
-            self.note(case, {"do": "end", "why": f"gate: {why}", "failed": True})
-        else:
+        for decision in admission(
+            case, said.seen, self.bench, force=self.force, demands=self.demands
+        ):
+            self.note(case, decision)
+        if case.phase == "burn":
             self.advance(case)
 
     def may_come_up(self, case: Case, seen: Sequence[Observation], since_s: float | None) -> bool:
