@@ -212,6 +212,28 @@ def test_a_reader_that_goes_away_is_no_failure(form, home):
     assert program.returncode == 130
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # written at once, or at the end
+def test_a_full_disk_under_stdout_is_one_line_and_no_bug(unbuffered, home):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*PROGRAM, "nodes", "-i", "three.yml"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "clusterctl: No space left on device: what it printed or kept is not whole"
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_it_says_its_version(ctl):
+    from importlib.metadata import version
+
+    done = ctl("--version")
+    assert (done.returncode, done.stdout) == (0, f"clusterctl {version('clusterctl')}\n")
+
+
 # ----------------------------------------------------------------------------- what it prints
 
 FINDING = {

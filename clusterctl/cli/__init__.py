@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import re
 import sys
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -44,6 +45,8 @@ from clusterctl.model import UserError
 VALIDATOR = re.compile(r"Value error, ")
 NOT_ONE = re.compile(r"'([^']*)' is not one of ('.*')\.?")
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 70, 130
+# Of a write into what is open already: no room, or what is behind it is gone.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 
 app = typer.Typer(
     help="Ask every node of an AI cluster the same questions; print one honest verdict.",
@@ -53,6 +56,27 @@ app = typer.Typer(
     epilog="Exit: 0 all pass, 1 something fails, 2 usage, 3 no node selected, 4 something is "
     "unknown, 70 our bug, 130 interrupted.",
 )
+
+
+def told_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"clusterctl {version('clusterctl')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=told_version, help="Say which this is."),
+    ] = False,
+) -> None:
+    """Of no verb."""
+
+
 app.command()(nodes)
 app.command()(sweep)
 app.command()(burnin)
@@ -129,6 +153,8 @@ class LastWords:
     ) -> None:
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
             error = error.__context__  # rich would have it that this is exit 1: something fails
+        if error is None or isinstance(error, SystemExit | typer.Exit):
+            error = stuck() or error
         match error:
             case None | SystemExit():
                 return
@@ -143,13 +169,31 @@ class LastWords:
             case KeyboardInterrupt():
                 sys.exit(EXIT_INTERRUPTED)
             case BrokenPipeError():
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                give_up_stdout()
                 sys.exit(EXIT_INTERRUPTED)
+            case OSError(errno=number, filename=None) if number in FULL:
+                give_up_stdout()
+                tell(f"clusterctl: {error.strerror}: what it printed or kept is not whole\n")
+                sys.exit(EXIT_USAGE)
         import traceback
 
         traceback.print_exception(kind, error, trace)
         tell("clusterctl: this is our bug; please report it with the lines above\n")
         sys.exit(EXIT_BUG)
+
+
+def stuck() -> OSError | None:
+    """Why stdout does not take what was left for the end, where the interpreter would say 120."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return error
+    return None
+
+
+def give_up_stdout() -> None:
+    """What is left goes nowhere, and the interpreter's end has nothing to complain of."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def mistake(error: Any) -> str:
