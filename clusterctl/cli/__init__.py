@@ -41,10 +41,12 @@ from clusterctl.cli.undrain import undrain
 from clusterctl.cli.watch import stop, watch
 from clusterctl.cli.watch_job import watch_job
 from clusterctl.model import UserError
+from clusterctl.spelling import visible
 
 VALIDATOR = re.compile(r"Value error, ")
 NOT_ONE = re.compile(r"'([^']*)' is not one of ('.*')\.?")
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 70, 130
+LINE = 4000  # characters of a line of an error: with paths and lists of names
 # Of a write into what is open already: no room, or what is behind it is gone.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 
@@ -164,7 +166,9 @@ class LastWords:
                 sys.stderr.write(f"clusterctl: {mistake(error)}\n")
                 sys.exit(EXIT_USAGE)
             case UserError():
-                sys.stderr.write(f"clusterctl: {error}\n")
+                # A node's words may be in it.
+                lines = (visible(line, LINE) for line in str(error).split("\n"))
+                sys.stderr.write("clusterctl: " + "\n".join(lines) + "\n")
                 sys.exit(EXIT_USAGE)
             case KeyboardInterrupt():
                 sys.exit(EXIT_INTERRUPTED)
