@@ -222,6 +222,7 @@ def test_the_last_nodes_get_what_is_left_of_the_budget_and_no_blame():
     class Slow(Scripted):
         @contextmanager
         def open(self, _node):
+            world.left = 0.0
             raise TransportError(Kind.TIMEOUT, "n000 has not finished within 30 s")
             yield
 
@@ -229,9 +230,29 @@ def test_the_last_nodes_get_what_is_left_of_the_budget_and_no_blame():
         world.asked.append(node_s)
         return Slow({})
 
-    run = swept(Budgeted(Scripted({}), 90, connect, lambda: 30.0), 1)
+    run = swept(Budgeted(Scripted({}), 90, connect, lambda: world.left), 1)
     assert world.asked == [30.0]
     assert unreached(run) == ["n000"]
+
+
+@pytest.mark.parametrize("silent", ["the login", "the answer"])
+def test_a_node_that_hangs_while_there_is_time_is_blamed_for_it(silent):
+    class Silent:
+        def ask(self, _questions):
+            raise TransportError(Kind.TIMEOUT, "n000 accepts TCP and then says nothing for 5 s")
+            yield
+
+    class Hung(Scripted):
+        @contextmanager
+        def open(self, node):
+            if silent == "the login":
+                yield from Silent().ask(node)
+            yield Silent()
+
+    run = swept(Budgeted(Scripted({}), 90, Hung, lambda: 40.0), 1)
+    assert unreached(run) == []
+    (why,) = {one.verdict.why for one in run.findings if one.check == "reachable"}
+    assert "n000 accepts TCP and then says nothing" in why
 
 
 def test_a_node_that_is_slow_by_itself_is_blamed_for_it():

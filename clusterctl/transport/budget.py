@@ -38,9 +38,9 @@ class Budgeted:
             return
         try:
             with self.connect(left_s).open(node) as shell:
-                yield BudgetedShell(shell)
+                yield BudgetedShell(shell, self.left_s)
         except TransportError as error:
-            raise shortened(error) from error
+            raise shortened(error, self.left_s()) from error
 
     def knock(self, nodes: Iterable[Node]) -> Iterator[tuple[Node, Trouble | None]]:
         return self.whole.knock(nodes)
@@ -49,14 +49,16 @@ class Budgeted:
 @dataclass(frozen=True, slots=True)
 class BudgetedShell:
     shell: Shell
+    left_s: Callable[[], float]
 
     def ask(self, questions: Sequence[Question]) -> Iterator[Answer]:
         try:
             yield from self.shell.ask(questions)
         except TransportError as error:
-            raise shortened(error) from error
+            raise shortened(error, self.left_s()) from error
 
 
-def shortened(error: TransportError) -> TransportError:
-    """It was our clock that ran out, not the node that was slow."""
-    return TransportError(Kind.MISSING, CUT_SHORT) if error.kind is Kind.TIMEOUT else error
+def shortened(error: TransportError, left_s: float) -> TransportError:
+    """A deadline that passes while there is time is the node's own: its sshd hangs."""
+    ours = error.kind is Kind.TIMEOUT and left_s < LEAST_S
+    return TransportError(Kind.MISSING, CUT_SHORT) if ours else error
