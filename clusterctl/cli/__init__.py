@@ -46,9 +46,9 @@ from clusterctl.spelling import visible
 VALIDATOR = re.compile(r"Value error, ")
 NOT_ONE = re.compile(r"'([^']*)' is not one of ('.*')\.?")
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 70, 130
-LINE = 4000  # characters of a line of an error: with paths and lists of names
 # Of a write into what is open already: no room, or what is behind it is gone.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+LINE = 4000  # characters of a line of an error: with paths and lists of names
 
 app = typer.Typer(
     help="Ask every node of an AI cluster the same questions; print one honest verdict.",
