@@ -22,6 +22,9 @@ from clusterctl.probes import kernel_log
 FAULT_CODE, BLOCK, RULE = "fault code", "RAS block", "acceptance rule"
 WRITTEN = re.compile(r"(s?xid)\s*[:=#(]*\s*(\d{1,6})\)?", re.IGNORECASE)
 NUMBERS = re.compile(r"\d+")
+IN_CHINESE = ".zh.md"
+# Markdown makes a blank of a line's end, which Chinese has none between its words.
+SEAM = re.compile(r"(?<=[\u3001-\u9fff\uff01-\uff5e])\n *(?=[\u3001-\u9fff\uff01-\uff5e“])")
 SHORT, CODE, MOST_NEAR = 2, 6, 3  # characters, characters, names
 # A check asks of whatever is in the slot; people ask by what they have.
 DEVICES = re.compile(r"^(gpu|npu|mlu|dcu|gcu|xpu|card)_")
@@ -309,11 +312,14 @@ def when(rule: acceptance.Rule) -> str:
 
 
 def chapters() -> Iterator[Topic]:
-    """The pages of knowledge/, in English only."""
-    for page in sorted(files("clusterctl.knowledge").iterdir(), key=lambda page: page.name):
-        if page.name.endswith(".md"):
-            told = page.read_text(encoding="utf-8")
-            yield Topic("chapter", page.name.removesuffix(".md"), Text(told, told))
+    """The pages of knowledge/: NAME.md and, in Chinese, NAME.zh.md."""
+    pages = {page.name: page for page in files("clusterctl.knowledge").iterdir()}
+    for name in sorted(name for name in pages if name.endswith(".md")):
+        if not name.endswith(IN_CHINESE):
+            other = pages[name.removesuffix(".md") + IN_CHINESE]
+            chinese = SEAM.sub("", other.read_text(encoding="utf-8"))
+            text = Text(pages[name].read_text(encoding="utf-8"), chinese)
+            yield Topic("chapter", name.removesuffix(".md"), text)
 
 
 def spelled(topic: Topic) -> dict[str, object]:

@@ -47,9 +47,13 @@ class Form:
         return LABEL in self.words[0] or (self.words[0].isupper() and len(self.words[0]) > 2)
 
     def swallows(self, pieces: Sequence[str]) -> bool:
-        """Whether its holes took the sentence after it as well; behind a label all may stand."""
+        """Whether its holes took the sentence after it as well; behind a label all may stand.
+
+        One that begins with a hole may have taken the label before it.
+        """
         several = any(SEVERAL in one for one in pieces)
-        return several and not self.labelled and not any(SEVERAL in one for one in self.words)
+        more = several and not self.labelled and not any(SEVERAL in one for one in self.words)
+        return more or (not self.words[0] and LABEL in pieces[0])
 
     def may_hold(self, pieces: Sequence[str], *, wide: bool) -> bool:
         """Where it says little itself, somebody else's sentence must not look like it."""

@@ -20,7 +20,7 @@ FULL = 2000  # characters of a cell
 
 def shown(found: Sequence[Topic], lang: Language) -> RenderableType:
     if len(found) <= MOST_IN_FULL:
-        return Group(*(page(one) or in_full(one, lang) for one in found))
+        return Group(*(page(one, lang) or in_full(one, lang) for one in found))
     heads = [said(word, lang) for word in ("name", "severity", "meaning", "what to do")]
     made = table(*heads)
     for one in found:
@@ -30,9 +30,9 @@ def shown(found: Sequence[Topic], lang: Language) -> RenderableType:
     return made
 
 
-def page(topic: Topic) -> Markdown | None:
+def page(topic: Topic, lang: Language) -> Markdown | None:
     """A chapter is read as it was written."""
-    return Markdown(topic.what.en) if topic.kind == "chapter" else None
+    return Markdown(spoken(topic.what, lang)) if topic.kind == "chapter" else None
 
 
 def in_full(topic: Topic, lang: Language) -> Table:
