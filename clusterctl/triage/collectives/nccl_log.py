@@ -18,8 +18,8 @@ from clusterctl.spelling import plain, visible
 TIMEOUT = re.compile(
     r"\[(?:PG (?P<pg>[^\]]{0,200}?) )?Rank (?P<rank>\d{1,9})\] "
     r"Watchdog caught collective operation timeout: WorkNCCL\(SeqNum=(?P<seq>\d{1,20}), "
-    r"OpType=(?P<op>\w{1,40})(?P<sizes>[^)]{0,200}\)?[^)]{0,40})\) "
-    r"ran for (?P<ms>\d{1,15}) milliseconds"
+    r"OpType=(?P<op>\w{1,40})[^)]{0,200}\)?[^)]{0,40}\) "
+    r"ran for \d{1,15} milliseconds"
 )
 # [PG ID 0 PG GUID 0(default_pg) Rank 1] Timeout at NCCL work: 808, last enqueued NCCL work: 811,
 # last completed NCCL work: 807.
@@ -45,7 +45,6 @@ COMPLETION = re.compile(
 # Before all that c10 logs stands RANK of the environment; a message has the number in its group.
 OF_THE_JOB = re.compile(r"\[rank(\d{1,9})\]:\[")
 KEPT_OF_A_LINE = 16384  # its end: before a message may stand a progress bar's whole life
-SIZE = re.compile(r"Numel\w{0,8}=(\d{1,15})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +59,6 @@ class TimedOut:
     group: str
     seq: int
     operation: str
-    sizes: str
-    ran_ms: int
     stamp: str = ""
 
 
@@ -73,7 +70,6 @@ class Accusation:
     pid: int
     peer: str
     status: int | None
-    said: str
 
 
 @dataclass(slots=True)
@@ -115,8 +111,6 @@ def take(log: Log, line: str) -> None:
                 found["pg"] or "",
                 int(found["seq"]),
                 found["op"],
-                "/".join(SIZE.findall(found["sizes"])),
-                int(found["ms"]),
                 stamp,
             )
         )
@@ -153,6 +147,5 @@ def take_warning(log: Log, found: re.Match[str]) -> None:
             int(found["pid"]),
             blamed["peer"],
             int(status) if status is not None else None,
-            visible(said, 160),
         )
     )

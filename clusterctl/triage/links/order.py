@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from clusterctl.bandwidth import MEETING_NODE_S, MEETING_S
 from clusterctl.localise import schedule
 from clusterctl.model import Question
 from clusterctl.rails import Rails
@@ -19,7 +20,6 @@ SHARE = 0.01  # ... and of its own rate
 CPU = 0.01  # of one processor, on each node, that messages may take
 BYTES = 1400  # fills a segment: what drops only large packets drops these, too
 PARTNERS = 4  # of each NIC: as many as bandwidth has rounds
-MEETING_S, MEETING_NODE_S = 10.0, 0.01  # as bandwidth.py has it
 STALL_S, SLACK_S = 15.0, 20.0
 NAME = "paths"
 
