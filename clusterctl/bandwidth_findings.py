@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
-import numpy as np
-from numpy.typing import NDArray
-
-from clusterctl.bandwidth import Row
-from clusterctl.localise.columns import FAILED, MISSING, UNKNOWN, Topology
+from clusterctl.bandwidth import Row, measured
+from clusterctl.localise.columns import MISSING, Topology
 from clusterctl.localise.located import Floor, Located
+from clusterctl.localise.muddle import PASSING, WELL_BELOW, muddle
 from clusterctl.model import Finding, Severity, Status, Verdict
 
 CHECK = "paths"
-WELL_BELOW = 0.10  # of the rate of its like, as the check of pairs has it: gpu-fryer
-PASSING = 0.10  # of tests: the most that passing trouble holds up where links are healthy
 SOURCE = "rate of a path = min over the parts it crosses (NetBouncer, 007: flows over known paths)"
 
 
@@ -67,66 +62,11 @@ def silent(name: str, row: Row) -> bool:
     return any(why.startswith(f"{name}: ") for why in row.why.split("; "))
 
 
-def shares(rows: Sequence[Row], topology: Topology) -> NDArray[np.float64]:
-    """Of each test, by the median of its rail and of those within or between leaves; failed: -1."""
-    rate = np.array([np.nan if row.gbit_s is None else row.gbit_s for row in rows])
-    ends = np.array([(row.src, row.dst, row.rail) for row in rows], dtype=np.int64).reshape(-1, 3)
-    src, dst, rail = ends.T
-    like = 2 * rail + (topology.leaf[src, rail] == topology.leaf[dst, rail])
-    made = np.full(len(rows), np.nan)
-    for one in np.unique(like):
-        mine = (like == one) & np.isfinite(rate)
-        if mine.any():
-            made[mine] = rate[mine] / max(float(np.median(rate[mine])), 1e-12)
-    made[[row.status == FAILED for row in rows]] = -1.0
-    return made
-
-
-def crosses(row: Row, component: str, topology: Topology) -> bool:
-    """Whether a test may have crossed it; one whose spine is not known may have crossed any."""
-    kind, _, rest = component.partition(":")
-    words = re.split(r"[/>]", rest)
-    if kind in {"host", "nic-tx", "nic-rx"}:
-        ends = {"host": (row.src, row.dst), "nic-tx": (row.src,), "nic-rx": (row.dst,)}[kind]
-        rail = words[1] if len(words) > 1 else str(row.rail)
-        return rail == str(row.rail) and words[0] in {topology.nodes[end] for end in ends}
-    here, there = (str(topology.leaf[end, row.rail]) for end in (row.src, row.dst))
-    via = words[-1] if row.via == UNKNOWN else str(row.via)
-    rail = str(row.rail)
-    if kind == "leaf":
-        return words in ([here, rail], [there, rail])
-    if here == there:
-        return False
-    path = {
-        "uplink": [here, rail, via],
-        "downlink": [words[0] if row.via == UNKNOWN else via, there, rail],
-        "spine": [via],
-        "uplinks": [here, rail],
-        "downlinks": [there, rail],
-    }
-    return words == path.get(kind)
-
-
-def unexplained(located: Located, rows: Sequence[Row], topology: Topology) -> list[Row]:
-    """Tests well below their like that cross no suspect."""
-    slow = shares(rows, topology) < 1 - WELL_BELOW
-    named = [one.component for one in located.suspects]
-    return [
-        row
-        for row, is_slow in zip(rows, slow.tolist(), strict=True)
-        if is_slow and not any(crosses(row, one, topology) for one in named)
-    ]
-
-
 def muddled(located: Located, rows: Sequence[Row], topology: Topology) -> Iterator[Finding]:
     """Passing trouble holds up a few tests; where it is many, nobody was cleared by the rest."""
-    slow, tried = unexplained(located, rows, topology), sum(row.status != MISSING for row in rows)
-    if len(slow) <= PASSING * tried:
+    found = muddle(located.suspects, topology, measured(rows))
+    if found is None:
         return
-    hidden = any(row.via == UNKNOWN for row in rows if topology.uplinks != 1)
-    why = "no part explains them: congestion, noise, or more than one stream on a link"
-    if hidden:
-        why += ", which is likely where the fabric chooses the spine (ECMP)"
     yield Finding(
         CHECK,
         Verdict(
@@ -134,8 +74,8 @@ def muddled(located: Located, rows: Sequence[Row], topology: Topology) -> Iterat
             "paths",
             Status.UNKNOWN,
             expected=f"≤ {PASSING:.0%} of tests {WELL_BELOW:.0%} below their like",
-            actual=f"{len(slow)} of {tried}",
-            why=why,
+            actual=f"{found.slow} of {found.tried}",
+            why=found.why,
             remedy="measure again when the fabric is idle; say via0_addresses, … if spines can be "
             "chosen; more --rounds average it out",
             severity=Severity.OBSERVE,

@@ -1,7 +1,7 @@
 """What a run of `bandwidth` keeps beside the files of every run.
 
     topology.json     who hangs where
-    settings.json     mode, rounds, confirm, floor
+    settings.json     mode, rounds, confirm, floor, only
     plan.csv          every test, before it runs: round,src,dst,rail,via
     measured.csv      what came of them, a round at a time: rate, status, engine, why none
     hints.json        what ports counted meanwhile, and which part that points at
@@ -41,12 +41,16 @@ MEASURED = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`rounds` 0: as many as the mode says.  `confirm`: rounds that may follow to make sure."""
+    """`rounds` 0: as many as the mode says.  `confirm`: rounds that may follow to make sure.
+
+    `only`: the paths that were wanted, "n03>n07/1@0 …"; empty: all nodes, by the mode.
+    """
 
     mode: str = "default"
     rounds: int = 0
     confirm: int = 3
     floor_gbit_s: float | None = None
+    only: str = ""
 
 
 def is_bandwidth(path: Path) -> bool:

@@ -21,11 +21,12 @@ from clusterctl import bandwidth_findings as says
 from clusterctl import bandwidth_folder as folder
 from clusterctl.bandwidth import Row
 from clusterctl.cli import app
-from clusterctl.cli.rounds import chosen, planned
+from clusterctl.cli.rounds import chosen, judged_by, planned
 from clusterctl.localise import schedule
 from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Topology
 from clusterctl.localise.located import Inconclusive, Located, Population, Rival, Suspect
 from clusterctl.localise.located import Test as Quoted
+from clusterctl.localise.muddle import crosses
 from clusterctl.localise.suspects import locate
 from clusterctl.model import (
     WHOLE_NODE,
@@ -259,6 +260,17 @@ def test_a_path_that_is_not_there_is_the_operators_mistake(word):
         chosen(word, rails_of(FOUR))
 
 
+@pytest.mark.parametrize(
+    ("only", "doubts"), [("n0>n2/1", []), ("", ["rail 0", "nic-rx:n0/1", "nic-tx:n2/1"])]
+)
+def test_ports_that_chosen_paths_leave_out_are_no_doubt_and_those_of_a_plan_are(only, doubts):
+    rails = rails_of([FOUR[0], FOUR[2]])
+    rows = [Row(0, 0, 1, 1, UNKNOWN, OK, 8.0)]
+    found = judged_by(rails.topology, rows, folder.Settings(only=only), [])
+
+    assert [one.component for one in found.inconclusive] == doubts
+
+
 # ----------------------------------------------------------------------------- what it says
 
 SUSPECT = Suspect(
@@ -379,7 +391,9 @@ def test_slow_tests_across_a_suspect_are_explained():
     ],
 )
 def test_what_a_test_crosses(component, crossed):
-    assert says.crosses(THERE, component, rails_of(FOUR).topology) == crossed
+    rows = bandwidth.measured([THERE, Row(0, 0, 1, 0)])
+
+    assert crosses(component, rails_of(FOUR).topology, rows)[0] == crossed
 
 
 @pytest.mark.parametrize("width", [80, 160])

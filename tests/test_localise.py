@@ -10,12 +10,15 @@ from fabric_sim import EASY, HARSH, Fabric, Weather, spot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clusterctl import measurements
 from clusterctl.localise import schedule, topology
 from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Measured, Topology
 from clusterctl.localise.located import Floor, Located
+from clusterctl.localise.muddle import with_muddle
 from clusterctl.localise.paths import paths_of
 from clusterctl.localise.suspects import locate
 from clusterctl.model import UserError
+from clusterctl.report.located import exit_code
 
 MEDIUM = {"nodes": "n[0000-0063]", "leaf_size": 8, "uplinks": 8, "rails": 4}
 SMALL = {"nodes": "n[0000-0015]", "leaf_size": 4, "uplinks": 2, "rails": 2}
@@ -249,6 +252,59 @@ def test_one_node_whose_rates_are_told_too_high_makes_the_others_no_slow_kind():
     (kind,) = locate(fabric(), replace(rows, gbit_s=rows.gbit_s * slower)).population
     assert kind.where.startswith("n0000,n0003,")
     assert "run alike at 86%" in kind.why
+
+
+BARE = topology.parse({"nodes": "n[1-8]", "rails": 2}, "t.yml")
+
+
+def four_rounds(missing, *, failed: int = 0) -> Measured:
+    """Four rounds, all alike but for those that did not run; so many of them failed."""
+    planned = schedule.plan(BARE, rounds=4, rng=np.random.default_rng(3))
+    status = np.where(missing(planned), MISSING, OK).astype(np.int8)
+    status[np.random.default_rng(1).permutation(len(status))[:failed]] = FAILED
+    return replace(planned, gbit_s=np.where(status == OK, 100.0, np.nan), status=status)
+
+
+@pytest.mark.parametrize(
+    ("missing", "unseen"),
+    [
+        (lambda rows: rows.rail < 0, []),
+        (lambda rows: (rows.src == 2) & (rows.rail == 1), ["nic-tx:n3/1"]),
+        (lambda rows: rows.src == 2, ["nic-tx:n3/0", "nic-tx:n3/1"]),
+        (lambda rows: ((rows.src == 2) | (rows.dst == 2)) & (rows.rail == 1),
+         ["nic-tx:n3/1", "nic-rx:n3/1"]),
+        (lambda rows: (rows.src == 2) | (rows.dst == 2), ["host:n3"]),
+        (lambda rows: rows.rail == 1, ["rail 1"]),
+    ],
+    ids=["all ran", "one port", "a node never sent", "one rail of a node", "a node", "a rail"],
+)  # fmt: skip
+def test_what_no_test_reached_is_not_cleared(missing, unseen):
+    rows = four_rounds(missing)
+    found = locate(BARE, rows)
+    assert [one.component for one in found.inconclusive] == unseen
+    assert exit_code(found) == (4 if unseen else 0)
+    ran = np.flatnonzero(rows.status == OK)
+    only = locate(BARE, rows, sought=schedule.take(rows, ran))
+    assert [one.component for one in only.inconclusive] == [
+        name for name in unseen if name.startswith("host")
+    ]
+
+
+@pytest.mark.parametrize(("failed", "code"), [(0, 0), (1, 0), (6, 0), (7, 4), (32, 4)])
+def test_many_failures_that_no_part_explains_clear_nobody(failed, code):
+    rows = four_rounds(lambda planned: planned.rail < 0, failed=failed)
+    found = with_muddle(locate(BARE, rows), BARE, rows)
+    assert named(found) == []
+    assert exit_code(found) == code
+    if code:
+        assert f"{failed} of 64 tests lie well below" in found.inconclusive[-1].why
+
+
+def test_two_tests_of_which_one_failed_clear_nobody():
+    on, rows = measurements.read(
+        "round,src,dst,rail,gbit_s\n0,a,b,0,100\n0,b,a,0,0\n", "m.csv", None
+    )
+    assert exit_code(with_muddle(locate(on, rows), on, rows)) != 0
 
 
 def test_everything_under_the_floor_is_said_once():

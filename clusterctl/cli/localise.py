@@ -63,6 +63,7 @@ def localise(
     from clusterctl.cli.texts import read_text
     from clusterctl.localise.classes import by_rates
     from clusterctl.localise.located import Floor
+    from clusterctl.localise.muddle import with_muddle
     from clusterctl.localise.suspects import locate
     from clusterctl.report.located import exit_code
 
@@ -71,7 +72,7 @@ def localise(
     if fabric is not said:
         tell(f"clusterctl: {fabric.origin}\n")
     floors = [Floor(floor, "--floor")] if floor is not None else []
-    located = locate(fabric, rows, floors=floors)
+    located = with_muddle(locate(fabric, rows, floors=floors), fabric, rows)
     write(located, form)
     under = any(one.source == "--floor" for one in located.population)
     raise typer.Exit(exit_code(located, under_floor=under))

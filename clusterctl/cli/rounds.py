@@ -98,7 +98,7 @@ def begun(order: Order, flags: Flags, chosen_nodes: Sequence[Node] = ()) -> Unde
     if reason:
         raise UserError(f"--{reason}")
     seed = secrets.randbits(32) if flags.seed is None else flags.seed
-    settings = budgeted(order, rails.topology)
+    settings = replace(budgeted(order, rails.topology), only=order.only)
     rows = chosen(order.only, rails) if order.only else planned(settings, rails, seed)
     if not rows:
         raise UserError("no two nodes share a rail: there are no paths to measure")
@@ -319,11 +319,13 @@ def judged_by(
     topology: Topology, rows: list[Row], settings: folder.Settings, hints: Sequence[Hint]
 ) -> Located:
     """Located, with what their ports counted beside the suspects."""
+    measured = bandwidth.measured(rows)
     made = locate(
         topology,
-        bandwidth.measured(rows),
+        measured,
         floors=floors(settings.floor_gbit_s),
         priors=counters.priors(hints),
+        sought=measured if settings.only else None,
     )
     said = counters.said(hints)
     suspects = (replace(one, counters=said.get(one.component, ())) for one in made.suspects)

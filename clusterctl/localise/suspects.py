@@ -17,6 +17,7 @@ from clusterctl.localise.noise import FAILED_LOG
 from clusterctl.localise.paths import HOST, KINDS, LEAF, SPINE, paths_of
 from clusterctl.localise.schedule import take
 from clusterctl.localise.split import apart
+from clusterctl.localise.unseen import unseen
 from clusterctl.localise.verdict import judge
 
 Floats = NDArray[np.float64]
@@ -59,12 +60,14 @@ def locate(
     *,
     floors: Sequence[Floor] = (),
     priors: Mapping[str, float] | None = None,
+    sought: Measured | None = None,
 ) -> Located:
     """Which components slow the paths across them, how sure, and what to test next.
 
     `priors` multiplies the odds of components by name, `{"nic-tx:n0017/3": 20}` for a port whose
-    counters complain; counters alone convict nobody.  Rows whose status is FAILED count as
-    evidence, those MISSING do not.  Never raises on rows whose indices are within the topology.
+    counters complain; counters alone convict nobody.  `sought`: the tests that were wanted, where
+    not every port was to be tested both ways.  Rows whose status is FAILED count as evidence,
+    those MISSING do not.  Never raises on rows whose indices are within the topology.
     """
     count = [int((measured.status == status).sum()) for status in (OK, FAILED, MISSING)]
     rows = once(measured)
@@ -98,7 +101,7 @@ def locate(
     }
     return Located(
         tuple(suspects),
-        (*doubtful(model, rows, findings, open_ones), *unseen(topology, rows)),
+        (*doubtful(model, rows, findings, open_ones), *unseen(topology, rows, sought)),
         judged.population,
         next_tests(
             model,
@@ -324,13 +327,3 @@ def doubtful(
             why = "it lags for good, but by no more than parts of equal health differ"
         said.append(Inconclusive(model.paths.name(at), why, round(p, 4)))
     return said
-
-
-def unseen(topology: Topology, rows: Measured) -> list[Inconclusive]:
-    """Nodes that no test reached: neither slow nor fine."""
-    seen = np.zeros(len(topology.nodes), dtype=bool)
-    seen[rows.src] = seen[rows.dst] = True
-    return [
-        Inconclusive(f"host:{topology.nodes[at]}", "no test across it gave an answer")
-        for at in np.flatnonzero(~seen)
-    ]

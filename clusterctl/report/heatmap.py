@@ -17,10 +17,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clusterctl.bandwidth import Row
-from clusterctl.bandwidth_findings import shares
+from clusterctl.bandwidth import Row, measured
 from clusterctl.inventory.ranges import fold
 from clusterctl.localise.columns import FAILED, OK, Topology
+from clusterctl.localise.muddle import shares
 from clusterctl.report.tables import cell, theirs
 
 Floats = NDArray[np.float64]
@@ -96,7 +96,7 @@ def pairs(rows: Sequence[Row], topology: Topology, most: int) -> Heat:
     """Who sends (down) to whom (across); the slowest of all rails."""
     cells, names, note = groups(topology, most)
     share = np.full((len(names), len(names)), np.nan)
-    for row, value in zip(rows, shares(rows, topology).tolist(), strict=True):
+    for row, value in zip(rows, shares(topology, measured(rows)).tolist(), strict=True):
         least(share, cells[row.src], cells[row.dst], value)
     return Heat("from (down) to (across), slowest rail", tuple(names), tuple(names), share, note)
 
@@ -104,7 +104,7 @@ def pairs(rows: Sequence[Row], topology: Topology, most: int) -> Heat:
 def ports(rows: Sequence[Row], topology: Topology, most: int) -> Heat:
     """Each rail's ports (down) of each node (across), sending and receiving; the median test."""
     cells, names, note = groups(topology, most)
-    values = shares(rows, topology).tolist()
+    values = shares(topology, measured(rows)).tolist()
     heard: dict[tuple[int, int], list[float]] = {}
     for row, value in zip(rows, values, strict=True):
         if row.status in {OK, FAILED}:

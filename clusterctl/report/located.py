@@ -152,6 +152,9 @@ def next_steps(located: Located) -> Iterator[str]:
     more = len(located.suspects) - SHOWN
     if more > 0:
         yield f"… and {more} more suspects: --format csv"
+    more = len(located.inconclusive) - SHOWN
+    if more > 0:
+        yield f"… and {more} more not clear: --format json"
     if located.confirm:
         count = len(located.confirm)
         first = ", ".join(f"{one.src}>{one.dst}/{one.rail}" for one in located.confirm[:QUOTED])
