@@ -432,6 +432,7 @@ def test_of_a_process_that_says_nothing_of_its_gpus_any_may_be():
     assert used_by(replace(rank, local=None, visible="1"), pair) == {1}
     assert used_by(replace(rank, devices=("nvidia6", "nvidia7")), pair) == {0, 1}
     assert used_by(replace(rank, devices=("nvidia6",)), pair) == {1}
+    assert used_by(replace(rank, devices=("nvidia6",), visible="0,1"), pair) == {1}
 
 
 def test_a_job_one_of_whose_gpus_does_not_answer_is_not_called_healthy():

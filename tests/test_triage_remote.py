@@ -180,7 +180,7 @@ def test_of_connections_that_are_too_many_to_count_when_they_sent_is_seen_all_th
 ) -> None:
     found, kept, trouble = json.loads(remotely(python, MANY))
     assert (found["7"][:2], found["8"][:2], kept) == ([5, 5], [5, 5], 2000)
-    assert trouble == "more than 2000: only so many are counted"
+    assert trouble == "more than 2000 connections: only so many are counted"
 
 
 # As if a look took 1 ms and one at the crew, too, 21: 5 ms on average, and 1 in 100 is allowed.

@@ -79,7 +79,7 @@ class Job:
         link = self.links.get(inode)
         if link is None:
             if len(self.links) >= LINKS_AT_MOST:
-                self.trouble = "more than %d: only so many are counted" % LINKS_AT_MOST
+                self.trouble = "more than %d connections: only so many are counted" % LINKS_AT_MOST
                 return
             link = self.links[inode] = [cells, cells, [0, 0, 0, 0], []]
         link[1] = cells

@@ -40,12 +40,12 @@ def owned(job: Job) -> dict[tuple[str, int], Gpu]:
 def used_by(rank: Process, gpus: Sequence[Gpu]) -> set[int]:
     """Indices: of what it has open (NCCL and NVML open all there are) what it was told to see.
 
-    A container numbers its own from 0, so what it is told to see may be none of them.
+    A container numbers its own from 0, so what it is told to see may be others than those.
     """
     told = set(visible(rank))
     open_ = {gpu.index for gpu in gpus if f"nvidia{gpu.minor}" in rank.devices}
     if open_:
-        return open_ & told or open_
+        return told if told and told <= open_ else open_
     if rank.local is None:
         return told or {gpu.index for gpu in gpus}
     return {gpu.index for gpu in gpus if holds(rank, rank.node, gpu.index)}
