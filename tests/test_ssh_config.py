@@ -134,6 +134,21 @@ def test_includes_are_relative_to_the_users_folder(around):
     assert aim(around, "n1").port == 7
 
 
+@needs_ssh
+@pytest.mark.parametrize(("pattern", "port"), [("*", "7"), (".*", "8"), ("*/20", "9")])
+def test_a_star_of_include_takes_no_hidden_file(around, pattern, port):
+    conf = around.home / "conf.d"
+    for folder in (conf, conf / "sub", conf / ".hidden"):
+        folder.mkdir()
+    (conf / "10-site").write_text("Port 7\n")
+    (conf / ".10-site.swp").write_text('Port 8\nUser "\n' if pattern == "*" else "Port 8\n")
+    (conf / "sub/20").write_text("Port 9\n")
+    (conf / ".hidden/20").write_text("Port 8\n")
+    write(around, f"Include {conf}/{pattern}\n")
+
+    assert str(aim(around, "n1").port) == port == oracle(around, "n1")["port"][0]
+
+
 def test_the_users_word_comes_before_the_machines(around):
     around.etc.mkdir()
     (around.etc / "ssh_config").write_text("Port 7\nUser theirs\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -92,8 +93,9 @@ def _words(line: str, where: str) -> tuple[str, ...]:
 
 def _included(patterns: Iterable[str], place: Place) -> Iterator[Path]:
     for pattern in patterns:
-        path = place.include / _home(pattern, place.home)
-        yield from sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        # Not Path.glob: a * of ssh's glob(3) takes no hidden file, such as an editor's or a copy's.
+        found = glob.glob(str(place.include / _home(pattern, place.home)))  # noqa: PTH207
+        yield from map(Path, sorted(found))
 
 
 def _home(text: str, home: Path) -> str:
