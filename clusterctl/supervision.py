@@ -119,4 +119,5 @@ def reply(answer: Answer) -> Reply | Trouble:
     journal, _, mark = rest.rpartition("end\t")
     if answer.truncated or not mark.strip().isdecimal():
         return Trouble(Kind.CUT, "the journal's end mark is missing")
-    return Reply(ok, words, journal.encode())
+    # It is ASCII: what is not is a damaged byte, and offsets count bytes.
+    return Reply(ok, words, journal.encode("ascii", "replace"))

@@ -20,7 +20,7 @@ from clusterctl.lead import Leader, Said
 from clusterctl.model import Answer, Run, Status, Trouble
 from clusterctl.report.campaign_lines import lines
 from clusterctl.sampled import Known
-from clusterctl.supervision import fetch, reply
+from clusterctl.supervision import Reply, fetch, reply
 from clusterctl.transport.wire import NEEDS_PYTHON
 
 FULL_DISK = "the journal cannot be written: ENOSPC"
@@ -255,3 +255,12 @@ def test_a_step_that_nobody_asked_for_is_no_result_of_what_was(nodes):
 def test_an_answer_that_is_none_is_trouble(text):
     asked = fetch("c", 0)
     assert isinstance(reply(Answer(asked.name, 0, text + "\nend\t0\n", "", 0.1)), Trouble)
+
+
+def test_a_damaged_byte_of_a_journal_moves_no_other():
+    journal = b"one\n\xc3two\nthree\n"
+    head = json.dumps({"ok": True, "size": len(journal), "next": len(journal)})
+    text = f"{head}\n{journal.decode(errors='replace')}end\t{len(journal)}\n"
+    told = reply(Answer("fetch", 0, text, "", 0.1))
+    assert isinstance(told, Reply)
+    assert len(told.journal) == len(journal)
