@@ -17,6 +17,7 @@ from clusterctl.triage.running.ask import Wanted
 
 pytest.importorskip("kubernetes", reason="needs the extra kube")
 
+from clusterctl.act.kubernetes import connect
 from clusterctl.transport.kube import pods
 
 LISTED = [
@@ -119,3 +120,29 @@ def test_a_server_that_refuses_or_is_not_there_is_told_in_one_line(
         pods("ml", "x", gone)
     with pytest.raises(UserError, match="say --kubeconfig FILE"):
         pods("ml", "x", tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "clusters: [a\n  b: }",
+        "- a\n",
+        "5",
+        "clusters: 5\n",
+        "\0",
+        "current-context: x\ncontexts: [5]\n",
+        "current-context: x\ncontexts: [{name: x, context: 5}]\n",
+        (
+            "current-context: x\nusers: [{name: u, user: {}}]\n"
+            "contexts: [{name: x, context: {cluster: c, user: u}}]\n"
+            "clusters: [{name: c, cluster: {server: 'http://[::1'}}]\n"
+        ),
+    ],
+)
+def test_a_damaged_kubeconfig_is_told_in_one_line(tmp_path: Path, text: str) -> None:
+    config = tmp_path / "config"
+    config.write_text(text)
+    with pytest.raises(UserError, match=r"\A--kube: [^\n]*config [^\n]*--kubeconfig FILE\Z"):
+        pods("ml", "x", config)
+    with pytest.raises(UserError, match=r"\Akubeconfig: [^\n]*config [^\n]*\Z"):
+        connect("", config)

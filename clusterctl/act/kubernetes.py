@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from clusterctl.act.deed import BY_HAND, Action, Blind, Outcome, Picture, State, Told
 from clusterctl.model import Kind, Trouble, UserError
 from clusterctl.spelling import visible
+from clusterctl.transport.kube import DAMAGED, damaged
 
 if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api
@@ -268,5 +269,7 @@ def connect(context: str, kubeconfig: Path | None = None) -> Kubernetes:
             config.load_incluster_config(client_configuration=settings)
         except config.ConfigException:
             raise UserError(f"kubeconfig: {visible(str(error), 200)}") from None
+    except DAMAGED as error:
+        raise UserError(f"kubeconfig: {damaged(kubeconfig, error)}") from None
     settings.retries = False
     return Kubernetes(client.CoreV1Api(client.ApiClient(settings)), settings.host)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from clusterctl.model import UserError
 from clusterctl.spelling import visible
 
 WAIT_S = (5, 15)  # to connect, to answer
+# What the client raises of a kubeconfig that is no YAML, or not the maps and lists it expects.
+DAMAGED = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ def pods(namespace: str, selector: str, config: Path | None) -> list[Pod]:
     except (configs.ConfigException, OSError) as error:
         why = visible(str(error).rstrip("."), 200)
         raise UserError(f"--kube: {why}; say --kubeconfig FILE") from None
+    except DAMAGED as error:
+        raise UserError(f"--kube: {damaged(config, error)}; say --kubeconfig FILE") from None
     by_name = selector and not any(mark in selector for mark in "=!, ()")
     chosen = {"field_selector": f"metadata.name={selector}"} if by_name else {}
     if selector and not by_name:
@@ -60,3 +66,8 @@ def pods(namespace: str, selector: str, config: Path | None) -> list[Pod]:
         )
         for one in told.items
     ]
+
+
+def damaged(config: Path | None, error: Exception) -> str:
+    where = config or "the kubeconfig (KUBECONFIG, or ~/.kube/config)"
+    return f"{where} cannot be read as a kubeconfig: {visible(' '.join(str(error).split()), 200)}"
