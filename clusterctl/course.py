@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from clusterctl import journal
+from clusterctl.burnt import Burning
 from clusterctl.journal import (
-    Burning,
     Corrupt,
     Names,
     Record,

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from scripted import NOON
 
 from clusterctl import campaign_folder
+from clusterctl.burnt import Burning, burnt_s
 from clusterctl.campaign import Case, Decision, apply, decide, pair_up, stage_of
 from clusterctl.campaign_folder import (
     Known,
@@ -26,7 +27,7 @@ from clusterctl.campaign_folder import (
 )
 from clusterctl.campaign_verdict import without_facts
 from clusterctl.course import Course, learn
-from clusterctl.journal import Burning, Record, Stretch, burnt_s, records, samples, steps
+from clusterctl.journal import Record, Stretch, records, samples, steps
 from clusterctl.model import Node, Playbook, UserError
 from clusterctl.playbook import build, load, spell
 from clusterctl.report.campaign_lines import lines

@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 
 from clusterctl import remote
+from clusterctl.burnt import burnt, burnt_s
 from clusterctl.journal import (
     LOST,
     Corrupt,
     Record,
-    burnt,
-    burnt_s,
     record,
     records,
     samples,

@@ -17,7 +17,8 @@ import pytest
 from campaigns import Campaign, processes, sleeper, soon
 
 from clusterctl import remote
-from clusterctl.journal import LOST, burnt_s, steps
+from clusterctl.burnt import burnt_s
+from clusterctl.journal import LOST, steps
 from clusterctl.model import Answer, Kind, Node, Trouble
 from clusterctl.supervision import reply
 from clusterctl.transport.local import Local
