@@ -8,6 +8,7 @@ import ast
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from test_report import run as made
 
-from clusterctl import checks, judge
+from clusterctl import checks, judge, playbook
+from clusterctl.acceptance import shipped_rules
 from clusterctl.catalog import all_checks
 from clusterctl.cli.finish import write
 from clusterctl.cli.language import ASKED, Language, spoken
@@ -188,12 +190,44 @@ def printed(*findings: Finding, width: int = 100) -> str:
     return page.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("english", "said"),
+    [
+        (
+            "skipped on 1 node: disk_health: state is not reported by this model",
+            "跳过（1 个节点）：disk_health：此型号不上报 state",
+        ),
+        ("now: 1 of 3 nodes, 0 failing so far (2 s)", "现状：1/3 个节点，目前 0 个故障（2 秒）"),
+        (
+            "a sweep of these nodes is running already, by process 7 on a since b; nothing was run",
+            "对这些节点的巡检已在运行，by process 7 on a since b；未执行任何操作",
+        ),
+    ],
+)
+def test_a_line_of_several_parts_is_told_in_their_order(english, said):
+    assert chinese.shown(english) == said
+
+
+def test_what_playbooks_and_rules_of_ours_say_has_its_chinese():
+    said = {playbook.load(name).about for name in playbook.shipped()}
+    said |= {rule.source for rule in shipped_rules() if rule.source.startswith(("what", "the "))}
+    assert {one for one in said if not CHINESE.search(chinese.shown(one))} == set()
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_wide_characters_are_aligned(width):
     lines = printed(found(KNOWN.why, KNOWN.remedy), width=width).splitlines()
     borders = [line for line in lines if line[:1] in "┏┃┡│└"]
     assert len(borders) > 4
     assert len({cell_len(line) for line in borders}) == 1
+
+
+def test_what_was_seen_is_told_in_chinese_where_the_word_is_ours_alone():
+    for actual, said in (("not synchronised", "未同步"), ("0 answers", "0 个应答")):
+        one = replace(found("lost", ""), verdict=replace(found("lost", "").verdict, actual=actual))
+        assert said in printed(one, width=200)
+    tools = replace(found("lost", "").verdict, actual="none")
+    assert "none" in printed(replace(found("lost", ""), verdict=tools), width=200)
 
 
 def test_a_table_in_chinese_tells_status_reason_and_remedy():

@@ -11,6 +11,7 @@ import typer
 
 from clusterctl.cli import options
 from clusterctl.cli.language import Lang
+from clusterctl.cli.screen import said
 
 
 class Format(StrEnum):
@@ -42,6 +43,6 @@ def execute(
 
     flags = Flags(inventory, nodes, select, at_once, accept_new, ssh_config=ssh_config)
     with ExitStack() as closing:
-        said = gather(ask(Command(command, timeout_s), flags, closing))
-    sys.stdout.write(as_json(said) if form is Format.JSON else as_text(said))
-    raise typer.Exit(exit_code(said))
+        found = gather(ask(Command(command, timeout_s), flags, closing))
+    sys.stdout.write(as_json(found) if form is Format.JSON else as_text(found, said))
+    raise typer.Exit(exit_code(found))

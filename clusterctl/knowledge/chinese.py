@@ -47,13 +47,13 @@ class Form:
         return LABEL in self.words[0] or (self.words[0].isupper() and len(self.words[0]) > 2)
 
     def swallows(self, pieces: Sequence[str]) -> bool:
-        """Whether its holes took the sentence after it as well; behind a label all may stand.
-
-        One that begins with a hole may have taken the label before it.
-        """
+        """Whether its holes took the sentence after it as well; behind a label all may stand."""
         several = any(SEVERAL in one for one in pieces)
-        more = several and not self.labelled and not any(SEVERAL in one for one in self.words)
-        return more or (not self.words[0] and LABEL in pieces[0])
+        return several and not self.labelled and not any(SEVERAL in one for one in self.words)
+
+    def begins_late(self, pieces: Sequence[str]) -> bool:
+        """Whether its first hole took a label that stands before it."""
+        return not self.words[0] and LABEL in pieces[0]
 
     def may_hold(self, pieces: Sequence[str], *, wide: bool) -> bool:
         """Where it says little itself, somebody else's sentence must not look like it."""
@@ -131,14 +131,17 @@ def told(sentence: str, *, wide: bool, alone: bool = True) -> str:
     if ranked and ranked[2] in known.sentences:
         return f"{told(ranked[1], wide=wide)} [{known.sentences[ranked[2]]}]"
     found = first_form(sentence, known.forms, wide=wide)
-    if found and not found[0].swallows(found[1]):
-        return put(*found, wide=wide)
-    said = joined(sentence, SEVERAL, wide=wide)
-    if found and said == sentence:
-        return put(*found, wide=wide)
-    for mark in (DOT, LABEL):
+    marks: tuple[str, ...] = (SEVERAL, DOT, LABEL)
+    if found:
+        form, given = found
+        if form.begins_late(given):
+            marks = marks if SEVERAL in given[0] else (LABEL, SEVERAL, DOT)
+        else:
+            marks = (SEVERAL,) if form.swallows(given) else ()
+    said = sentence
+    for mark in marks:
         said = said if said != sentence else joined(sentence, mark, wide=wide)
-    return said
+    return put(*found, wide=wide) if found and said == sentence else said
 
 
 def first_form(
@@ -150,7 +153,7 @@ def first_form(
         given = holes(form, sentence) if form.longest in sentence else None
         if given is None or not form.may_hold(given, wide=wide):
             continue
-        if not form.swallows(given):
+        if not form.swallows(given) and not form.begins_late(given):
             return form, given
         loose = loose or (form, given)
     return loose

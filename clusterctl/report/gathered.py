@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from clusterctl.inventory.ranges import fold
@@ -38,13 +38,14 @@ def gather(said: Iterable[tuple[str, Answer | Trouble]]) -> list[Same]:
     return sorted(found, key=lambda same: (-len(same.nodes), same.nodes))
 
 
-def as_text(said: Iterable[Same]) -> str:
-    return "".join(line + "\n" for same in said for line in spelled(same))
+def as_text(said: Iterable[Same], say: Callable[[str], str] = str) -> str:
+    """`say`: our own words in the language of the reader."""
+    return "".join(line + "\n" for same in said for line in spelled(same, say))
 
 
-def spelled(same: Same) -> Iterator[str]:
+def spelled(same: Same, say: Callable[[str], str]) -> Iterator[str]:
     failed = f" exit {same.exit_code}" if same.exit_code else ""
-    trouble = f" {visible(same.trouble)}" if same.trouble else ""
+    trouble = f" {say(visible(same.trouble))}" if same.trouble else ""
     yield f"== {fold(same.nodes)} ({len(same.nodes)}){failed}{trouble}"
     for prefix, text in (("", same.stdout), ("stderr: ", same.stderr)):
         for line in text.splitlines():

@@ -5,6 +5,7 @@ Cells are `Text`, never markup: node output in a markup cell could vanish ([gpu0
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -31,6 +32,12 @@ STYLE = {
 
 # Of what nodes, tools and people said: it is the same in every language.
 THEIRS = Style(meta={"theirs": True})
+# What was seen, where no tool has a word for it.
+OURS = re.compile(
+    r"\d+ answers|not (synchronised|reported|seen|there|checked|said|mounted|loaded|known)"
+    r"|no (such port|amount|cable|records)|none (seen|reported)|a repair is pending"
+    r"|a row could not be remapped|another node's|half duplex|fabric in progress"
+)
 # Columns that hold names and numbers alone.
 NAMES = frozenset({"node", "nodes", "part", "parts", "check", "component", "leaf", "rank", "ranks"})
 
@@ -75,7 +82,8 @@ def add(made: Table, row: Row) -> None:
 
 def actual(verdict: Verdict) -> Text:
     """What was seen is mostly the tool's own word; why it is wrong is ours."""
-    seen, why = theirs(verdict.actual), cell(verdict.why)
+    ours = OURS.fullmatch(verdict.actual)
+    seen, why = (cell if ours else theirs)(verdict.actual), cell(verdict.why)
     return Text.assemble(seen, ": ", why) if verdict.actual and verdict.why else seen + why
 
 
