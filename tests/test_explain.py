@@ -178,6 +178,12 @@ def test_a_line_of_a_log_is_explained():
     assert explain([fatal])[0].severity is Severity.REBOOT_NODE
 
 
+def test_every_xid_that_has_a_name_has_a_class():
+    named = nvidia.document()["xids"]
+    assert {72, 88, 89} <= set(named)
+    assert [n for n in named if xid.meaning(str(n)) is xid.UNLISTED] == []
+
+
 @pytest.mark.parametrize("word", ["", "Fatal, ", "Non-fatal, ", "Severity 1 Engine "])
 def test_a_line_of_a_switch_is_explained_as_check_xid_judges_it(word):
     always = {n for n, (grave, *_) in nvidia.document()["sxids"].items() if grave == "always"}
