@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+Row = dict[str, Any]
 WINDOW_S = 10.0
 LOOKS = 100
 FIRST = 17_000_000_000  # the number of the first moment
@@ -70,6 +72,13 @@ def texts(ranks: list[Rank], world: int | None = None) -> dict[str, str]:
 def printed(rows: list[dict[str, object]]) -> str:
     lines = [json.dumps(row) for row in rows]
     return "\n".join([*lines, json.dumps({"k": "end", "rows": len(lines)})]) + "\n"
+
+
+def changed(told: dict[str, str], nodes: set[str], change: Callable[[Row], Row | None]) -> None:
+    """Each row of some nodes; None: left out."""
+    for node in nodes:
+        rows = [json.loads(line) for line in told[node].splitlines()[:-1]]
+        told[node] = printed([new for row in rows if (new := change(row)) is not None])
 
 
 def node(one: Rank) -> str:
