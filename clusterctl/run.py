@@ -38,6 +38,7 @@ from clusterctl.transport import Transport
 
 Asked = tuple[Node, Sequence[Probe]]
 Tell = Callable[[str, frozenset[str], list[Observation]], None]
+Begin = Callable[[str, frozenset[str], float], None]
 BUSY = "busy"  # the finding of a node that a trial left in peace
 OUT_OF_TIME = Trouble(Kind.MISSING, "not asked to the end: the time budget of the run was spent")
 SLACK_S = 20.0  # for connecting, and for the node to stop what passed its deadline
@@ -47,7 +48,8 @@ SLACK_S = 20.0  # for connecting, and for the node to stop what passed its deadl
 class World:
     """Everything ambient.  `reach` gives the transport of a reading, by name and node deadline.
 
-    `tell` hears the reading, the nodes still out, and what the node that just answered said.
+    `begin` hears the reading, whom it asks, and the most seconds that a node may take; `tell` the
+    reading, the nodes still out, and what the node that just answered said.
     `left_s`: seconds that the budget leaves for asking; who has not answered then is not waited
     for.  `own_past`: what earlier runs say of what was seen.
     """
@@ -57,6 +59,7 @@ class World:
     seed: int
     run_id: str
     skus: Sequence[Sku] = ()
+    begin: Begin = lambda _reading, _asked, _most_s: None
     tell: Tell = lambda _reading, _out, _seen: None
     left_s: Callable[[], float] = endless
     own_past: OwnPast = nothing_known
@@ -175,6 +178,7 @@ def look(
     transport = world.reach(reading, node_s)
     questions = {node.name: probes for node, probes in asked}
     out = set(questions)
+    world.begin(reading, frozenset(out), node_s)
 
     def visit(knocked: tuple[Node, Trouble | None]) -> list[Observation]:
         node, trouble = knocked

@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from heapq import nsmallest
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from clusterctl.cli.language import spoken
 from clusterctl.cli.screen import said
 from clusterctl.model import Observation
 
 if TYPE_CHECKING:
     from rich.live import Live
+    from rich.text import Text
 
 PLAIN_EVERY_S = 10.0
+LOOKS = frozenset({"now", "before", "after"})  # that take seconds; all others are loads
 SHOWN_OUT = 4
 
 
@@ -25,16 +29,16 @@ class Progress:
         self.failing = failing
         self.terminal = terminal
         self.live: Live | None = None
-        self.reading = ""
-        self.began = self.spoke = time.monotonic()
-        self.answered = self.bad = 0
+        self.lang = spoken()  # as the thread that draws cannot tell
+        self.clear("", frozenset())
 
     def __enter__(self) -> Self:
         if self.terminal:
             from rich.console import Console
             from rich.live import Live
 
-            self.live = Live("", console=Console(stderr=True), transient=True, refresh_per_second=8)
+            console = Console(stderr=True)
+            self.live = Live(get_renderable=self.drawn, console=console, transient=True)
             self.live.__enter__()
         return self
 
@@ -47,29 +51,44 @@ class Progress:
         if self.live is not None:
             self.live.__exit__(kind, error, trace)
 
+    def clear(self, reading: str, out: frozenset[str], most_s: float | None = None) -> None:
+        self.reading, self.out, self.most_s = reading, out, most_s
+        self.began = self.spoke = time.monotonic()
+        self.answered = self.bad = 0
+
+    def begin(self, reading: str, asked: frozenset[str], most_s: float) -> None:
+        """`most_s`: after so long a node is not waited for."""
+        self.clear(reading, asked, most_s)
+        if self.live is None and reading not in LOOKS:
+            sys.stderr.write(self.line() + "\n")
+
     def tell(self, reading: str, out: frozenset[str], seen: list[Observation]) -> None:
-        now = time.monotonic()
         if reading != self.reading:
-            self.reading, self.began, self.answered, self.bad = reading, now, 0, 0
-            self.spoke = now
+            self.clear(reading, out)
+        self.out = out
         self.answered += 1
         self.bad += self.failing(seen)
-        line = self.line(out, now - self.began)
-        if self.live is not None:
-            from rich.text import Text
-
-            self.live.update(Text(line))
-        elif not out or now - self.spoke >= PLAIN_EVERY_S:
+        now = time.monotonic()
+        if self.live is None and (not out or now - self.spoke >= PLAIN_EVERY_S):
             self.spoke = now
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(self.line() + "\n")
 
-    def line(self, out: frozenset[str], seconds: float) -> str:
+    def drawn(self) -> Text:
+        from rich.text import Text
+
+        return Text(self.line() if self.reading else "")
+
+    def line(self) -> str:
+        out, seconds = self.out, f"{time.monotonic() - self.began:.0f}"
         total = self.answered + len(out)
         line = f"{self.reading}: {self.answered} of {total} nodes, {self.bad} failing so far"
-        if out:
-            from clusterctl.inventory.ranges import fold
+        if not out:
+            return said(f"{line} ({seconds} s)", self.lang)
+        from clusterctl.inventory.ranges import fold
 
-            slow = sorted(out)[:SHOWN_OUT]
-            more = f" and {len(out) - SHOWN_OUT} more" if len(out) > SHOWN_OUT else ""
-            line += f"; still out: {fold(slow)}{more}"
-        return said(f"{line} ({seconds:.0f} s)")
+        slow = fold(nsmallest(SHOWN_OUT, out))
+        more = f" and {len(out) - SHOWN_OUT} more" if len(out) > SHOWN_OUT else ""
+        line += f"; still out: {slow}{more}"
+        if self.most_s is None:
+            return said(f"{line} ({seconds} s)", self.lang)
+        return said(f"{line} ({seconds} of at most {self.most_s:.0f} s)", self.lang)

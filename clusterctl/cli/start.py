@@ -55,13 +55,15 @@ def carry_out(
             closing=closing,
             terms=terms,
         )
+        world = world if terms.quiet else replace(world, begin=progress.begin)
         recorder.begin(opening(verb, playbook, chosen, world, force=flags.why))
         try:
             run = go(verb, playbook, chosen, world, flags)
         except KeyboardInterrupt:
             recorder.close()
+            sys.stderr.write(f"\n{progress.line()}\n" if progress.reading else "\n")
             tell(
-                f"\nclusterctl: stopped; nothing is left running.  Judge what was heard with "
+                f"clusterctl: stopped; nothing is left running.  Judge what was heard with "
                 f"`clusterctl judge {recorder.path}`, or start the same command again.\n"
             )
             raise
