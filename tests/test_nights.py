@@ -33,7 +33,7 @@ from clusterctl.memory.movers import Mover, few, of_one
 from clusterctl.memory.nights import FILE, read, remember
 from clusterctl.memory.quantities import quantities
 from clusterctl.memory.series import Series
-from clusterctl.model import Kind, Trouble, UserError, Version
+from clusterctl.model import Kind, Playbook, Run, Trouble, UserError, Version
 from clusterctl.report import html, morning
 from clusterctl.report.accounts import account
 from clusterctl.report.records import as_json
@@ -521,6 +521,26 @@ def test_a_probe_that_broke_is_why_values_were_not_seen(lived, tmp_path):
     silent = replace(run, observations=())
     with pytest.raises(UserError, match="nothing to save"):
         golden.text(golden.seen(silent), silent)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("same", [True, False])
+def test_what_few_nodes_run_is_saved_where_they_agree_and_read_as_it_was_written(
+    tmp_path, count, same
+):
+    kernels = ["5" if same else f"5.{n}" for n in range(count)]
+    nodes = [one(f"n{n}", kernel=said) for n, said in enumerate(kernels)]
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    run = Run("r1", Playbook("p"), (), 1, at, at, (), ())
+    file = tmp_path / "golden.yml"
+    file.write_text(golden.text(nodes, run))
+
+    kept = golden.load(file)
+
+    agree = same or count == 1
+    assert kept == {KIND: {"kernel": (kernels[0],)} if agree else {}}
+    found = golden.compared(nodes, kept, "g.yml")
+    assert {one.verdict.status for one in found} == {"pass" if agree else "unknown"}
 
 
 def test_a_device_that_is_missing_is_no_difference_of_its_firmware():

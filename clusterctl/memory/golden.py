@@ -92,17 +92,23 @@ def text(nodes: Sequence[Seen], run: Run) -> str:
         "kinds:",
     ]
     for kind, members in sorted(kinds(nodes).items()):
-        lines.append(f"  {quoted(kind)}:  # {len(members)} node{'' if len(members) == 1 else 's'}")
-        parts = sorted({part for one in members for part in one.values})
-        for part in parts:
-            told = [one.values.get(part, NOT_THERE) for one in members]
-            wanted = majority(told) if len(members) > 1 else told[0]
-            if wanted is None:
-                shares = ", ".join(f"{n}x {v[:40]}" for v, n in Counter(told).most_common(3))
-                lines.append(f"    # {visible(part, 100)}: not the same on most: {visible(shares)}")
-            elif wanted != NOT_THERE:
-                lines.append(f"    {quoted(part)}: {quoted(wanted[:LONGEST])}")
+        said = list(spelt(members))
+        empty = "" if any(not line.lstrip().startswith("#") for line in said) else " {}"
+        count = f"{len(members)} node{'' if len(members) == 1 else 's'}"
+        lines += [f"  {quoted(kind)}:{empty}  # {count}", *said]
     return "\n".join(lines) + "\n"
+
+
+def spelt(members: Sequence[Seen]) -> Iterator[str]:
+    """A line for each part of a kind of node."""
+    for part in sorted({part for one in members for part in one.values}):
+        told = [one.values.get(part, NOT_THERE) for one in members]
+        wanted = told[0] if len(set(told)) == 1 else majority(told)
+        if wanted is None:
+            shares = ", ".join(f"{n}x {v[:40]}" for v, n in Counter(told).most_common(3))
+            yield f"    # {visible(part, 100)}: not the same on most: {visible(shares)}"
+        elif wanted != NOT_THERE:
+            yield f"    {quoted(part)}: {quoted(wanted[:LONGEST])}"
 
 
 def kinds(nodes: Sequence[Seen]) -> dict[str, list[Seen]]:
@@ -175,8 +181,8 @@ def gap(one: Seen, golden: Golden) -> str:
     """Why a node cannot be compared, or not in all; empty: it can."""
     if not one.values:
         return "nobody could see what it runs"
-    if one.kind not in golden:
-        return "the file has no such kind"
+    if not golden.get(one.kind):
+        return "the file has nothing about this kind"
     unseen = golden[one.kind].keys() - one.values.keys() if one.blind else ()
     return f"{len(unseen)} values were not seen: {one.blind}" if unseen else ""
 
