@@ -33,6 +33,7 @@ from clusterctl.act.release import release, undoing
 from clusterctl.act.slurm import Slurm
 from clusterctl.act.slurm import read as read_nodes
 from clusterctl.act.whom import by_hand, whom
+from clusterctl.cli.undrain import same_place
 from clusterctl.lock import Holder
 from clusterctl.model import Act, Answer, Finding, Severity, Status, Trouble, UserError
 from clusterctl.playbook import build, spell
@@ -582,6 +583,26 @@ def test_a_list_that_could_not_be_read_whole_is_said(tmp_path):
         for text in (line[:cut], line[cut:], line[:cut] + "\x00\xff" + line[cut:]):
             states = read_nodes(text + "\n").states.values()
             assert all(one.called in {"n1", "n"} or "n1" in one.called for one in states)
+
+
+@pytest.mark.parametrize(
+    ("words", "usable"),
+    [
+        ("IDLE+MAINTENANCE+RESERVED", False),
+        ("MIXED+MAINT", False),
+        ("IDLE+RESERVED", True),
+    ],
+)
+def test_a_node_in_a_maintenance_reservation_is_held_by_whoever_made_it(words, usable):
+    (state,) = read_nodes(f"NodeName=n1 State={words} Partitions=gpu\n").states.values()
+    assert (state.usable, bool(state.held)) == (usable, not usable)
+
+
+def test_an_action_is_undone_in_the_cluster_where_it_was_done():
+    made = drained("n000", by="kubernetes", where="https://prod:6443")
+    same_place(made, Toy({}, by="kubernetes", where="https://prod:6443"))
+    with pytest.raises(UserError, match="done in https://prod:6443, this is https://test:6443"):
+        same_place(made, Toy({}, by="kubernetes", where="https://test:6443"))
 
 
 LISTED = "".join(

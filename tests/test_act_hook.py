@@ -109,6 +109,16 @@ def test_by_the_command_line_it_is_called_once_a_node_and_the_breaker_counts_its
     assert runner.invoke(app, undo).exit_code == 0
     assert json.loads((tmp_path / "told").read_text().splitlines()[-1])["verb"] == "undrain"
 
+    *_, back = read(tmp_path / NAME).actions.values()
+    undo = ["undrain", "--undo", back.id, "--yes", "--runs-dir", str(tmp_path), "-p", str(book)]
+    blind = runner.invoke(app, undo)
+    assert (blind.exit_code, "give -i INVENTORY" in str(blind.exception)) == (1, True)
+    assert runner.invoke(app, [*undo, "-i", str(inventory)]).exit_code == 0
+    drained = json.loads((tmp_path / "told").read_text().splitlines()[-1])
+    assert (drained["verb"], drained["node"]) == ("drain", "n0")
+    look = ["status", "--hook", str(made.path), "--runs-dir", str(tmp_path)]
+    assert "give -i INVENTORY" in runner.invoke(app, look).output
+
 
 def test_what_is_acked_stays_though_the_run_knew_no_ack(tmp_path):
     now = datetime.now(UTC)

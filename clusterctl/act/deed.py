@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -17,6 +17,16 @@ BY_HAND = "by-hand"  # in place of a run: an operator's word, which no check gav
 LONGEST_REASON = 160  # characters; squeue and sinfo cut earlier than that
 UNFIT = re.compile(r"[^ \w.,:;/+%()<>~#*@≥≤°·-]")  # what tools take apart again, and control
 SPELT = str.maketrans({"=": ":", '"': "'", "\u2013": "-", "\u2014": "-", "\u2026": "..."})
+
+
+# The label of an inventory that holds a node's name there, where it has another.
+LABELS = {"slurm": "slurm_node", "kubernetes": "k8s_node", "hook": "hook_node"}
+
+
+def moment(text: str) -> datetime:
+    """UTC where it does not say.  Raises ValueError."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class Outcome(StrEnum):

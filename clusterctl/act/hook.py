@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clusterctl.act.breaker import last_drains
-from clusterctl.act.deed import Action, Outcome, Picture, State, Told
+from clusterctl.act.deed import LABELS, Action, Outcome, Picture, State, Told
+from clusterctl.act.whom import called
 from clusterctl.model import Node, Trouble
 from clusterctl.spelling import visible
 from clusterctl.transport.script import run_script
@@ -37,7 +38,7 @@ class Hook:
     nodes: Sequence[Node]
     actions: Sequence[Action]
     by: str = "hook"
-    label: str = "hook_node"
+    label: str = LABELS["hook"]
     sees: bool = False
 
     @property
@@ -46,8 +47,8 @@ class Hook:
 
     def look(self) -> Picture:
         drained = {
-            called: action
-            for called, action in last_drains(self.actions).items()
+            name: action
+            for name, action in last_drains(self.actions).items()
             if action.outcome is Outcome.DONE
         }
         return Picture({state.called: state for state in states(self.nodes, self.label, drained)})
@@ -75,11 +76,11 @@ class Hook:
 
 def states(nodes: Iterable[Node], label: str, drained: dict[str, Action]) -> Iterable[State]:
     for node in nodes:
-        called = node.labels.get(label) or node.name
-        ours = drained.get(called)
+        name = called(node, label)
+        ours = drained.get(name)
         groups = tuple(filter(None, node.labels.get("group", "").split(",")))
         yield State(
-            called=called,
+            called=name,
             words="drained" if ours else "in service",
             held=("drained",) if ours else (),
             reason=ours.reason if ours else "",

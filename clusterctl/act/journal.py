@@ -17,11 +17,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterctl.act.deed import Action, Outcome, Told, spelt
+from clusterctl.act.deed import Action, Outcome, Told, moment, spelt
 from clusterctl.lock import Holder, held
 from clusterctl.model import UserError
 from clusterctl.store import sync
@@ -132,11 +132,6 @@ def begun(record: Mapping[str, Any]) -> Action:
         before=dict(record["before"]),
         evidence=dict(record["evidence"]),
     )
-
-
-def moment(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class Journal:

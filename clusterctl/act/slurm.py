@@ -7,17 +7,17 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from clusterctl.act.deed import Action, Blind, Outcome, Picture, State, Told
+from clusterctl.act.deed import LABELS, Action, Blind, Outcome, Picture, State, Told, moment
 from clusterctl.model import Answer, Kind, Question, Trouble
 from clusterctl.spelling import visible
 
 # scontrol(1), NODE STATE CODES.  Somebody, or Slurm itself, has taken the node out:
 HOLDS = (
-    *("DRAIN", "DRAINED", "DRAINING", "DOWN", "FAIL", "FAILING", "ERROR", "FUTURE", "MAINT"),
-    *("INVALID", "INVALID_REG"),
+    *("DRAIN", "DRAINED", "DRAINING", "DOWN", "FAIL", "FAILING", "ERROR", "FUTURE"),
+    *("MAINT", "MAINTENANCE", "INVALID", "INVALID_REG"),  # scontrol prints MAINTENANCE
 )
 # Nobody has, and yet no job starts there just now.
 AWAY = frozenset(
@@ -48,7 +48,7 @@ class Slurm:
     ask: Ask
     where: str
     by: str = "slurm"
-    label: str = "slurm_node"
+    label: str = LABELS["slurm"]
     sees: bool = True
 
     def look(self) -> Picture:
@@ -139,19 +139,18 @@ def node_of(line: str) -> State | None:
         held=held,
         reason=visible(text, 300),
         by=visible(given["by"], 60) if given else "",
-        since=moment(given["at"]) if given else None,
+        since=given_at(given["at"]) if given else None,
         pools=pools,
         usable=not held and AWAY.isdisjoint(states) and "*" not in words,  # IDLE*: no answer
         mark=f"{'+'.join(held)}|{tail}",
     )
 
 
-def moment(text: str) -> datetime | None:
+def given_at(text: str) -> datetime | None:
     try:
-        found = datetime.fromisoformat(text)
+        return moment(text)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 # --------------------------------------------------------------------------- what became of it

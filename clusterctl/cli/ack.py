@@ -46,7 +46,7 @@ def ack(
     from clusterctl.model import UserError
 
     folder = world.runs(runs_dir)
-    whose = owner or caller()
+    whose = owner or world.person()
     if listed:
         sys.stdout.write(shown(acks.read(folder), form, world.now()))
     elif removed:
@@ -61,14 +61,6 @@ def ack(
         acks.give(folder, made)
         warn_of_strangers(made, folder)
         tell(f"ack {made.words}\n", sys.stdout)
-
-
-def caller() -> str:
-    """Behind sudo, too, the person."""
-    import getpass
-    import os
-
-    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def new(nodes: str, check: str, until: str, why: str, owner: str) -> Ack:

@@ -37,9 +37,6 @@ class By(StrEnum):
     HOOK = "hook"
 
 
-# The label of an inventory that holds a node's name there, where it has another.
-LABELS = {By.SLURM: "slurm_node", By.KUBERNETES: "k8s_node", By.HOOK: "hook_node"}
-
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this nothing is changed.")]
 Through = Annotated[
     By | None, typer.Option("--by", help="Who takes nodes out of service.  [default: slurm]")
@@ -100,6 +97,8 @@ class Way:
     @property
     def label(self) -> str:
         """Of the inventory, with a node's name there."""
+        from clusterctl.act.deed import LABELS
+
         return LABELS[self.chosen]
 
     def of_action(self, action: Action) -> Way:
@@ -170,11 +169,8 @@ def actor() -> Actor:
 
 
 def operator() -> str:
-    """Who is behind sudo, where somebody is."""
-    import getpass
-
-    who = os.environ.get("SUDO_USER") or getpass.getuser()
-    return f"{who}@{os.uname().nodename}"
+    """Who acts, and from where."""
+    return f"{ambient.person()}@{os.uname().nodename}"
 
 
 def acknowledged(run: Run, folder: Path, runs_dir: Path) -> Silenced:

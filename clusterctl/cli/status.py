@@ -59,9 +59,11 @@ def status(
     with ExitStack() as closing:
         nodes = load(inventory) if inventory else ()
         hands = acting.hands(way, nodes, log, flags, closing)
+        seen = bool(nodes) or way.chosen is not acting.By.HOOK  # a script shows no nodes
         try:
-            picture = hands.look()
-            found = gauge(picture, act, log.of(hands.by), ambient.now(), log.damaged.values())
+            picture = hands.look() if seen else None
+            every, damaged = log.of(hands.by), log.damaged.values()
+            found = gauge(picture, act, every, ambient.now(), damaged) if picture else None
         except Blind as error:
             trouble = str(error)
     lines = actions.standing(picture, log.of(hands.by), last_drains(log.of(hands.by)))
@@ -73,6 +75,8 @@ def status(
         telling.tell(*actions.status_lines(lines, log))
         telling.tell(*(actions.breaker_lines(found) if found else ()))
         telling.tell(*(actions.troubles(picture) if picture else ()))
+    if not seen:
+        tell("clusterctl: a hook shows no nodes: give -i INVENTORY to see how they stand\n")
     if trouble:
         tell(f"clusterctl: {trouble}; how the nodes stand now is not known\n")
     raise typer.Exit(EXIT_UNKNOWN if trouble or (picture and picture.troubles) else EXIT_PASS)

@@ -18,7 +18,7 @@ from clusterctl.cli.world import Flags
 from clusterctl.model import Node, UserError
 
 if TYPE_CHECKING:
-    from clusterctl.act.deed import Hands, Picture
+    from clusterctl.act.deed import Action, Hands, Picture
     from clusterctl.act.journal import Journal, Log
     from clusterctl.act.release import Release
 
@@ -62,9 +62,11 @@ def undrain(
         if undo:
             action = log.action(undo)
             way = way.of_action(action)
-            chosen = (Node(action.node, labels={way.label: action.called}),)
+            chosen = beside(action, way, flags)
         try:
             hands = acting.hands(way, chosen, log, flags, closing)
+            if undo:
+                same_place(action, hands)
             picture = hands.look()
         except Blind as error:
             raise typer.Exit(acting.blind(error)) from None
@@ -76,6 +78,33 @@ def undrain(
             else proven(chosen, log, hands, picture, flags)
         )
         raise typer.Exit(carried(found, hands, picture, writer))
+
+
+def beside(action: Action, way: Way, flags: Flags) -> tuple[Node, ...]:
+    """The action's node, and for a script, which shows none, those that the breaker must count.
+
+    Raises UserError where that is asked of it and they are not known.
+    """
+    from clusterctl.inventory import load
+
+    mine = Node(action.node, labels={way.label: action.called})
+    if way.chosen is not acting.By.HOOK:
+        return (mine,)
+    if action.verb == "undrain" and not flags.inventory:
+        raise UserError(
+            f"{action.id}: undoing it takes a node out: give -i INVENTORY, so that it is known "
+            "how many stay"
+        )
+    fleet = load(flags.inventory) if flags.inventory else ()
+    return (mine, *(node for node in fleet if node.name != mine.name))
+
+
+def same_place(action: Action, hands: Hands) -> None:
+    """Raises UserError: another cluster may have a node of that name."""
+    if action.by == acting.By.KUBERNETES and hands.where != action.where:
+        raise UserError(
+            f"{action.id}: it was done in {action.where}, this is {hands.where}: give its --context"
+        )
 
 
 def proven(

@@ -66,6 +66,13 @@ def logs() -> None:
     logging.basicConfig(level=logging.WARNING, format="clusterctl: %(message)s", handlers=[ours])
 
 
+def person() -> str:
+    """Who is behind sudo, where somebody is."""
+    import getpass
+
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
 def targets(flags: Flags, default: str = "", *, switches: bool = False) -> tuple[Node, ...]:
     """The nodes selected, by `default` where no flag says; exit 3 if none.  Raises UserError.
 
