@@ -35,6 +35,8 @@ BY_NAME = {one.question.name: one for one in COLLECTORS}
 
 SECRETS = [
     "password=hunter22x",
+    r"log {\"password\":\"hunter22x\"}",
+    r"log {\\\"api_key\\\" : \\\"hunter22x y\\\"}",
     'db_password: "hunter22x y"',
     "'api_key' = 'hunter22x'",
     "ADMIN_TOKEN=hunter22x",

@@ -28,11 +28,12 @@ SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{GONE}",
     ),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}"), rf"\1 {GONE}"),
-    # "password": "x", password=x, PASSWORD: x, --token x; not "password required"
+    # "password": "x", password=x, PASSWORD: x, --token x; not "password required".  In JSON that
+    # stands in JSON: \"password\":\"x\"
     (
         re.compile(
-            rf"(?i)({WORD}[\w.-]{{0,40}}[\"']?\s{{0,4}}[:=]\s{{0,4}})"
-            r"(?:\"(?:\\.|[^\"\\\n])*\"?|'[^'\n]*'?|[^\s,;\"']+)"
+            rf"(?i)({WORD}[\w.-]{{0,40}}(?:\\{{0,7}}[\"'])?\s{{0,4}}[:=]\s{{0,4}})"
+            r"(?:\\{1,7}\"[^\"\n]*\"?|\"(?:\\.|[^\"\\\n])*\"?|'[^'\n]*'?|[^\s,;\"']+)"
         ),
         rf"\1{GONE}",
     ),
