@@ -569,5 +569,7 @@ def test_what_is_known_is_told_once_and_a_mild_change_wakes_nobody(tmp_path):
 def test_what_is_owed_is_told_though_nothing_is_new(tmp_path):
     old = finding("n1")
     same = nights([old], [old])[1]
+    lately = (datetime.now(UTC).isoformat(),) * 4
+    assert heard_of(same, [old], Sent(lately, held_back=1), tmp_path) == ""
     assert "kept back" in heard_of(same, [old], Sent(held_back=1), tmp_path)
     assert "did not go out" in heard_of(same, [old], Sent(failed="x: y", failed_run="Q"), tmp_path)

@@ -151,6 +151,7 @@ class Hearers:
 def news(run: Run, accounts: Accounts, night: Page | None, hearers: Hearers) -> Message | None:
     """What people should hear; None: nothing that is new is grave enough, and nothing is owed."""
     from clusterctl.act import notify
+    from clusterctl.cli.world import now
 
     settings, before = hearers.settings, hearers.before
     changes, findings = lately(run, night)
@@ -158,7 +159,9 @@ def news(run: Run, accounts: Accounts, night: Page | None, hearers: Hearers) -> 
     changes = [one for one in changes if notify.GRAVITY[one.row.verdict.severity] >= grave]
     first = night is None or not night.before
     begins = first and notify.grave_enough(findings, settings.least)
-    if not (changes or begins or before.owes):
+    # What is owed waits for a message that may go out: it is no news, to be kept back each time.
+    owed = before.owes and not before.full(now(), settings.at_most, settings.per_s)
+    if not (changes or begins or owed):
         return None
     where = f"{os.uname().nodename}:{hearers.outlets.runs_dir / run.id}"
     notes = tuple(before.notes())
