@@ -133,6 +133,8 @@ def test_a_node_of_which_nothing_was_judged_is_unknown():
         ([on("n1", replace(HOT, status=Status.UNKNOWN))], 4),
         ([on("n1", HOT), on("n1", replace(HOT, status=Status.UNKNOWN))], 1),
         ([on("n1", replace(HOT, status=Status.UNKNOWN, actual=str(Kind.BUG)))], 70),
+        ([on("n1", replace(HOT, actual="bug"))], 1),
+        ([on("n1", replace(PASS, status=Status.UNKNOWN, actual="bug"))], 4),
     ],
 )
 def test_exit_codes_are_api(findings, code):

@@ -9,7 +9,17 @@ from math import isfinite
 
 from clusterctl.judge import REACHABLE, by_node
 from clusterctl.limits import LABELS, Sku, told
-from clusterctl.model import Accelerator, Finding, Kind, Node, PcieDevice, Run, Status
+from clusterctl.model import (
+    Accelerator,
+    Finding,
+    Kind,
+    Node,
+    PcieDevice,
+    Run,
+    Severity,
+    Status,
+    Verdict,
+)
 from clusterctl.sources import Seen, believe, lost
 
 WORST_FIRST = (Status.FAIL, Status.UNKNOWN, Status.WARN, Status.PASS)
@@ -84,8 +94,17 @@ def account(run: Run, skus: Sequence[Sku] = ()) -> Accounts:
         answered=len(names - silent),
         findings=Counter(one.verdict.status for one in run.findings),
         parts=parts(run, skus),
-        bugs=sum(one.verdict.actual == Kind.BUG for one in run.findings),
+        bugs=sum(is_bug(one.verdict) for one in run.findings),
     )
+
+
+def is_bug(verdict: Verdict) -> bool:
+    """As judge.bug and judge.troubled say it; a node's own word may be "bug", too.
+
+    What a check itself calls unknown asks nothing of anybody.
+    """
+    unseen = verdict.status is Status.UNKNOWN and verdict.severity is not Severity.NONE
+    return unseen and verdict.actual == Kind.BUG
 
 
 def excusing(accounts: Accounts, run: Run, others: Sequence[Finding], acked: int) -> Accounts:
