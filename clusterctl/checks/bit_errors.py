@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import log10
+from math import inf, log10
 
 from clusterctl.model import BitErrors, Check, Evidence, Limit, Optic, Port, Severity, Verdict
 from clusterctl.verdicts import (
@@ -80,11 +80,11 @@ def raw(evidence: Evidence, signal: BitErrors) -> Iterator[Verdict]:
 def dirty(evidence: Evidence, signal: BitErrors, optic: Optic | None) -> Iterator[Verdict]:
     """A lane with less light than the best and more errors than the cleanest one."""
     lanes, light = signal.lane_ber or (), optic.rx_mw or () if optic else ()
-    if len(lanes) != len(light) or len(lanes) < 2:
+    if len(lanes) != len(light) or len(lanes) < 2 or max(light) <= 0:
         return
     most_db, times = threshold(evidence, "lane_spread_db"), threshold(evidence, "lane_ber_times")
     for lane, (ber, power) in enumerate(zip(lanes, light, strict=True), 1):
-        below_db = 10 * log10(max(light) / power)
+        below_db = 10 * log10(max(light) / power) if power > 0 else inf
         if below_db > most_db and ber > times * min(lanes):
             yield warning(
                 evidence,

@@ -196,7 +196,8 @@ def heard(sender: End, receiver: End) -> Verdict | None:
             severity=Severity.ISOLATE,
             source=source_of(evidence, "dark_mw"),
         )
-    lost = 10 * log10(sent / got) if sent and got and got > dark else None
+    lit = sent is not None and got is not None and min(sent, got) > max(dark, 0.0)
+    lost = 10 * log10(sent / got) if lit and sent and got else None
     if sent is not None and sent > dark and got is not None and (got <= dark or (lost or 0) > most):
         return failing(
             evidence,

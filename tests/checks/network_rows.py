@@ -290,6 +290,14 @@ ENDS = (
         says="sends no light",
     ),
     Row(
+        "a module that says less than nothing was sent sends nothing",
+        {
+            "n1": (NEAR, HEARS["n1"], Optic("eth0", tx_mw=LIGHT, rx_mw=LIGHT)),
+            "leaf-1": (FAR, Optic("p1", tx_mw=(-0.2, 1.0), rx_mw=LIGHT)),
+        },
+        {"n1 eth0": "pass", "leaf-1 p1": "skip"},
+    ),
+    Row(
         "down at both ends",
         {
             "n1": (replace(NEAR, state="down"), HEARS["n1"]),

@@ -33,6 +33,19 @@ BIT_ERRORS = (
         expect=PORT,
         says="lane 3",
     ),
+    row(
+        "a dark lane is the dimmest",
+        replace(CLEAN, lane_ber=(1e-10, 1e-10, 2e-9, 1e-10)),
+        replace(LIGHT, rx_mw=(2.0, 2.0, 0.0, 2.0)),
+        expect=PORT,
+        says="lane 3",
+    ),
+    row(
+        "where all lanes are dark none is dimmer",
+        CLEAN,
+        replace(LIGHT, rx_mw=(0.0, 0.0, 0.0, -0.1)),
+        expect={"mlx5_0/1": "pass"},
+    ),
     row("a dim lane without errors", CLEAN, DIM, expect={"mlx5_0/1": "pass"}),
     row(
         "errors on a lane with light enough",
