@@ -191,6 +191,11 @@ def test_a_mistake_is_2_and_one_line_that_says_what(words, said, ctl, home):
     assert lines[-1].startswith("clusterctl: ")
 
 
+def test_a_mistake_is_told_in_the_language_that_was_asked_for(ctl):
+    done = ctl("bandwidth", "-i", LOCAL, "--lang", "zh")
+    assert (done.returncode, "localhost 是单机" in done.stderr) == (2, True)
+
+
 def test_no_words_show_the_verbs_and_are_2(ctl):
     done = ctl()
     assert done.returncode == 2

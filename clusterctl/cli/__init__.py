@@ -168,7 +168,7 @@ class LastWords:
             case UserError():
                 # A node's words may be in it.
                 lines = (visible(line, LINE) for line in str(error).split("\n"))
-                sys.stderr.write("clusterctl: " + "\n".join(lines) + "\n")
+                tell("clusterctl: " + "\n".join(lines) + "\n")
                 sys.exit(EXIT_USAGE)
             case KeyboardInterrupt():
                 sys.exit(EXIT_INTERRUPTED)
