@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from clusterctl.limits import Sku, resolve
@@ -289,12 +289,23 @@ def ask(check: Check, asked: Mapping[str, Evidence], seen: Mapping[str, Seen]) -
         broken = [item for item in found if isinstance(item, Trouble)]
         verdicts = [item for item in found if isinstance(item, Verdict)]
         judged = {verdict.node for verdict in verdicts}
-        yield from (Finding(check.name, verdict) for verdict in verdicts)
+        yield from (told(check, verdict, asked.get(verdict.node)) for verdict in verdicts)
         for evidence in group:
             if broken:
                 yield Finding(check.name, bug(check, evidence.node.name, broken[0]))
             elif evidence.node.name not in judged | silenced:
                 yield Finding(check.name, unanswered(check, evidence))
+
+
+def told(check: Check, verdict: Verdict, evidence: Evidence | None) -> Finding:
+    """What is UNKNOWN for a source's gap is said by `observed` already, where that may be read."""
+    gaps = evidence.gaps.values() if evidence and verdict.status is Status.UNKNOWN else ()
+    gap = next((one for few in gaps for one in few if one.why in verdict.why), None)
+    if gap is None:
+        return Finding(check.name, verdict)
+    if gap.trouble.detail == LEFT_ALONE:  # on purpose: nobody has to look into that
+        return Finding(check.name, replace(verdict, status=Status.SKIP, remedy=""))
+    return Finding(check.name, verdict, OBSERVED)
 
 
 def silent(check: Check, evidence: Evidence, seen: Seen) -> list[Verdict]:

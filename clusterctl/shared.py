@@ -34,7 +34,7 @@ def about_nodes(findings: list[Finding]) -> list[Finding]:
     troubled = {(f.check, f.verdict.node) for f in findings if f.verdict.status in BAD}
     alike: defaultdict[tuple[str, str, str], list[Verdict]] = defaultdict(list)
     for finding in findings:
-        if (finding.check, finding.verdict.node) in troubled:
+        if (finding.check, finding.verdict.node) in troubled and not finding.shared:
             alike[finding.check, finding.verdict.node, kin(finding.verdict)].append(finding.verdict)
     explained: dict[tuple[str, Fault], str] = {}
     extra = []

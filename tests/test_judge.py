@@ -133,6 +133,29 @@ def test_a_check_knows_what_a_silent_source_may_have_hidden(rdma, ether, may, wh
     assert told["n001"].part == told["n002"].why == ""
 
 
+@pytest.mark.parametrize(
+    ("rdma", "status", "shared"),
+    [
+        (said("rdma", exit_code=None), Status.UNKNOWN, "observed"),
+        (said("rdma", exit_code=SPARED), Status.SKIP, ""),
+    ],
+)
+def test_what_was_not_seen_is_told_once_and_what_was_left_alone_is_skipped(rdma, status, shared):
+    def missing(seen: Sequence[Evidence]) -> Iterator[Verdict]:
+        for one in seen:
+            for part in (f"mlx5_{number}/1" for number in range(6)):
+                why = f"not seen: {hidden(one, Port)}"
+                yield Verdict(one.node.name, part, Status.UNKNOWN, why=why)
+
+    check = replace(COUNTED, judge=missing)
+    scripts = {"n000": answers(rdma, said("ether", "port eth0 active"))}
+
+    found = findings(scripts, nodes(1), (RDMA, ETHER), (check,))
+
+    counted = [one for one in found if one.check == "counted"]
+    assert [(one.verdict.status, one.shared) for one in counted] == [(status, shared)] * 6
+
+
 def test_trouble_with_a_field_of_a_part_that_was_seen_hides_no_other():
     def half_read(text: str) -> Iterator[Port | Trouble]:
         yield Port("mlx5_0/1", "mlx5_0", "active")
