@@ -1,7 +1,7 @@
 """What ports counted while paths were measured: it makes a slow path easier to believe, no more.
 
 An error counter says which end heard the trouble, so it points at one direction of one port.  How
-much it points is bounded (blame.model_of), and a port whose paths are fast is never accused by it.
+much it points is bounded (evidence.model_of), and a port whose paths are fast is never accused.
 """
 
 from __future__ import annotations

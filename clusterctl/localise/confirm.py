@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterctl.localise.blame import Model
 from clusterctl.localise.columns import UNKNOWN, Measured
+from clusterctl.localise.evidence import Model
 from clusterctl.localise.located import Test
 from clusterctl.localise.paths import (
     DOWN,

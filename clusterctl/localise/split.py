@@ -9,19 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from clusterctl.localise.blame import (
-    FLAPPING,
-    GROUP_WEIGHT,
-    WEIGHT,
-    Fault,
-    Ints,
-    Model,
-    after,
-    neighbours,
-    priors_with,
-    score,
-)
+from clusterctl.localise.blame import neighbours, priors_with
+from clusterctl.localise.evidence import FLAPPING, Fault, Ints, Model, after
 from clusterctl.localise.paths import HOST, LEAF, SPINE, UPS
+from clusterctl.localise.scores import GROUP_WEIGHT, WEIGHT, score
 
 WHOLES = frozenset({HOST, LEAF, SPINE})
 

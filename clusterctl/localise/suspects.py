@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterctl.localise import blame
-from clusterctl.localise.blame import ALWAYS, Fault, Model, State
+from clusterctl.localise import blame, evidence, scores
 from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Measured, Topology
 from clusterctl.localise.confirm import next_tests
+from clusterctl.localise.evidence import ALWAYS, Fault, Model, State
 from clusterctl.localise.located import Floor, Inconclusive, Located, Rival, Suspect, Test
 from clusterctl.localise.noise import FAILED_LOG
 from clusterctl.localise.paths import HOST, KINDS, LEAF, SPINE, paths_of
@@ -83,12 +83,12 @@ def locate(
     if scatter > HOPELESS:
         why = f"rates scatter by {scatter:.0%} where nothing is wrong: test longer, or alone"
         return Located((), (Inconclusive("*", why),), judged.population, (), *count)
-    model = blame.model_of(paths, judged, rows.round, priors or {})
-    candidates = blame.screen(model)
-    model = blame.relearned(model, blame.greedy(model, candidates))
+    model = evidence.model_of(paths, judged, rows.round, priors or {})
+    candidates = scores.screen(model)
+    model = evidence.relearned(model, blame.greedy(model, candidates))
     faults = blame.settle(model, candidates, blame.greedy(model, candidates))
     faults = apart(model, candidates, faults)
-    full = blame.after(model, faults)
+    full = evidence.after(model, faults)
     findings = [finding(model, rows, candidates, faults, one, full=full) for one in faults]
     open_ones = unsettled(model, candidates, faults)
     weighed = {one.fault.component: one for one in findings}
@@ -173,17 +173,17 @@ def finding(
 ) -> Weighed:
     """The fault taken out again, and its place offered to every component on its slow rows."""
     rest = [one for one in faults if one is not fault]
-    without = blame.after(model, rest)
+    without = evidence.after(model, rest)
     own_rows = model.rows_of(fault.component)
-    slow = own_rows[blame.gains(model, without, own_rows, np.array([fault.by]))[:, 0] > 1]
+    slow = own_rows[evidence.gains(model, without, own_rows, np.array([fault.by]))[:, 0] > 1]
     crossed = model.paths.crossed[:, slow] if len(slow) else model.paths.crossed[:, own_rows]
     taken = [one.component for one in rest]
     near = candidates[np.isin(candidates, crossed) & ~np.isin(candidates, taken)]
     if fault.component not in near:
         near = np.append(near, fault.component)
     prior = blame.priors_with(model, rest)
-    alone = blame.score(model, without, near, prior)
-    given = blame.score(model, full, near, prior)
+    alone = scores.score(model, without, near, prior)
+    given = scores.score(model, full, near, prior)
     replaces = (given.odds < alone.odds - 1) | (near == fault.component)
     gain = np.where(replaces, alone.fault, -np.inf)
     none = float(alone.none[near == fault.component][0])
@@ -210,8 +210,8 @@ def unsettled(model: Model, candidates: Ints, faults: list[Fault]) -> dict[int, 
     """Components beyond the faults that may yet be slow, with their posterior."""
     taken = [one.component for one in faults]
     left = candidates[~np.isin(candidates, taken)]
-    state = blame.after(model, faults)
-    found = blame.score(model, state, left, blame.priors_with(model, faults))
+    state = evidence.after(model, faults)
+    found = scores.score(model, state, left, blame.priors_with(model, faults))
     chance = 1 / (1 + np.exp(-np.clip(found.odds, -50, 50)))
     return {int(at): float(p) for at, p in zip(found.component, chance, strict=True) if p >= ASKED}
 
@@ -219,7 +219,7 @@ def unsettled(model: Model, candidates: Ints, faults: list[Fault]) -> dict[int, 
 def suspect(model: Model, rows: Measured, one: Weighed) -> Suspect:
     component = one.fault.component
     mine = model.rows_of(component)
-    gain = blame.gains(model, one.without, mine, np.array([one.fault.by]))[:, 0]
+    gain = evidence.gains(model, one.without, mine, np.array([one.fault.by]))[:, 0]
     slow = mine[gain > 0]
     rate, low, high = 0.0, 0.0, float(np.exp(FAILED_LOG))
     if one.measured is not None:
@@ -255,9 +255,9 @@ def estimate(
     """Its ln rate against the healthy one, and one sigma of that; None where it only fails."""
     at = mine
     if fault.mode != ALWAYS:
-        at = mine[blame.gains(model, without, mine, np.array([fault.by]))[:, 0] > 0]
+        at = mine[evidence.gains(model, without, mine, np.array([fault.by]))[:, 0] > 0]
     at = at[without.level[at] > fault.by / 2]
-    if model.paths.kind[fault.component] in blame.ENDPOINTS and (model.room[at] == 0).any():
+    if model.paths.kind[fault.component] in evidence.ENDPOINTS and (model.room[at] == 0).any():
         at = at[model.room[at] == 0]  # where flows share links, an endpoint shows less of itself
     at = at if len(at) else mine
     if (rows.status[at] == FAILED).mean() > 0.5:
