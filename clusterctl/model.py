@@ -886,7 +886,8 @@ class Probe:
 
     Probes of one `subject` see the same things; the one of lowest `rank` that works is believed,
     and trouble with another is a finding of its own.  `optional`: the tool's absence, and nothing
-    else, is a SKIP (nobody promised that chrony is installed).
+    else, is a SKIP (nobody promised that chrony is installed); `tool` is its name, where that is
+    not the probe's.
     `good_exits`: exit codes with which the tool told the whole truth.
     `proven`: "hardware", "captured", "documentation".
     """
@@ -901,6 +902,7 @@ class Probe:
     optional: bool = False
     good_exits: tuple[int, ...] = (0,)
     proven: str = "captured"
+    tool: str = ""
 
     @property
     def name(self) -> str:

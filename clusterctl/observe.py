@@ -68,7 +68,9 @@ def hear(
     if answer.exit_code == SPARED:
         return Observation(node.name, probe.name, at, skip=LEFT_ALONE)
     if probe.optional and is_absent(answer):
-        return Observation(node.name, probe.name, at, skip=f"{probe.name} is not installed")
+        return Observation(
+            node.name, probe.name, at, skip=f"{probe.tool or probe.name} is not installed"
+        )
     found: list[Fact | Trouble] = [*complaints(answer, probe)]
     if answer.stdout or not found:  # a tool that failed and printed nothing is one trouble, not two
         stopped = answer.truncated or answer.exit_code is None

@@ -123,6 +123,8 @@ def test_an_unreadable_pci_list_excuses_nobody():
 def test_an_optional_tool_that_is_absent_is_skipped_and_one_that_fails_is_not():
     optional = probe("good", optional=True)
 
+    (absent,) = seen(answers(said("good", exit_code=127)), replace(optional, tool="goodctl"))
+    assert absent.skip == "goodctl is not installed"
     (absent,) = seen(answers(said("good", exit_code=127)), optional)
     (failed,) = seen(answers(said("good", exit_code=1)), optional)
 

@@ -231,6 +231,7 @@ PROBES = (
         yields=(Diagnosis,),
         about="What DCGM says of the GPUs, NVSwitches and CPUs that it watches",
         optional=True,
+        tool="dcgmi",
         applies=Applies(
             pci_vendors=("10de",),
             kinds=("accelerator",),

@@ -41,5 +41,6 @@ BY_NAME = (
         yields=(Address,),
         about="which network device has which address",
         optional=True,
+        tool="ip",
     ),
 )

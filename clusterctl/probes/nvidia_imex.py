@@ -131,6 +131,7 @@ PROBES = (
         yields=(Domain, Version),
         about="Whether the nodes of a GB200 NVL72 rack share memory: NVIDIA's IMEX daemon",
         optional=True,
+        tool="nvidia-imex",
         applies=Applies(
             pci_vendors=("10de",),
             kinds=("accelerator",),

@@ -127,5 +127,6 @@ PROBES = (
         yields=(Service,),
         about="State and restarts of the daemons an AI node stands on; every failed unit",
         optional=True,
+        tool="systemd",
     ),
 )

@@ -124,5 +124,6 @@ PROBES = (
         # Nobody publishes the vendor's PCI id: the tool's own absence says that it does not apply,
         # and a card that it should have shown is one that nothing here can ask.
         optional=True,
+        tool="teco-smi",
     ),
 )

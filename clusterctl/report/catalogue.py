@@ -51,7 +51,9 @@ def probes() -> list[Row]:
 
 
 def where(probe: Probe) -> str:
-    return probe.applies.why_not.replace("no ", "needs a ", 1) or "everywhere"
+    what = probe.applies.why_not.removeprefix("no ")
+    article = "an" if what.startswith(("A", "E", "I", "NV")) else "a"
+    return f"needs {article} {what}" if what else "everywhere"
 
 
 def asks(question: Question) -> str:

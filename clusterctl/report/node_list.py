@@ -22,7 +22,8 @@ COLUMNS = ("name", "address", "user", "port", "via", "become", "identity", "orig
 def node_table(nodes: Sequence[Node]) -> Table:
     """A row a node; labels that all nodes share stand above, said once."""
     shared = shared_labels(nodes)
-    made = table("node", "reached at", "labels", "origin", title=visible(spelt(shared)))
+    above = f"all: {visible(spelt(shared))}" if shared else ""
+    made = table("node", "reached at", "labels", "origin", title=above)
     for node in nodes:
         own = {key: value for key, value in node.labels.items() if key not in shared}
         made.add_row(*map(cell, (node.name, reached(node), spelt(own), node.origin)))
