@@ -8,7 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from math import inf
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Generic, TypeVar
+
+WAKE_S = 1.0  # a Ctrl-C that another thread got, or came just before a wait, wakes nobody
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -74,12 +77,21 @@ def merged(
     visits: Visits[S, T | None] = Visits(iter(items), visit, len(items), room=kept * len(items))
     visits.start()
     try:
-        while (news := visits.next(every_s)) is not None or visits.working:
-            if isinstance(news, Broke):
-                raise news.error
-            yield None if news is None else news.result
+        yield from until_ended(visits, every_s)
     finally:
         visits.stop()
+
+
+def until_ended(visits: Visits[S, T | None], every_s: float) -> Generator[T | None]:
+    while True:
+        news = visits.next(every_s)
+        if news is None and not visits.working:
+            news = visits.next(0.0)  # the last may have come just as the wait ended
+            if news is None:
+                return
+        if isinstance(news, Broke):
+            raise news.error
+        yield None if news is None else news.result
 
 
 class Visits(Generic[S, T]):
@@ -106,12 +118,17 @@ class Visits(Generic[S, T]):
 
     def next(self, patience_s: float) -> Done[T] | Broke | None:
         """The next result; None: there are no more, or none within the patience."""
-        try:
-            news = self.news.get(timeout=None if patience_s == inf else max(0.0, patience_s))
-        except Empty:
-            return None
-        self.room.release()
-        return news
+        until = monotonic() + max(0.0, patience_s)
+        while True:
+            left_s = until - monotonic()
+            try:
+                news = self.news.get(timeout=min(WAKE_S, max(0.0, left_s)))
+            except Empty:
+                if left_s <= WAKE_S:
+                    return None
+            else:
+                self.room.release()
+                return news
 
     def stop(self) -> None:
         self.stopped = True

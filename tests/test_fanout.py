@@ -11,7 +11,7 @@ import weakref
 
 import pytest
 
-from clusterctl.fanout import each
+from clusterctl.fanout import Done, Visits, each, merged, until_ended
 
 
 class Crowd:
@@ -195,14 +195,60 @@ for result in each(range(50), visit, at_once=50):
 """
 
 
-def test_control_c_ends_the_program_though_visits_are_stuck():
-    program = subprocess.Popen(
-        [sys.executable, "-c", STUCK], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert program.stdout.readline() == b"0\n"
-    began = time.monotonic()
-    program.send_signal(2)
-    _, stderr = program.communicate(timeout=20)
+def test_what_each_yields_comes_out_and_then_it_ends():
+    found = merged((1, 2), lambda n: iter((n, 10 * n)), every_s=9, kept=8)
+    assert sorted(one for one in found if one) == [1, 2, 10, 20]
+    assert list(merged((), iter, every_s=9, kept=8)) == []
 
-    assert time.monotonic() - began < 3
+
+class TooEarly(Visits):
+    """Whose first wait ends just before the last news comes, and everybody goes home."""
+
+    early = True
+
+    def next(self, patience_s):
+        if not self.early:
+            return super().next(patience_s)
+        self.early = False
+        while self.working:
+            time.sleep(0.001)
+        return None
+
+
+def test_the_last_news_is_not_lost_where_the_wait_ends_just_before_it():
+    visits = TooEarly(iter("a"), lambda item: visits.tell(Done(item)), 1, room=8)
+    visits.start()
+    assert [news for news in until_ended(visits, 9) if news] == ["a"]
+
+
+def test_control_c_ends_the_program_though_visits_are_stuck():
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as program:
+        try:
+            assert program.stdout.readline() == b"0\n"
+            program.send_signal(2)
+            _, stderr = program.communicate(timeout=20)
+        finally:
+            program.kill()
+
     assert b"KeyboardInterrupt" in stderr
+
+
+ASIDE = """
+import signal, threading, time
+from clusterctl.fanout import each
+def visit(item):
+    time.sleep(0.2)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+    time.sleep(60)
+list(each([0], visit, at_once=1))
+"""
+
+
+def test_control_c_that_reaches_another_thread_ends_the_program_too():
+    done = subprocess.run(
+        [sys.executable, "-c", ASIDE], capture_output=True, timeout=20, check=False
+    )
+
+    assert b"KeyboardInterrupt" in done.stderr
