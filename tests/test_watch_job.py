@@ -558,7 +558,7 @@ def test_a_job_that_is_not_known_well_enough_is_unknown(tmp_path, rank):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--format", "csv"), "table or json"),
+        (("--format", "csv"), "'csv' is not one of 'table', 'json'"),
         (("--for", "10"), "--for: not a time span"),
         (("--pids", "here:1", "--slurm", "5"), "give one of --slurm, --kube and --pids"),
         (("--pids", "nonsense"), "expected NODE:PID"),
