@@ -286,6 +286,17 @@ def test_a_run_is_judged_again_with_other_limits_offline(ctl, home):
     assert ctl("show", "last").returncode == 0  # what was judged then stands
 
 
+def test_who_came_and_went_was_in_the_run_whether_it_answered_or_not(ctl):
+    for node in ("n1", "n2"):
+        ctl("sweep", "-i", "three.yml", "--nodes", node, "-p", "quick.yml")
+    told = json.loads(ctl("diff", "--format", "json").stdout)["changes"]
+    came = [tuple(one.values()) for one in told if one["became"] in {"gone", "new"}]
+    assert came == [
+        ("gone", "n1", "node", "", "in the run", "not in the run"),
+        ("new", "n2", "node", "", "not in the run", "in the run"),
+    ]
+
+
 def test_what_a_node_said_can_be_seen_word_for_word(ctl):
     ctl("sweep", "-i", LOCAL, "-p", "quick.yml")
     assert "MemTotal" in ctl("show", "last", "--raw", "localhost").stdout
