@@ -132,6 +132,26 @@ def test_becoming_root_goes_the_same_way(family):
     assert gone(family, 1)
 
 
+NOT_OURS = """
+import os, subprocess
+from clusterctl.transport.killed import kill_group
+process = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, start_new_session=True)
+os.setuid(65534)
+kill_group(process, 0.1)
+print("went on", process.pid)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
+def test_a_process_that_nobody_may_kill_is_left_and_holds_up_nobody():
+    done = subprocess.run(
+        [sys.executable, "-c", NOT_OURS], stdout=subprocess.PIPE, text=True, check=True, timeout=20
+    )
+    *words, pid = done.stdout.split()
+    os.kill(int(pid), signal.SIGKILL)
+    assert words == ["went", "on"]
+
+
 def test_a_tool_that_talks_on_stderr_only_is_heard_in_full():
     asked = Question("loud", ("sh", "-c", "head -c 300000 /dev/zero >&2"))
     with Local(node_s=20).open(NODE) as shell:

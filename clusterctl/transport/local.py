@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
 from clusterctl.model import Answer, Kind, Node, Question, Trouble
 from clusterctl.transport import Shell, TransportError
+from clusterctl.transport.killed import kill_group
 from clusterctl.transport.wire import PYTHONS, Conversation
 
 STDERR_BYTES = READ_BYTES = 1 << 16
@@ -79,9 +79,7 @@ class LocalShell:
         try:
             process.wait(LEAVE_S)
         except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            kill_group(process, LEAVE_S)
         if process.stderr is not None:
             process.stderr.close()
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from clusterctl.model import Answer, Kind, Trouble
+from clusterctl.transport.killed import kill_group
 
 CAP_BYTES = 1 << 16
 READ_BYTES = 1 << 14
+LEAVE_S = 4.0
 
 
 def run_script(path: Path, words: tuple[str, ...], told: str, timeout_s: float) -> Answer | Trouble:
@@ -42,9 +42,7 @@ def run_script(path: Path, words: tuple[str, ...], told: str, timeout_s: float) 
     except subprocess.TimeoutExpired:
         pass
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # also what it left in the background
-        process.wait()
+        kill_group(process, LEAVE_S)  # also what it left in the background
         if process.stdout is not None:
             process.stdout.close()
     spent_s = time.monotonic() - began

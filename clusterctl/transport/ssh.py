@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import signal
 import socket
 import subprocess
@@ -11,15 +10,16 @@ import tempfile
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from clusterctl.model import Kind, Node, Pace, Trouble, UserError
 from clusterctl.spelling import visible
 from clusterctl.transport import TransportError
+from clusterctl.transport.killed import collect_later, signal_group
 from clusterctl.transport.knock import KNOCKS_AT_ONCE, Door, knock
 from clusterctl.transport.ssh_config import Surroundings, Target, hop, target
 from clusterctl.transport.ssh_index import index
@@ -257,21 +257,16 @@ class Ssh:
         try:
             line = self.caller.call(ours, aim)
         except TransportError as error:
-            _stop(command)
+            signal_group(command, signal.SIGTERM)
+            collect_later(command)
             said.seek(0)
             words = visible(said.read(300).decode(errors="replace").strip())
             raise TransportError(
                 error.kind, f"through ProxyCommand ({words or 'silent'}): {error}"
             ) from error
         # The command ends with its socket; somebody must still collect it.
-        threading.Thread(target=command.wait, daemon=True).start()
+        collect_later(command)
         return line
-
-
-def _stop(command: subprocess.Popen[Any]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(command.pid, signal.SIGTERM)
-    threading.Thread(target=command.wait, daemon=True).start()
 
 
 def _ended(sock: socket.socket) -> bool:
