@@ -21,7 +21,8 @@ from clusterctl import bandwidth_findings as says
 from clusterctl import bandwidth_folder as folder
 from clusterctl.bandwidth import Row
 from clusterctl.cli import app
-from clusterctl.cli.rounds import chosen, judged_by, planned
+from clusterctl.cli.rounds_begun import chosen, planned
+from clusterctl.cli.rounds_judged import judged_by
 from clusterctl.localise import schedule
 from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Topology
 from clusterctl.localise.located import Inconclusive, Located, Population, Rival, Suspect

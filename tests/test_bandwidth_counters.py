@@ -13,7 +13,7 @@ from clusterctl import bandwidth_counters as counters
 from clusterctl import bandwidth_folder as folder
 from clusterctl.bandwidth_counters import Hint
 from clusterctl.catalog import named_probes
-from clusterctl.cli.rounds import judged_by
+from clusterctl.cli.rounds_judged import judged_by
 from clusterctl.localise import schedule
 from clusterctl.localise.columns import OK
 from clusterctl.model import Address, Fact, Observation, Port, Trouble

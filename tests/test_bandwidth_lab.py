@@ -22,7 +22,8 @@ from lab import Lab, missing
 
 from clusterctl import bandwidth_folder as folder
 from clusterctl import catalog
-from clusterctl.cli.rounds import Order, begun, lead
+from clusterctl.cli.rounds import lead
+from clusterctl.cli.rounds_begun import Order, begun
 from clusterctl.cli.world import Flags, now, reach, targets
 from clusterctl.localise.located import Located
 from clusterctl.model import Collective, Playbook, Stage

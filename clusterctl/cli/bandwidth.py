@@ -69,9 +69,10 @@ def bandwidth(
 ) -> None:
     """Measure paths between nodes and name the slow part: host, NIC, leaf, uplink, spine."""
     from clusterctl import bandwidth_folder as folder
-    from clusterctl.cli import rounds as leading
     from clusterctl.cli.finish import refuse_output
     from clusterctl.cli.paths import render
+    from clusterctl.cli.rounds import lead
+    from clusterctl.cli.rounds_begun import Order, begun, resumed
     from clusterctl.cli.world import Flags
 
     refuse_output(output, html)
@@ -87,11 +88,11 @@ def bandwidth(
         seed=seed,
     )
     if resume:
-        under_way = leading.resumed(resume, flags)
+        under_way = resumed(resume, flags)
     else:
         params = {"seconds": seconds, "streams": streams, "engine": str(engine)}
         wanted = folder.Settings(str(mode), rounds, confirm, floor)
-        order = leading.Order(params, wanted, topology, budget, only)
-        under_way = leading.begun(order, flags)
-    path = leading.lead(under_way, flags)
+        order = Order(params, wanted, topology, budget, only)
+        under_way = begun(order, flags)
+    path = lead(under_way, flags)
     raise typer.Exit(render(path, form, output, page=html, lang=lang))

@@ -56,7 +56,7 @@ def write_page(answer: Answer, path: Path, lang: Language | None = None) -> None
 def stored(path: Path, *, anew: bool) -> Answer:
     from clusterctl import bandwidth_folder as folder
     from clusterctl import store
-    from clusterctl.cli.rounds import rejudged
+    from clusterctl.cli.rounds_judged import rejudged
     from clusterctl.report.paths import Answer
 
     found = store.stored(path)

@@ -121,7 +121,7 @@ def full(
 ) -> Links:
     """Rounds of bandwidth, kept as a run.  Raises UserError."""
     from clusterctl import bandwidth_folder as folder
-    from clusterctl.cli import rounds
+    from clusterctl.cli import rounds, rounds_begun
     from clusterctl.localise.columns import OK
     from clusterctl.triage.links.measured import measured
 
@@ -133,14 +133,14 @@ def full(
         force=asked.force,
         why=asked.why,
     )
-    order = rounds.Order(
+    order = rounds_begun.Order(
         {"seconds": SECONDS, "streams": STREAMS, "engine": "auto"},
         folder.Settings("quick", confirm=CONFIRM),
         None,
         "",
         "",
     )
-    going = rounds.begun(order, where, nodes)
+    going = rounds_begun.begun(order, where, nodes)
     if not asked.force:
         going = replace(going, paused=paused, moved=lambda: moved(nodes, paused, reach))
     path = rounds.lead(going, where)
