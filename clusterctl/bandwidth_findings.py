@@ -57,6 +57,12 @@ def nodes_told(
             yield Finding(CHECK, cleared(name, heard[at]))
 
 
+def gave_out(rows: Sequence[Row], names: Sequence[str]) -> set[int]:
+    """Nodes for want of which a test did not run: what they gave before clears none of them."""
+    lost = [row for row in rows if row.status == MISSING]
+    return {end for row in lost for end in (row.src, row.dst) if silent(names[end], row)}
+
+
 def silent(name: str, row: Row) -> bool:
     """Whether a test was not run for want of this node, and not of its partner."""
     return any(why.startswith(f"{name}: ") for why in row.why.split("; "))

@@ -326,6 +326,8 @@ def test_a_node_that_falls_over_on_the_way_is_not_cleared_by_what_it_gave_before
     of_partner = answer(Located(measured=2, missing=2), rows[:3], FOUR[:2])
     of_both = answer(Located(measured=2, missing=2), rows, FOUR[:2])
 
+    assert says.gave_out(rows[:3], NAMES) == {1}
+    assert says.gave_out(rows, NAMES) == {0, 1}
     assert of_partner.exit_code == 4
     assert {one.verdict.node: one.verdict.status for one in of_partner.run.findings} == {
         "n0": Status.PASS,

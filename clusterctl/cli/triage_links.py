@@ -121,6 +121,7 @@ def full(
 ) -> Links:
     """Rounds of bandwidth, kept as a run.  Raises UserError."""
     from clusterctl import bandwidth_folder as folder
+    from clusterctl.bandwidth_findings import gave_out
     from clusterctl.cli import rounds, rounds_begun
     from clusterctl.localise.columns import OK
     from clusterctl.triage.links.measured import measured
@@ -144,11 +145,12 @@ def full(
     if not asked.force:
         going = replace(going, paused=paused, moved=lambda: moved(nodes, paused, reach))
     path = rounds.lead(going, where)
-    rows = folder.read_rows(path / "measured.csv", [node.name for node in nodes])
+    every = [node.name for node in nodes]
+    rows = folder.read_rows(path / "measured.csv", every)
     reasons = list(dict.fromkeys(row.why for row in rows if row.why))[:REASONS]
     rated = [row for row in rows if row.status == OK and row.src != row.dst]
-    ends = {place for row in rated for place in (row.src, row.dst)}
-    names = [node.name for place, node in enumerate(nodes) if place in ends]
+    ends = {place for row in rated for place in (row.src, row.dst)} - gave_out(rows, every)
+    names = [name for place, name in enumerate(every) if place in ends]
     return measured(folder.located(path), names, path.name, reasons)
 
 
