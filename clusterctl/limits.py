@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from math import inf, isfinite
 
 from clusterctl.model import Check, Limit, Limits, Node, Playbook, UserError
@@ -85,11 +84,16 @@ def check_labels(nodes: Iterable[Node], skus: Sequence[Sku]) -> None:
         sku = node.labels.get("sku", "")
         if not sku or sku in names or "accelerators" in node.labels:
             continue
-        if close := get_close_matches(sku, names, 1, 0.85):
+        if close := [name for name in sorted(names) if bare(name) == bare(sku)]:
             raise UserError(
                 f"{node.origin}: sku: no expected values for {sku!r}; did you mean {close[0]!r}? "
                 f"If it is another card, say how many: accelerators: 8"
             )
+
+
+def bare(sku: str) -> str:
+    """Without case and signs.  A letter or a digit more is another card: H20 is no slip of H200."""
+    return "".join(filter(str.isalnum, sku.casefold()))
 
 
 def refuse_amount(where: str, limit: str, value: object) -> None:
