@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterctl.act.deed import BY_HAND, Action, Blind, Outcome, Picture, State, Told
+from clusterctl.act.deed import BY_HAND, LABELS, Action, Blind, Outcome, Picture, State, Told
 from clusterctl.model import Kind, Trouble, UserError
 from clusterctl.spelling import visible
 from clusterctl.transport.kube import DAMAGED, damaged
@@ -45,7 +45,7 @@ class Kubernetes:
     api: CoreV1Api
     where: str
     by: str = "kubernetes"
-    label: str = "k8s_node"
+    label: str = LABELS["kubernetes"]
     sees: bool = True
 
     def look(self) -> Picture:
