@@ -267,9 +267,17 @@ def test_a_path_that_is_not_there_is_the_operators_mistake(word):
 def test_ports_that_chosen_paths_leave_out_are_no_doubt_and_those_of_a_plan_are(only, doubts):
     rails = rails_of([FOUR[0], FOUR[2]])
     rows = [Row(0, 0, 1, 1, UNKNOWN, OK, 8.0)]
-    found = judged_by(rails.topology, rows, folder.Settings(only=only), [])
+    found = judged_by(rails.topology, rows, folder.Settings(only=only, floor_gbit_s=8.0), [])
 
     assert [one.component for one in found.inconclusive] == doubts
+
+
+def test_a_path_that_is_compared_with_nothing_is_not_fine():
+    rails = rails_of([FOUR[0], FOUR[2]])
+    rows = [Row(0, 0, 1, 1, UNKNOWN, OK, 8.0)]
+    found = judged_by(rails.topology, rows, folder.Settings(only="n0>n2/1"), [])
+
+    assert [one.component for one in found.inconclusive] == ["*"]
 
 
 # ----------------------------------------------------------------------------- what it says

@@ -33,6 +33,7 @@ MENTIONED = 0.05
 SUREST = 0.9995  # no model of noise is right to more than that
 ASKED = 0.005  # posterior from which a test is worth its time
 SHOWN = 8  # tests quoted for and against
+PAIR = 2
 
 ADVICE = {
     "host": "look for throttling, PCIe width and speed, NUMA pinning and foreign load on the host; "
@@ -99,9 +100,10 @@ def locate(
         **{at: p for one in findings for at, p in one.rivals if p >= ASKED},
         **{one.fault.component: one.posterior for one in findings},
     }
+    alone = () if floors or suspects else compared(rows)
     return Located(
         tuple(suspects),
-        (*doubtful(model, rows, findings, open_ones), *unseen(topology, rows, sought)),
+        (*doubtful(model, rows, findings, open_ones), *alone, *unseen(topology, rows, sought)),
         judged.population,
         next_tests(
             model,
@@ -111,6 +113,14 @@ def locate(
         ),
         *count,
     )
+
+
+def compared(rows: Measured) -> tuple[Inconclusive, ...]:
+    """A doubt about all where two nodes met nobody else: both may be slow alike."""
+    if len(np.union1d(rows.src, rows.dst)) > PAIR:
+        return ()
+    why = "two nodes alone have nobody to be compared with: measure a third, or give --floor"
+    return (Inconclusive("*", why),)
 
 
 def once(measured: Measured) -> Measured:
