@@ -30,7 +30,10 @@ def bandwidth(
         typer.Option("--topology", help="Who hangs on which leaf; else the labels `leaf` say it."),
     ] = None,
     mode: Annotated[
-        Mode, typer.Option("--mode", help="2 rounds, 4 (6 without leaves or above 512 nodes), or all pairs.")
+        Mode,
+        typer.Option(
+            "--mode", help="2 rounds, 4 (6 without leaves or above 512 nodes), or all pairs."
+        ),
     ] = Mode.DEFAULT,
     rounds: Annotated[
         int, typer.Option("--rounds", min=0, max=100_000, help="Instead of the mode's.")

@@ -115,7 +115,10 @@ def plan_rounds(
         float, typer.Option("--round-seconds", help="What one round takes.")
     ] = 10.0,
     mode: Annotated[
-        Mode, typer.Option("--mode", help="2 rounds, 4 (6 without leaves or above 512 nodes), or all pairs.")
+        Mode,
+        typer.Option(
+            "--mode", help="2 rounds, 4 (6 without leaves or above 512 nodes), or all pairs."
+        ),
     ] = Mode.DEFAULT,
     single_rail: Annotated[
         bool, typer.Option("--single-rail", help="One round more with one rail a node.")
