@@ -11,9 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from clusterctl import campaign_folder, playbook, store
+from clusterctl import playbook, store
 from clusterctl.acceptance import Decision, Outcome, Rule, outcome, shipped_rules
-from clusterctl.campaign_verdict import reading
+from clusterctl.campaign import folder as campaign_folder
+from clusterctl.campaign.verdict import reading
 from clusterctl.model import Fact, Finding, Node, Observation, Playbook, UserError
 from clusterctl.yaml_files import read_mapping, refuse_unknown
 
@@ -56,7 +57,7 @@ class History:
     bars: Sequence[Bar]
 
     def demands(self, book: Playbook, node: str, marks: frozenset[str]) -> dict[str, Any]:
-        """The cells of a `bar` decision of campaign.py."""
+        """The cells of a `bar` decision, campaign/decisions.py."""
         met = [(one, by) for one in self.known if (by := same(one, node, marks))]
         reached = [bar for bar in self.bars if bar.earlier <= len(met)]
         bar = max(reached, key=lambda one: one.earlier, default=None)

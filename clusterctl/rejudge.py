@@ -7,9 +7,11 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from clusterctl import campaign_folder, playbook, store, survey
-from clusterctl.campaign_told import every_node
-from clusterctl.campaign_verdict import verdict
+from clusterctl import playbook, store
+from clusterctl.campaign import folder as campaign_folder
+from clusterctl.campaign.told import every_node
+from clusterctl.campaign.verdict import verdict
+from clusterctl.fabric import survey
 from clusterctl.judge import NO_PAST, OwnPast, Past, nothing_known
 from clusterctl.memory.prune import refuse_pruned
 from clusterctl.memory.yardstick import own_past

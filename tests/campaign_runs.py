@@ -13,8 +13,8 @@ from lab import Lab
 
 from clusterctl import store
 from clusterctl.acceptance import decide, shipped_rules
-from clusterctl.campaign import Case
-from clusterctl.campaign_folder import cases
+from clusterctl.campaign.decisions import Case
+from clusterctl.campaign.folder import cases
 from clusterctl.model import Finding
 
 ROOT = Path(__file__).parent.parent

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from clusterctl.journal import Corrupt, Record, records
+from clusterctl.campaign.journal import Corrupt, Record, records
+from clusterctl.campaign.supervision import Reply, collect, fetch, reply, start, stop, tell
 from clusterctl.model import Answer, Node, Question
-from clusterctl.supervision import Reply, collect, fetch, reply, start, stop, tell
 from clusterctl.transport import Transport
 
 PATIENCE_S = 20.0

@@ -16,10 +16,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from clusterctl import bandwidth, catalog
-from clusterctl import bandwidth_findings as says
-from clusterctl import bandwidth_folder as folder
-from clusterctl.bandwidth import Row
+from clusterctl import catalog
+from clusterctl.bandwidth import findings as says
+from clusterctl.bandwidth import folder
+from clusterctl.bandwidth import paths as bandwidth
+from clusterctl.bandwidth.paths import Row
+from clusterctl.bandwidth.rails import Rails, rails_of
 from clusterctl.cli import app
 from clusterctl.cli.rounds_begun import chosen, planned
 from clusterctl.cli.rounds_judged import judged_by
@@ -42,7 +44,6 @@ from clusterctl.model import (
     Trouble,
     UserError,
 )
-from clusterctl.rails import Rails, rails_of
 from clusterctl.report import heatmap, paths
 from clusterctl.report.paths_page import page
 

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 from test_bandwidth import FOUR, node
 
-from clusterctl import bandwidth
-from clusterctl import bandwidth_counters as counters
-from clusterctl import bandwidth_folder as folder
-from clusterctl.bandwidth_counters import Hint
+from clusterctl.bandwidth import counters, folder
+from clusterctl.bandwidth import paths as bandwidth
+from clusterctl.bandwidth.counters import Hint
+from clusterctl.bandwidth.rails import rails_of
 from clusterctl.catalog import named_probes
 from clusterctl.cli.rounds_judged import judged_by
 from clusterctl.localise import schedule
 from clusterctl.localise.columns import OK
 from clusterctl.model import Address, Fact, Observation, Port, Trouble
-from clusterctl.rails import rails_of
 from clusterctl.report import paths
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -20,8 +20,8 @@ import pytest
 from fabric import NIC_KBIT, Net
 from lab import Lab, missing
 
-from clusterctl import bandwidth_folder as folder
 from clusterctl import catalog
+from clusterctl.bandwidth import folder
 from clusterctl.cli.rounds import lead
 from clusterctl.cli.rounds_begun import Order, begun
 from clusterctl.cli.world import Flags, now, reach, targets

@@ -12,10 +12,11 @@ import pytest
 from rich.cells import cell_len
 from scripted import NOON
 
-from clusterctl import campaign_folder
-from clusterctl.burnt import Burning, burnt_s
-from clusterctl.campaign import Case, Decision, apply, decide, pair_up, stage_of
-from clusterctl.campaign_folder import (
+from clusterctl.campaign import folder as campaign_folder
+from clusterctl.campaign.burnt import Burning, burnt_s
+from clusterctl.campaign.course import Course, learn
+from clusterctl.campaign.decisions import Case, Decision, apply, decide, pair_up, stage_of
+from clusterctl.campaign.folder import (
     Known,
     append,
     cases,
@@ -25,9 +26,8 @@ from clusterctl.campaign_folder import (
     mend,
     prepare,
 )
-from clusterctl.campaign_verdict import without_facts
-from clusterctl.course import Course, learn
-from clusterctl.journal import Record, Stretch, records, samples, steps
+from clusterctl.campaign.journal import Record, Stretch, records, samples, steps
+from clusterctl.campaign.verdict import without_facts
 from clusterctl.model import Node, Playbook, UserError
 from clusterctl.playbook import build, load, spell
 from clusterctl.report.campaign_lines import lines

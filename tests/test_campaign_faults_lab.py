@@ -16,7 +16,7 @@ from lab import Lab
 
 from clusterctl import store
 from clusterctl.acceptance import Outcome, decide, shipped_rules
-from clusterctl.campaign_folder import cases
+from clusterctl.campaign.folder import cases
 from clusterctl.model import Status
 
 pytestmark = pytest.mark.lab

@@ -12,8 +12,8 @@ from campaign_runs import Led, traces
 from campaigns import soon
 from lab import Lab
 
-from clusterctl.campaign_folder import decisions
-from clusterctl.journal import records, samples, steps
+from clusterctl.campaign.folder import decisions
+from clusterctl.campaign.journal import records, samples, steps
 
 pytestmark = pytest.mark.lab
 

@@ -16,7 +16,7 @@ from campaigns import soon
 from faults import clear_all, inject
 from lab import Lab
 
-from clusterctl.journal import records, samples
+from clusterctl.campaign.journal import records, samples
 from clusterctl.model import Status
 
 pytestmark = pytest.mark.lab

@@ -10,9 +10,9 @@ from random import Random
 import numpy as np
 import pytest
 
-from clusterctl.campaign_folder import journal_of, prepare
-from clusterctl.campaign_series import BUCKETS, Sheet, numbers, read, risen, thinned
-from clusterctl.journal import records, samples, scan
+from clusterctl.campaign.folder import journal_of, prepare
+from clusterctl.campaign.journal import records, samples, scan
+from clusterctl.campaign.series import BUCKETS, Sheet, numbers, read, risen, thinned
 
 NAMES = ["gpu0.temp_c", "gpu0.ecc_uncorrected_volatile", "gpu0.sw_thermal_ns", "gpu0.uuid"]
 PORT = "/sys/class/infiniband/mlx5_0/ports/1/counters"

@@ -13,14 +13,14 @@ from scripted import NOON, Scripted
 
 from clusterctl import store
 from clusterctl.acceptance import decide, shipped_rules
-from clusterctl.campaign_folder import STOP, leading
+from clusterctl.campaign.folder import STOP, leading
+from clusterctl.campaign.lead import Leader
 from clusterctl.cli import LastWords
 from clusterctl.cli.burnin import burnin
 from clusterctl.cli.campaigns import begin, detach, find, graceful, opened, outled
 from clusterctl.cli.options import Format
 from clusterctl.cli.watch import outcome, stop
 from clusterctl.cli.world import Flags
-from clusterctl.lead import Leader
 from clusterctl.model import UserError
 from clusterctl.playbook import load
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from clusterctl import codec
-from clusterctl.cabling import cabling
 from clusterctl.catalog import fabric_probes
-from clusterctl.fabric import BY_INDEX, BY_LABELS, BY_LLDP, Fabric
-from clusterctl.fabric_found import discover
-from clusterctl.fabric_links import Before, error_findings, link_findings
-from clusterctl.fabric_plan import Plan, infer, parse
-from clusterctl.fabric_verdict import verdicts
+from clusterctl.fabric.cabling import cabling
+from clusterctl.fabric.found import discover
+from clusterctl.fabric.links import Before, error_findings, link_findings
+from clusterctl.fabric.plan import Plan, infer, parse
+from clusterctl.fabric.survey import WALKS
+from clusterctl.fabric.tree import BY_INDEX, BY_LABELS, BY_LLDP, Fabric
+from clusterctl.fabric.verdict import verdicts
 from clusterctl.model import (
     Address,
     Evidence,
@@ -29,7 +30,6 @@ from clusterctl.model import (
     UserError,
     Version,
 )
-from clusterctl.survey import WALKS
 
 CAPTURES = Path(__file__).parent.parent.parent / "shared" / "captures"
 captures = pytest.mark.skipif(not CAPTURES.exists(), reason="the captures are not here")

@@ -10,9 +10,9 @@ import pytest
 from scripted import NOON
 
 from clusterctl import store
-from clusterctl.campaign import Case, apply, decide, wanted_s
-from clusterctl.campaign_folder import keep_decision, prepare
-from clusterctl.campaign_verdict import own_findings, stricter
+from clusterctl.campaign.decisions import Case, apply, decide, wanted_s
+from clusterctl.campaign.folder import keep_decision, prepare
+from clusterctl.campaign.verdict import own_findings, stricter
 from clusterctl.history import history, marks_of
 from clusterctl.model import (
     Accelerator,

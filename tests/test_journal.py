@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from clusterctl import remote
-from clusterctl.burnt import burnt, burnt_s
-from clusterctl.journal import (
+from clusterctl.campaign.burnt import burnt, burnt_s
+from clusterctl.campaign.journal import (
     LOST,
     Corrupt,
     Record,

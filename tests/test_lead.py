@@ -10,17 +10,17 @@ from scripted import NOON, Scripted
 from test_campaign import line
 from test_stressors import BOOK, NODES, WELL, Nodes
 
-from clusterctl.campaign import Case, apply
-from clusterctl.campaign_asks import questions
-from clusterctl.campaign_early import end_of, judge_empty
-from clusterctl.campaign_folder import STOP, cases, prepare
-from clusterctl.campaign_verdict import Told, results, sampled_enough, verdict
-from clusterctl.course import learn
-from clusterctl.lead import Leader, Said
+from clusterctl.campaign.asks import questions
+from clusterctl.campaign.course import learn
+from clusterctl.campaign.decisions import Case, apply
+from clusterctl.campaign.early import end_of, judge_empty
+from clusterctl.campaign.folder import STOP, cases, prepare
+from clusterctl.campaign.lead import Leader, Said
+from clusterctl.campaign.sampled import Known
+from clusterctl.campaign.supervision import Reply, fetch, reply
+from clusterctl.campaign.verdict import Told, results, sampled_enough, verdict
 from clusterctl.model import Answer, Run, Status, Trouble
 from clusterctl.report.campaign_lines import lines
-from clusterctl.sampled import Known
-from clusterctl.supervision import Reply, fetch, reply
 from clusterctl.transport.wire import NEEDS_PYTHON
 
 FULL_DISK = "the journal cannot be written: ENOSPC"

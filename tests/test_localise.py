@@ -10,7 +10,7 @@ from fabric_sim import EASY, HARSH, Fabric, Weather, spot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clusterctl import measurements
+from clusterctl.bandwidth import measurements
 from clusterctl.localise import schedule, topology
 from clusterctl.localise.columns import FAILED, MISSING, OK, UNKNOWN, Measured, Topology
 from clusterctl.localise.located import Floor, Located

@@ -13,7 +13,7 @@ from fabric_sim import EASY, Fabric
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterctl import measurements
+from clusterctl.bandwidth import measurements
 from clusterctl.localise import schedule, topology
 from clusterctl.localise.columns import FAILED, MISSING, OK, STATUSES, UNKNOWN
 from clusterctl.model import UserError

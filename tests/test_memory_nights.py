@@ -25,7 +25,7 @@ from clusterctl import store
 from clusterctl.act import journal
 from clusterctl.act.deed import Action, Outcome, Told
 from clusterctl.act.journal import Journal
-from clusterctl.campaign_folder import DECISIONS
+from clusterctl.campaign.folder import DECISIONS
 from clusterctl.cli import app
 from clusterctl.cli.language import ASKED
 from clusterctl.judge import beside_past

@@ -14,9 +14,9 @@ from scripted import NOON
 from test_watched import BEFORE, PORT, SYMBOLS, XID, of
 
 from clusterctl.acceptance import GRAVEST_FIRST, Outcome, decide, shipped_rules
-from clusterctl.campaign import Case, apply
-from clusterctl.campaign_verdict import Told, results, verdict
-from clusterctl.course import learn
+from clusterctl.campaign.course import learn
+from clusterctl.campaign.decisions import Case, apply
+from clusterctl.campaign.verdict import Told, results, verdict
 from clusterctl.model import LogWindow, Node, Observation, Run, Status
 from clusterctl.playbook import build
 

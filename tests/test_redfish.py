@@ -21,14 +21,15 @@ from scripted import NOON, Scripted, answers, probe, said
 from sshd import free_port
 
 from clusterctl.acceptance import decide, shipped_rules
-from clusterctl.boards import CHECK, Boards
-from clusterctl.campaign_folder import prepare
-from clusterctl.campaign_told import every_node
-from clusterctl.campaign_verdict import SILENT, verdict
+from clusterctl.campaign.boards import CHECK, Boards
+from clusterctl.campaign.folder import prepare
+from clusterctl.campaign.lead import Leader, Said
+from clusterctl.campaign.silences import Silences
+from clusterctl.campaign.told import every_node
+from clusterctl.campaign.verdict import SILENT, verdict
 from clusterctl.catalog import all_checks, named_probes
 from clusterctl.cli.bmc import access_to, mute
 from clusterctl.cli.passwords import from_file
-from clusterctl.lead import Leader, Said
 from clusterctl.model import (
     Answer,
     Chassis,
@@ -47,7 +48,6 @@ from clusterctl.model import (
 )
 from clusterctl.playbook import build
 from clusterctl.run import World, sweep
-from clusterctl.silences import Silences
 from clusterctl.transport.bmc import Access, WithBmc
 from clusterctl.transport.redfish import ask
 from clusterctl.transport.replay import Recording, Replay

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from clusterctl.campaign import Case, Decision, apply, pair_up
-from clusterctl.campaign_folder import cases, joined, keep_decision, prepare
+from clusterctl.campaign.decisions import Case, Decision, apply, pair_up
+from clusterctl.campaign.folder import cases, joined, keep_decision, prepare
+from clusterctl.campaign.rolling import looks, news
 from clusterctl.model import Node, UserError
 from clusterctl.playbook import build
-from clusterctl.rolling import looks, news
 
 ONE, TWO = (Node("n1"),), (Node("n1"), Node("n2", labels={"rack": "r1"}))
 BROKEN = UserError("hosts.yml: line 3: not YAML")

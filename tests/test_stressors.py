@@ -11,14 +11,14 @@ from scripted import NOON, Scripted
 from test_campaign import line
 
 from clusterctl.acceptance import Outcome, decide, shipped_rules
-from clusterctl.campaign import Case
-from clusterctl.campaign_folder import prepare
-from clusterctl.campaign_told import every_node
-from clusterctl.campaign_verdict import verdict
-from clusterctl.lead import Leader, Said
+from clusterctl.campaign.decisions import Case
+from clusterctl.campaign.folder import prepare
+from clusterctl.campaign.lead import Leader, Said
+from clusterctl.campaign.stressors import STRESSOR
+from clusterctl.campaign.told import every_node
+from clusterctl.campaign.verdict import verdict
 from clusterctl.model import Answer, Node, Run
 from clusterctl.playbook import build
-from clusterctl.stressors import STRESSOR
 
 BOOK = build(
     "test",

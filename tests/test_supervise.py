@@ -17,10 +17,10 @@ import pytest
 from campaigns import Campaign, processes, sleeper, soon
 
 from clusterctl import remote
-from clusterctl.burnt import burnt_s
-from clusterctl.journal import LOST, steps
+from clusterctl.campaign.burnt import burnt_s
+from clusterctl.campaign.journal import LOST, steps
+from clusterctl.campaign.supervision import reply
 from clusterctl.model import Answer, Kind, Node, Trouble
-from clusterctl.supervision import reply
 from clusterctl.transport.local import Local
 from clusterctl.transport.wire import remote_file
 

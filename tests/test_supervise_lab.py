@@ -18,8 +18,8 @@ from campaigns import Campaign, sleeper, soon
 from faults import clear_all, inject
 from lab import Lab
 
-from clusterctl.burnt import burnt_s
-from clusterctl.journal import LOST, Sample, samples, steps
+from clusterctl.campaign.burnt import burnt_s
+from clusterctl.campaign.journal import LOST, Sample, samples, steps
 from clusterctl.model import Node, Pace, Question
 from clusterctl.transport import TransportError
 from clusterctl.transport.ssh import Ssh

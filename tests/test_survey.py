@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from clusterctl import catalog
+from clusterctl.fabric.survey import MOST_FAILURES, evidence, playbook, survey, understood, walk
 from clusterctl.model import Answer, Kind, Node, Observation, Playbook, Port, Status, Trouble
 from clusterctl.run import World
-from clusterctl.survey import MOST_FAILURES, evidence, playbook, survey, understood, walk
 from clusterctl.transport.replay import Heard, Replay
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -160,8 +160,8 @@ def settings(node: str, value: str) -> Heard:
 
 
 def test_an_mtu_that_differs_from_its_peers_is_told():
+    from clusterctl.fabric.survey import probes
     from clusterctl.judge import judge
-    from clusterctl.survey import probes
 
     cluster = Cluster(n1=True, n2=True, n3=True, n4=True)
     heard = [settings(node.name, "1500" if node.name == "n3" else "9000") for node in cluster.nodes]

@@ -15,6 +15,7 @@ from scripted import NOON
 from triage_texts import Rank, texts
 from typer.testing import CliRunner
 
+from clusterctl.bandwidth.rails import rails_of
 from clusterctl.cli import app
 from clusterctl.cli.triage_links import moved
 from clusterctl.localise.located import Inconclusive, Located, Population, Rival
@@ -31,7 +32,6 @@ from clusterctl.model import (
     Status,
     Trouble,
 )
-from clusterctl.rails import rails_of
 from clusterctl.run import Paused, admit
 from clusterctl.triage.links import blame
 from clusterctl.triage.links.blame import blamed

@@ -10,9 +10,11 @@ from dataclasses import asdict
 import pytest
 from scripted import NOON
 
+from clusterctl.campaign.journal import Corrupt, Record, Stretch, laid_out, named
+from clusterctl.campaign.sampled import Known, failing, findings
+from clusterctl.campaign.watched import Watched
 from clusterctl.catalog import all_checks
 from clusterctl.counters import risen
-from clusterctl.journal import Corrupt, Record, Stretch, laid_out, named
 from clusterctl.model import (
     Accelerator,
     Dimm,
@@ -25,8 +27,6 @@ from clusterctl.model import (
     Status,
 )
 from clusterctl.remote import sampler
-from clusterctl.sampled import Known, failing, findings
-from clusterctl.watched import Watched
 
 SYMBOLS = "/sys/class/infiniband/mlx5_3/ports/1/counters/symbol_error"
 CORRECTABLE = "/sys/bus/pci/devices/0000:1b:00.0/aer_dev_correctable"

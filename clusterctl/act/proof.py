@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clusterctl import store
 from clusterctl.acceptance import Decision, Rule, decide, shipped_rules
-from clusterctl.campaign_verdict import AGAIN
+from clusterctl.campaign.verdict import AGAIN
 from clusterctl.model import Run, Status, UserError
 
 log = logging.getLogger(__name__)

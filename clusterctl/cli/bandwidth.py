@@ -71,7 +71,7 @@ def bandwidth(
     lang: Lang = None,
 ) -> None:
     """Measure paths between nodes and name the slow part: host, NIC, leaf, uplink, spine."""
-    from clusterctl import bandwidth_folder as folder
+    from clusterctl.bandwidth import folder
     from clusterctl.cli.finish import refuse_output
     from clusterctl.cli.paths import render
     from clusterctl.cli.rounds import lead

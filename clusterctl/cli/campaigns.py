@@ -23,9 +23,9 @@ from clusterctl.spelling import visible
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from clusterctl.campaign import Case
-    from clusterctl.lead import Leader
-    from clusterctl.silences import AskBmc
+    from clusterctl.campaign.decisions import Case
+    from clusterctl.campaign.lead import Leader
+    from clusterctl.campaign.silences import AskBmc
     from clusterctl.store import Stored
 
 PLAIN_EVERY_S = 30.0
@@ -37,7 +37,7 @@ def begin(playbook: Playbook, flags: Flags, why: str) -> Path:
     """A campaign's directory, complete before anything is asked of a node.  Raises UserError."""
     import secrets
 
-    from clusterctl.campaign_folder import prepare
+    from clusterctl.campaign.folder import prepare
     from clusterctl.cli.repaired import once_more, warn_of_lonely
     from clusterctl.limits import check_labels
     from clusterctl.playbook import skus
@@ -74,7 +74,7 @@ def begin(playbook: Playbook, flags: Flags, why: str) -> Path:
 def opened(found: Stored) -> Run:
     """The run as it began, from its directory."""
     from clusterctl import playbook
-    from clusterctl.campaign_folder import joined
+    from clusterctl.campaign.folder import joined
 
     about = found.about
     book = playbook.build(str(found.path / "run.json"), about["playbook"])
@@ -89,7 +89,7 @@ def opened(found: Stored) -> Run:
 def find(runs_dir: Path | None, reference: str) -> Stored:
     """A campaign's run.  Raises UserError."""
     from clusterctl import store
-    from clusterctl.campaign_folder import is_campaign
+    from clusterctl.campaign.folder import is_campaign
 
     found = store.find(ambient.runs(runs_dir), reference)
     if not is_campaign(found.path):
@@ -99,7 +99,7 @@ def find(runs_dir: Path | None, reference: str) -> Stored:
 
 def resume(found: Stored, flags: Flags) -> tuple[Run, bool]:
     """Go on with it, also where it was stopped; the run, and whether it may be resumed again."""
-    from clusterctl.campaign_folder import STOP, is_led
+    from clusterctl.campaign.folder import STOP, is_led
 
     if not is_led(found.path):  # a stop that comes while we begin is not an old one
         (found.path / STOP).unlink(missing_ok=True)
@@ -118,17 +118,17 @@ def lead(
 
     `stops`: a password of BMCs that nobody gives does not keep it from being stopped.
     """
-    from clusterctl.campaign_folder import leading
-    from clusterctl.campaign_told import every_node
-    from clusterctl.campaign_verdict import verdict
+    from clusterctl.campaign.folder import leading
+    from clusterctl.campaign.lead import Leader
+    from clusterctl.campaign.silences import no_bmc
+    from clusterctl.campaign.told import every_node
+    from clusterctl.campaign.verdict import verdict
     from clusterctl.cli.bmc import asks, for_campaign
     from clusterctl.cli.joining import lists
     from clusterctl.cli.moving import connecting, reachable
     from clusterctl.cli.repaired import demands
-    from clusterctl.lead import Leader
     from clusterctl.memory.yardstick import own_past
     from clusterctl.playbook import skus
-    from clusterctl.silences import no_bmc
 
     refuse_ended(found)
     ambient.logs()
@@ -182,7 +182,7 @@ def outled(path: Path, node: str, rival: Mapping[str, Any]) -> str:
 
 def keep(found: Stored, run: Run) -> None:
     """Write the tables and give the run its name."""
-    from clusterctl.campaign_folder import read_reading
+    from clusterctl.campaign.folder import read_reading
     from clusterctl.cli.finish import finish
     from clusterctl.store import Recorder
 
@@ -272,7 +272,7 @@ def detach(found: Stored, flags: Flags, more: Sequence[str]) -> None:
 
     Raises UserError.
     """
-    from clusterctl.campaign_folder import is_led, led
+    from clusterctl.campaign.folder import is_led, led
     from clusterctl.cli.bmc import refuse_prompt
 
     refuse_ended(found)

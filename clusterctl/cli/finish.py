@@ -201,8 +201,8 @@ def after_burn(run: Run) -> Sequence[Standing]:
 
 def over_time(standings: Sequence[Standing], folder: Path | None) -> tuple[Series, Moments]:
     """What a campaign's journals say of the nodes that did not pass."""
-    from clusterctl.campaign_folder import is_campaign
-    from clusterctl.campaign_series import read
+    from clusterctl.campaign.folder import is_campaign
+    from clusterctl.campaign.series import read
     from clusterctl.report.histories import MOST_NODES, gravest
 
     folder = folder and (folder if folder.is_dir() else folder.with_suffix(""))

@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 
 def lists(found: Stored, flags: Flags) -> Iterator[tuple[Node, ...] | None] | None:
     """See rolling.looks; None: nobody joins.  Raises UserError."""
+    from clusterctl.campaign.rolling import looks
     from clusterctl.cli.bmc import access_to
     from clusterctl.inventory import load
     from clusterctl.inventory.select import select
     from clusterctl.limits import check_labels
     from clusterctl.playbook import skus
-    from clusterctl.rolling import looks
 
     told: dict[str, Any] = found.about.get("campaign", {})
     if not (flags.watch or told.get("watch")):

@@ -23,11 +23,11 @@ def judge(
 ) -> None:
     """Judge what the nodes of a stored run said again; no node is asked anything."""
     from clusterctl import store
-    from clusterctl.bandwidth_folder import is_bandwidth
+    from clusterctl.bandwidth.folder import is_bandwidth
     from clusterctl.cli import paths, surveying
     from clusterctl.cli.finish import refuse_output, render
     from clusterctl.cli.world import logs, runs
-    from clusterctl.fabric_folder import is_fabric
+    from clusterctl.fabric.folder import is_fabric
     from clusterctl.rejudge import again
 
     logs()

@@ -59,7 +59,7 @@ def localise(
     _lang: Lang = None,
 ) -> None:
     """Name the slow part in measured paths: host, NIC, leaf, uplink, spine, and how sure."""
-    from clusterctl import measurements
+    from clusterctl.bandwidth import measurements
     from clusterctl.cli.texts import read_text
     from clusterctl.localise.classes import by_rates
     from clusterctl.localise.located import Floor
@@ -131,7 +131,7 @@ def plan_rounds(
     """Print which pairs to measure, round by round, so that no test slows another."""
     import numpy as np
 
-    from clusterctl import measurements
+    from clusterctl.bandwidth import measurements
     from clusterctl.localise import schedule
     from clusterctl.localise.topology import parse
 

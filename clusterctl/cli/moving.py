@@ -36,9 +36,9 @@ def connecting(found: Stored, flags: Flags) -> Flags:
 
 def reachable(found: Stored, nodes: Sequence[Node], flags: Flags) -> tuple[Node, ...]:
     """The nodes, by the ways of the inventory that this call names.  Raises UserError."""
+    from clusterctl.campaign.rolling import by_way_of
     from clusterctl.inventory import load
     from clusterctl.inventory.ranges import fold
-    from clusterctl.rolling import by_way_of
 
     if flags.inventory:
         known = {node.name: node for node in load(flags.inventory)}

@@ -54,8 +54,8 @@ def write_page(answer: Answer, path: Path, lang: Language | None = None) -> None
 
 
 def stored(path: Path, *, anew: bool) -> Answer:
-    from clusterctl import bandwidth_folder as folder
     from clusterctl import store
+    from clusterctl.bandwidth import folder
     from clusterctl.cli.rounds_judged import rejudged
     from clusterctl.report.paths import Answer
 

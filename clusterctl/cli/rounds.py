@@ -10,11 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clusterctl import bandwidth
-from clusterctl import bandwidth_counters as counters
-from clusterctl import bandwidth_folder as folder
-from clusterctl.bandwidth import Row
-from clusterctl.bandwidth_counters import Hint
+from clusterctl.bandwidth import counters, folder
+from clusterctl.bandwidth import paths as bandwidth
+from clusterctl.bandwidth.counters import Hint
+from clusterctl.bandwidth.paths import Row
 from clusterctl.cli import world as ambient
 from clusterctl.cli.finish import finish
 from clusterctl.cli.progress import Progress

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterctl import bandwidth, store
-from clusterctl import bandwidth_folder as folder
-from clusterctl.bandwidth import Row
+from clusterctl import store
+from clusterctl.bandwidth import folder
+from clusterctl.bandwidth import paths as bandwidth
+from clusterctl.bandwidth.paths import Row
+from clusterctl.bandwidth.rails import Rails, rails_of
 from clusterctl.cli import world as ambient
 from clusterctl.cli.localise import given, one_count, seconds
 from clusterctl.cli.world import Flags
 from clusterctl.localise import schedule
 from clusterctl.localise.columns import UNKNOWN, Topology
 from clusterctl.model import Node, Pace, Run, UserError
-from clusterctl.rails import Rails, rails_of
 
 if TYPE_CHECKING:
     from clusterctl.run import Paused

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from clusterctl import bandwidth, store
-from clusterctl import bandwidth_counters as counters
-from clusterctl import bandwidth_folder as folder
-from clusterctl.bandwidth import Row
-from clusterctl.bandwidth_counters import Hint
-from clusterctl.bandwidth_findings import findings, floors
+from clusterctl import store
+from clusterctl.bandwidth import counters, folder
+from clusterctl.bandwidth import paths as bandwidth
+from clusterctl.bandwidth.counters import Hint
+from clusterctl.bandwidth.findings import findings, floors
+from clusterctl.bandwidth.paths import Row
 from clusterctl.localise.columns import Topology
 from clusterctl.localise.located import Located
 from clusterctl.localise.suspects import locate

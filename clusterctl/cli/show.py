@@ -26,7 +26,7 @@ def show(
 ) -> None:
     """Show a stored run as it was judged then."""
     from clusterctl import store
-    from clusterctl.bandwidth_folder import is_bandwidth
+    from clusterctl.bandwidth.folder import is_bandwidth
     from clusterctl.cli import paths
     from clusterctl.cli.finish import refuse_output, render
     from clusterctl.cli.world import runs

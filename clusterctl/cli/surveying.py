@@ -13,9 +13,9 @@ from clusterctl.cli import world as ambient
 from clusterctl.cli.options import Format
 from clusterctl.cli.screen import columns, printed, tell
 from clusterctl.cli.world import Flags
-from clusterctl.fabric import Fabric
-from clusterctl.fabric_links import Before
-from clusterctl.fabric_plan import Plan
+from clusterctl.fabric.links import Before
+from clusterctl.fabric.plan import Plan
+from clusterctl.fabric.tree import Fabric
 from clusterctl.model import Finding, Node, Observation, Run, UserError
 from clusterctl.store import Stored
 
@@ -31,9 +31,10 @@ class Surveyed:
 
 def ask_nodes(flags: Flags, plan_file: Path | None, ask: str) -> Surveyed:
     """Raises UserError before anything is asked of a node."""
-    from clusterctl import fabric_folder, survey
     from clusterctl.cli.finish import finish
     from clusterctl.cli.progress import Progress
+    from clusterctl.fabric import folder as fabric_folder
+    from clusterctl.fabric import survey
     from clusterctl.inventory import pick
     from clusterctl.store import Recorder, describe
 
@@ -78,7 +79,7 @@ def refuse(run_id: str, playbook: str | None, page: Path | None, form: Format) -
 
 def again(found: Stored, runs: Path) -> Surveyed:
     """A run of `fabric` judged again on what its nodes said.  Raises UserError."""
-    from clusterctl import fabric_folder
+    from clusterctl.fabric import folder as fabric_folder
     from clusterctl.rejudge import survey_again
 
     kept = fabric_folder.read(found.path)
@@ -95,7 +96,7 @@ def judged(
     plan: Plan | None,
     before: Before | None,
 ) -> Surveyed:
-    from clusterctl import survey
+    from clusterctl.fabric import survey
     from clusterctl.judge import judge
     from clusterctl.playbook import skus
 
@@ -107,7 +108,7 @@ def judged(
 
 
 def planned(path: Path | None) -> Plan | None:
-    from clusterctl.fabric_plan import load
+    from clusterctl.fabric.plan import load
 
     return load(path) if path else None
 
@@ -123,7 +124,7 @@ def last_run(nodes: Sequence[Node], runs: Path, name: str) -> str:
 def last_walk(runs: Path, run_id: str, started: datetime) -> Before | None:
     """Error counters as that run heard them; None where it heard none or is gone."""
     from clusterctl import store
-    from clusterctl.survey import counted, counters
+    from clusterctl.fabric.survey import counted, counters
 
     if not run_id:
         return None
@@ -141,7 +142,7 @@ def last_walk(runs: Path, run_id: str, started: datetime) -> Before | None:
 def read_files(paths: Sequence[Path], flags: Flags, plan_file: Path | None) -> Surveyed:
     """The nodes: the inventory's, else the plan's, else every host that the files name."""
     from clusterctl.cli.texts import read_text
-    from clusterctl.survey import understood
+    from clusterctl.fabric.survey import understood
 
     plan = planned(plan_file)
     nodes: tuple[Node, ...] = ()
@@ -166,9 +167,9 @@ def discovered(
     walk: str,
     before: Before | None = None,
 ) -> Surveyed:
-    from clusterctl.fabric_found import discover
-    from clusterctl.fabric_verdict import unread, verdicts
-    from clusterctl.survey import counted, evidence
+    from clusterctl.fabric.found import discover
+    from clusterctl.fabric.survey import counted, evidence
+    from clusterctl.fabric.verdict import unread, verdicts
 
     fabric = discover(
         evidence(nodes, seen),
@@ -189,7 +190,7 @@ def show(
     verbose: bool,
 ) -> int:
     """The exit code.  Raises UserError where a file cannot be written."""
-    from clusterctl.fabric_plan import infer
+    from clusterctl.fabric.plan import infer
     from clusterctl.report import fabric as report
 
     if topology is not None:

@@ -99,7 +99,7 @@ def probed(
 
 def light(nodes: Sequence[Node], reach: Reach) -> Links:
     """A few small messages on every path of a plan.  Raises UserError."""
-    from clusterctl.rails import rails_of
+    from clusterctl.bandwidth.rails import rails_of
     from clusterctl.triage.links.blame import blamed
     from clusterctl.triage.links.order import partners, questions
     from clusterctl.triage.links.said import told
@@ -120,8 +120,8 @@ def full(
     reach: Reach,
 ) -> Links:
     """Rounds of bandwidth, kept as a run.  Raises UserError."""
-    from clusterctl import bandwidth_folder as folder
-    from clusterctl.bandwidth_findings import gave_out
+    from clusterctl.bandwidth import folder
+    from clusterctl.bandwidth.findings import gave_out
     from clusterctl.cli import rounds, rounds_begun
     from clusterctl.localise.columns import OK
     from clusterctl.triage.links.measured import measured

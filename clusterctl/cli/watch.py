@@ -26,7 +26,7 @@ def watch(
     _lang: Lang = None,
 ) -> None:
     """How far a campaign is, one line a node, until it is over."""
-    from clusterctl.campaign_folder import Known, is_led
+    from clusterctl.campaign.folder import Known, is_led
     from clusterctl.cli.campaigns import Display, find, opened
     from clusterctl.report.campaign_lines import lines
 
@@ -58,7 +58,7 @@ def stop(
     _lang: Lang = None,
 ) -> None:
     """Stop a campaign on every node, clean up, keep and judge what was measured."""
-    from clusterctl.campaign_folder import is_led
+    from clusterctl.campaign.folder import is_led
     from clusterctl.cli.campaigns import find, refuse_ended, stop_here
     from clusterctl.cli.finish import render
     from clusterctl.cli.world import Flags
@@ -80,7 +80,7 @@ def stop(
 
 def want_stop(path: Path, words: str) -> None:
     """For whoever leads it.  Raises UserError."""
-    from clusterctl.campaign_folder import STOP
+    from clusterctl.campaign.folder import STOP
 
     try:
         (path / STOP).write_text(words)

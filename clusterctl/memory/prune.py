@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl import store
-from clusterctl.campaign_folder import is_campaign, is_led
+from clusterctl.campaign.folder import is_campaign, is_led
 from clusterctl.memory.cache import Memory
 from clusterctl.model import UserError
 

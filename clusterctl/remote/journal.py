@@ -3,8 +3,8 @@
     CRC SEQUENCE JSON        CRC: eight hex digits, CRC-32 of `SEQUENCE JSON`
 
 JSON is an object: `k` what kind of record, `m` seconds of CLOCK_MONOTONIC, and what the kind has;
-clusterctl/journal.py, which reads them, lists the kinds.  Sequence numbers go on by one, over
-supervisors and reboots.
+clusterctl/campaign/journal.py, which reads them, lists the kinds.  Sequence numbers go on by one,
+over supervisors and reboots.
 
 A thread of its own writes and syncs, because a disk under load may take minutes for it and the
 lease cannot wait.  What comes while one sync is under way goes with the next: with a disk that

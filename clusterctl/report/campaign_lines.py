@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from rich.cells import cell_len, set_cell_size
 
-from clusterctl.campaign import Case, stage_of, wanted_s
+from clusterctl.campaign.decisions import Case, stage_of, wanted_s
 from clusterctl.inventory.ranges import fold
 from clusterctl.model import Playbook
 from clusterctl.spelling import visible

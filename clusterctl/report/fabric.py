@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from clusterctl.fabric import Cable, Fabric, natural
+from clusterctl.fabric.tree import Cable, Fabric, natural
 from clusterctl.inventory.ranges import fold
 from clusterctl.model import Finding, Kind, Status
 from clusterctl.probes.ib_rates import SPEEDS

@@ -17,7 +17,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clusterctl.bandwidth import Row, measured
+from clusterctl.bandwidth.paths import Row, measured
 from clusterctl.inventory.ranges import fold
 from clusterctl.localise.columns import FAILED, OK, Topology
 from clusterctl.localise.muddle import shares

@@ -14,8 +14,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clusterctl.bandwidth import Row
-from clusterctl.bandwidth_findings import CHECK, node_of, sure
+from clusterctl.bandwidth.findings import CHECK, node_of, sure
+from clusterctl.bandwidth.paths import Row
 from clusterctl.localise.classes import GUESSED
 from clusterctl.localise.columns import FAILED, MISSING, OK, STATUSES, UNKNOWN, Topology
 from clusterctl.localise.located import Located, Suspect, Test

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from clusterctl.bandwidth_findings import sure
+from clusterctl.bandwidth.findings import sure
 from clusterctl.report import heatmap
 from clusterctl.report.html import POLICY
 from clusterctl.report.paths import (

@@ -67,7 +67,7 @@ def looked_at(run: Run, accounts: Accounts) -> list[Standing]:
     ]
 
 
-BURNT = re.compile(r"([0-9.e+]+) h burnt")  # as campaign_verdict.py says it
+BURNT = re.compile(r"([0-9.e+]+) h burnt")  # as campaign/verdict.py says it
 
 
 def burnt_h(run: Run) -> dict[str, float]:

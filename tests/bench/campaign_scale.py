@@ -27,10 +27,10 @@ from synthetic_campaign import BOOK
 from synthetic_journals import journal
 
 from clusterctl import playbook
-from clusterctl.campaign import Case
-from clusterctl.campaign_folder import DECISIONS, journal_of, prepare
+from clusterctl.campaign.decisions import Case
+from clusterctl.campaign.folder import DECISIONS, journal_of, prepare
+from clusterctl.campaign.lead import Leader
 from clusterctl.cli import collect_rarely
-from clusterctl.lead import Leader
 from clusterctl.model import Answer, Node, Question, Run
 from clusterctl.playbook import skus
 from clusterctl.report.campaign_lines import lines

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fabric_sim import Fabric, draw_faults
 
-from clusterctl import measurements
+from clusterctl.bandwidth import measurements
 from clusterctl.localise import schedule, topology
 from clusterctl.localise.columns import STATUSES
 from clusterctl.localise.suspects import locate

@@ -23,10 +23,10 @@ from statistics import median
 from lab import start, stop
 from triage_bed import Bed, bed, tell_cost
 
+from clusterctl.bandwidth.rails import rails_of
 from clusterctl.cli import world
 from clusterctl.cli.world import Flags
 from clusterctl.model import Pace
-from clusterctl.rails import rails_of
 from clusterctl.triage.links import order
 from clusterctl.triage.links.said import told
 from clusterctl.triage.stacks.asked_stacks import Reach, put

@@ -14,7 +14,7 @@ from random import Random
 from campaigns import Campaign
 from lab import start, stop
 
-from clusterctl.journal import samples
+from clusterctl.campaign.journal import samples
 from clusterctl.model import Node, Pace
 from clusterctl.transport.ssh import Ssh
 from clusterctl.transport.ssh_config import Surroundings

@@ -18,7 +18,7 @@ from fleet import said
 from synthetic_journals import journal
 
 from clusterctl import playbook
-from clusterctl.campaign_folder import DECISIONS, journal_of, prepare, reading_of
+from clusterctl.campaign.folder import DECISIONS, journal_of, prepare, reading_of
 from clusterctl.model import Node, Run
 from clusterctl.store import Recorder, describe
 from clusterctl.transport.replay import Heard, line

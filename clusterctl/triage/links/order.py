@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from clusterctl.bandwidth import MEETING_NODE_S, MEETING_S
+from clusterctl.bandwidth.paths import MEETING_NODE_S, MEETING_S
+from clusterctl.bandwidth.rails import Rails
 from clusterctl.localise import schedule
 from clusterctl.model import Question
-from clusterctl.rails import Rails
 from clusterctl.trials.flows import meeting
 
 SECONDS = 8.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from clusterctl import bandwidth_folder
+from clusterctl.bandwidth import folder as bandwidth_folder
 from clusterctl.localise.columns import UNKNOWN
 from clusterctl.model import UserError
 from clusterctl.triage.past.known import Shared
