@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from statistics import median
 
 from clusterctl.triage.running import of_pauses, of_stages
 from clusterctl.triage.running.candidates import (
@@ -62,7 +63,8 @@ def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
     if share < LEAST or share < 2 * rest:
         return
     sure = drawn(job, told, {place, *(set(over) - set(behind_it))}, share)
-    cause, doing, hints = cause_of(job, rank, worst)
+    weighed = more_than_others(job, rank, worst)
+    cause, doing, hints = cause_of(job, rank, worst, weighed)
     once = of_pauses.only_once(worst, share, rest)
     if of_pauses.saves(rank, worst, once=once):
         yield of_pauses.checkpoint(rank, share, told.moments)
@@ -88,7 +90,7 @@ def late(job: Job, told: Arrivals) -> Iterator[Candidate]:
     ranks = [one for at in (together if whole else [place]) for one in number(job.ranks[at])]
     suspect = Suspect(name, tuple(ranks), rank.node, slower(share), sure, why)
     step = of_pauses.LONGER if once else STACKS if cause is Cause.WORKER else ""
-    doing_most = max(worst.states, key=lambda state: worst.states[state])
+    doing_most = max(weighed, key=lambda state: weighed[state])
     yield Candidate(cause, share, sure, why, (suspect,), next_step=step, doing=doing_most)
 
 
@@ -123,20 +125,38 @@ def number(rank: Process) -> tuple[int, ...]:
     return () if rank.rank is None else (rank.rank,)
 
 
-def cause_of(job: Job, rank: Process, worst: Late) -> tuple[Cause, str, list[str]]:
-    """By what its main thread does while the others wait."""
-    total = sum(worst.states.values())
-    state, count = max(worst.states.items(), key=lambda one: one[1])
-    doing = f"{DOING.get(state, state)} ({count} of {total} looks)"
+def more_than_others(job: Job, rank: Process, worst: Late) -> dict[str, float]:
+    """Its looks while the others wait, less what everybody does in a step.
+
+    A sleep or a read that all have in every step makes nobody late, though it ends late where
+    something else does.
+    """
+    own = states(rank)
+    others = [states(one) for one in job.ranks if one is not rank and one.looks]
+    weighed: dict[str, float] = {}
+    for state, count in worst.states.items():
+        usual = median(one.get(state, 0.0) for one in others) if state in OWN and others else 0.0
+        weighed[state] = count * max(0.0, 1 - usual / own[state]) if usual else float(count)
+    return weighed if any(weighed.values()) else {**worst.states}
+
+
+def cause_of(
+    job: Job, rank: Process, worst: Late, weighed: Mapping[str, float]
+) -> tuple[Cause, str, list[str]]:
+    """By what its main thread does while the others wait; `weighed`: see more_than_others."""
+    total = sum(weighed.values())
+    state = max(weighed, key=lambda one: weighed[one])
+    looks = f"{worst.states[state]} of {sum(worst.states.values())} looks"
+    doing = f"{DOING.get(state, state)} ({looks})"
     seconds = job.nodes[rank.node].seconds
     hints: list[str] = []
-    inputs = sum(worst.states.get(one, 0) for one in INPUT)
+    inputs = sum(weighed.get(one, 0.0) for one in INPUT)
     busy_crew = sum(rank.crew_looks.get(one, 0.0) for one in ("disk", "file"))
     if inputs > total / 2 or (
         state in {"lock", "wire"} and busy_crew > sum(rank.crew_looks.values()) / 2
     ):
         return Cause.DATA, doing, reading(rank, busy_crew, seconds)
-    if worst.states.get("run", 0) > total / 2:
+    if weighed.get("run", 0.0) > total / 2:
         return running(job, rank, doing, seconds)
     return Cause.WORKER, doing, hints
 
