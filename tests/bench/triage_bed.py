@@ -286,5 +286,5 @@ PLANTS = (
     Plant("hung", lambda bed, node: bed.tell(node, hang=1), ("worker",)),
     Plant("hung-lock", lambda bed, node: bed.tell(node, hang=2), ("worker",)),
     Plant("all-slow", everywhere(sleep_s=0.25), ("healthy",), culprit=False),
-    Plant("gc", everywhere(collect=4, chance=0.15), ("gc",), culprit=False),
+    Plant("gc", everywhere(collect_s=0.25, chance=0.15), ("gc",), culprit=False),
 )

@@ -106,10 +106,11 @@ def suffer(plant: dict[str, float], litter: list[list[int]]) -> None:
         time.sleep(plant["sleep_s"])
     if plant.get("lock_s"):
         wait_in_lock(plant["lock_s"])
-    if plant.get("collect") and rng.random() < plant["chance"]:
+    if plant.get("collect_s") and rng.random() < plant["chance"]:
         if not litter:
             litter.extend([number] for number in range(150_000))
-        for _ in range(int(plant["collect"])):
+        finish = time.monotonic() + plant["collect_s"]  # a heap of one engine is larger
+        while time.monotonic() < finish:
             gc.collect()
 
 
