@@ -150,9 +150,7 @@ def repairs(known: Memory, wanted: list[str]) -> list[Repair]:
 def drains(known: Memory, wanted: list[str]) -> list[Repair]:
     """What we did to the nodes, by the journal of actions beside the runs."""
     from clusterctl.act import journal
-    from clusterctl.act.breaker import MAY_HAVE
     from clusterctl.memory.lemon import Repair
 
     actions = journal.beside(known.folder).actions.values()
-    made = [one for one in actions if one.outcome in MAY_HAVE]
-    return [Repair(one.node, one.at, one.words) for one in made if one.node in wanted]
+    return [Repair(one.node, one.at, one.words) for one in actions if one.node in wanted]
