@@ -7,11 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
 import pytest
+from kin import wait_for
 
 from clusterctl.model import Kind, Node, Question
 from clusterctl.transport import TransportError
@@ -22,9 +22,9 @@ GOOD = Question("good", ("echo", "fine"))
 # One tool that is deaf to SIGTERM, one that leaves its process group, one that does both.
 TOOLS = (
     GOOD,
-    Question("deaf", ("sh", "-c", "trap '' TERM HUP INT; while :; do sleep 1; done"), 90),
-    Question("away", ("sh", "-c", "setsid sleep 91 </dev/null >/dev/null 2>&1 & wait"), 90),
-    Question("both", ("sh", "-c", "trap '' TERM; setsid sh -c 'sleep 92; :' & wait"), 90),
+    Question("deaf", ("sh", "-c", "trap '' TERM HUP INT; while :; do sleep 1; done"), 600),
+    Question("away", ("sh", "-c", "setsid sleep 601 </dev/null >/dev/null 2>&1 & wait"), 600),
+    Question("both", ("sh", "-c", "trap '' TERM; setsid sh -c 'sleep 602; :' & wait"), 600),
 )
 WAYS = pytest.mark.parametrize("pythons", [sys.executable, ""], ids=["python", "sh"])
 
@@ -48,11 +48,9 @@ def alive(family: str) -> list[int]:
     return [pid for pid in found if pid != os.getpid()]
 
 
-def gone(family: str, seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while alive(family) and time.monotonic() < end:
-        time.sleep(0.05)
-    return not alive(family)
+def gone(family: str) -> bool:
+    """None of them ends by itself so soon."""
+    return wait_for(lambda: not alive(family), 60)
 
 
 def test_everyone_is_worth_opening():
@@ -64,28 +62,27 @@ def test_everyone_is_worth_opening():
 def test_nothing_is_left_when_all_is_answered(pythons, family):
     with Local(node_s=20, pythons=pythons).open(NODE) as shell:
         assert [answer.stdout for answer in shell.ask([GOOD])] == ["fine\n"]
-    assert gone(family, 1)
+    assert gone(family)
 
 
 @WAYS
 def test_the_deadline_of_the_node_ends_the_wait_and_the_tools(pythons, family):
     answers = []
-    started = time.monotonic()
-    local = Local(node_s=1, pythons=pythons)
+    local = Local(node_s=3, pythons=pythons)
     with pytest.raises(TransportError) as error, local.open(NODE) as shell:
         answers.extend(shell.ask(TOOLS))
-    assert error.value.kind is Kind.TIMEOUT
+    # The runner has its deadline too, says so in other words and then waits for its tools.
+    assert (error.value.kind, str(error.value)) == (Kind.TIMEOUT, "the node's deadline passed")
     assert [answer.name for answer in answers] == ["good"]
-    assert time.monotonic() - started < 1 + 5
-    assert gone(family, 5)
+    assert gone(family)
 
 
 @WAYS
 def test_leaving_early_ends_the_tools(pythons, family):
-    with Local(node_s=60, pythons=pythons).open(NODE) as shell:
+    with Local(node_s=600, pythons=pythons).open(NODE) as shell:
         assert next(shell.ask(TOOLS)).name == "good"
         assert alive(family)
-    assert gone(family, 5)
+    assert gone(family)
 
 
 def test_opening_and_asking_nothing_starts_nothing(family):
@@ -98,7 +95,7 @@ import sys
 from clusterctl.transport.local import Local
 sys.path.insert(0, sys.argv[1])
 from test_local import NODE, TOOLS
-with Local(node_s=90, pythons=sys.argv[2]).open(NODE) as shell:
+with Local(node_s=600, pythons=sys.argv[2]).open(NODE) as shell:
     for answer in shell.ask(TOOLS):
         print(answer.name, flush=True)
 """
@@ -114,12 +111,11 @@ def test_a_killed_controller_leaves_nothing_running(pythons, family):
         text=True,
     )
     assert controller.stdout.readline() == "good\n"
-    time.sleep(0.3)
-    assert len(alive(family)) > 2
+    assert wait_for(lambda: len(alive(family)) > 2, 60)
     controller.send_signal(signal.SIGKILL)
     controller.wait()
     controller.stdout.close()
-    assert gone(family, 10)
+    assert gone(family)
 
 
 @pytest.mark.skipif(
@@ -129,13 +125,13 @@ def test_becoming_root_goes_the_same_way(family):
     asked = Question("who", ("id", "-u"))
     with Local(node_s=20).open(Node("here", become=True)) as shell:
         assert [answer.stdout for answer in shell.ask([asked])] == ["0\n"]
-    assert gone(family, 1)
+    assert gone(family)
 
 
 NOT_OURS = """
 import os, subprocess
 from clusterctl.transport.killed import kill_group
-process = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, start_new_session=True)
+process = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL, start_new_session=True)
 os.setuid(65534)
 kill_group(process, 0.1)
 print("went on", process.pid)
@@ -145,7 +141,7 @@ print("went on", process.pid)
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
 def test_a_process_that_nobody_may_kill_is_left_and_holds_up_nobody():
     done = subprocess.run(
-        [sys.executable, "-c", NOT_OURS], stdout=subprocess.PIPE, text=True, check=True, timeout=20
+        [sys.executable, "-c", NOT_OURS], stdout=subprocess.PIPE, text=True, check=True, timeout=60
     )
     *words, pid = done.stdout.split()
     os.kill(int(pid), signal.SIGKILL)
