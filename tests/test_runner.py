@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import stat
 import subprocess
@@ -32,6 +33,7 @@ OTHER_PYTHONS = [
 ]
 PYTHONS = [sys.executable, *OTHER_PYTHONS]
 SHELLS = [name for name in ("dash", "busybox", "bash") if shutil.which(name)]
+LONG_S = 600.0  # nobody waits for what takes this long
 SH_TOOLS = "sed head cat grep sleep setsid nice tr kill true echo yes env"
 
 
@@ -77,8 +79,9 @@ def alive(word: str) -> list[str]:
     return found
 
 
-def gone(word: str, seconds: float) -> bool:
-    end = time.monotonic() + seconds
+def gone(word: str) -> bool:
+    """Whether they end long before what they sleep through here does."""
+    end = time.monotonic() + LONG_S / 10
     while time.monotonic() < end:
         if not alive(word):
             return True
@@ -106,7 +109,7 @@ def test_bad_tools_cost_their_own_answers(way, family):
         sh("killed", "kill -9 $$"),
         sh("exit", "echo bad luck >&2; exit 3"),
         sh("quiet", "exec >&- 2>&-; sleep 1; exit 4"),
-        sh("family", "sleep 60 & echo parent", timeout_s=2),
+        sh("family", "sleep 600 & echo parent", timeout_s=2),
         Question("missing", ("no-such-tool", "-x")),
         Question("file", ("/etc/passwd",)),
         GOOD,
@@ -126,7 +129,7 @@ def test_bad_tools_cost_their_own_answers(way, family):
         "not found: no-such-tool\n",
     )
     assert answers["file"].exit_code == 126
-    assert gone(family, 3)
+    assert gone(family)
 
 
 def test_output_comes_back_as_it_was_printed(way):
@@ -161,33 +164,32 @@ def test_a_tool_cannot_read_our_stdin(way):
 
 
 def test_escapees_of_a_killed_tool_are_found(way, family):
-    escape = sh("escape", "setsid sleep 61 & setsid sleep 62 >/dev/null 2>&1 & wait", timeout_s=1)
+    escape = sh("escape", "setsid sleep 600 & setsid sleep 600 >/dev/null 2>&1 & wait", timeout_s=1)
     assert ask(way, escape, GOOD)["good"].exit_code == 0
-    assert gone(family, 3)
+    assert gone(family)
 
 
 def test_the_end_of_stdin_ends_everything(way, family):
-    with Local(node_s=60, pythons=way).open(Node("here")) as shell:
+    with Local(node_s=LONG_S, pythons=way).open(Node("here")) as shell:
         answers = shell.ask(
             [
                 GOOD,
-                sh("deaf", "trap '' TERM HUP; while :; do sleep 1; done", timeout_s=50),
-                sh("away", "setsid sleep 63 >/dev/null 2>&1; :", timeout_s=50),
+                sh("deaf", "trap '' TERM HUP; while :; do sleep 1; done", timeout_s=LONG_S),
+                sh("away", "setsid sleep 600 >/dev/null 2>&1; :", timeout_s=LONG_S),
             ]
         )
         next(answers)
         time.sleep(0.2)
         assert alive(family)
-    assert gone(family, 8)
+    assert gone(family)
 
 
 def test_the_nodes_own_deadline_ends_everything(way, family):
-    started = time.monotonic()
-    node, process = begin(way, [sh("deaf", "trap '' TERM; while :; do sleep 1; done")], node_s=1)
-    list(pump(node, process))
-    assert process.wait(8) == 124
-    assert time.monotonic() - started < 8
-    assert gone(family, 5)
+    deaf = sh("deaf", "trap '' TERM; while :; do sleep 1; done", timeout_s=LONG_S)
+    node, process = begin(way, [deaf], node_s=1)
+    assert list(pump(node, process)) == []
+    assert process.wait(60) == 124
+    assert gone(family)
     process.stdin.close()
 
 
@@ -207,51 +209,55 @@ def begin(
 
 
 def pump(node: Conversation, process: subprocess.Popen[bytes]) -> Iterator[Answer]:
-    while not node.done and (chunk := process.stdout.read(1 << 16)):
+    while not node.done:
+        assert select.select([process.stdout], [], [], 60)[0], "not a word in a minute"
+        chunk = process.stdout.read(1 << 16)
+        if not chunk:
+            return
         yield from node.feed(chunk)
 
 
 def test_a_reader_that_does_not_read_cannot_keep_it_alive(way, family):
     noise = Question("noise", ("head", "-c", "1000000", "/dev/urandom"))
-    _, process = begin(way, [noise] * 3)
+    _, process = begin(way, [noise] * 3, node_s=LONG_S)
     time.sleep(0.5)
     process.stdin.close()
-    assert gone(family, 8)
+    assert gone(family)
     process.stdout.close()
     process.wait()
 
 
 def test_a_closed_stdout_ends_everything(way, family):
-    _, process = begin(way, [sh("slow", "sleep 64"), GOOD])
+    _, process = begin(way, [sh("slow", "sleep 600", timeout_s=LONG_S), GOOD], node_s=LONG_S)
     process.stdout.close()
     process.stdin.close()
-    assert gone(family, 8)
+    assert gone(family)
     process.wait()
 
 
 def test_a_runner_that_is_killed_takes_its_tools_along(family):
     questions = [
         GOOD,
-        sh("away", "setsid sleep 65"),
+        sh("away", "setsid sleep 600"),
         sh("killer", "sleep 0.3; kill -9 $PPID", timeout_s=20),
     ]
     answers = []
-    here = Local(node_s=30, pythons=sys.executable)
+    here = Local(node_s=LONG_S, pythons=sys.executable)
     with here.open(Node("here")) as shell, pytest.raises(TransportError) as error:
         answers.extend(shell.ask(questions))
     assert [answer.name for answer in answers] == ["good"]
     assert error.value.kind is Kind.CUT
     assert "killed" in str(error.value)
-    assert gone(family, 3)
+    assert gone(family)
 
 
 def test_a_runner_that_is_told_to_stop_cleans_up(family):
-    questions = [GOOD, sh("away", "setsid sleep 66"), sh("term", "sleep 0.3; kill -TERM $PPID")]
-    here = Local(node_s=30, pythons=sys.executable)
+    questions = [GOOD, sh("away", "setsid sleep 600"), sh("term", "sleep 0.3; kill -TERM $PPID")]
+    here = Local(node_s=LONG_S, pythons=sys.executable)
     with here.open(Node("here")) as shell, pytest.raises(TransportError) as error:
         list(shell.ask(questions))
     assert error.value.kind is Kind.CUT
-    assert gone(family, 3)
+    assert gone(family)
 
 
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda way: "-".join(Path(way).parts[-3:]))
@@ -276,10 +282,14 @@ class TestPython:
         assert answers["first"].exit_code is None
         assert answers["third"].stdout == "my turn\n"
 
-    def test_questions_run_side_by_side(self, python):
-        started = time.monotonic()
-        ask(python, *(sh(f"q{i}", "sleep 0.5") for i in range(8)))
-        assert time.monotonic() - started < 2
+    def test_questions_run_side_by_side(self, python, tmp_path):
+        """Each waits for all the others."""
+        line = f": > {tmp_path}/$0; until [ $(ls {tmp_path} | wc -l) = 8 ]; do sleep 0.1; done"
+        meeting = [
+            Question(f"q{i}", ("sh", "-c", line, str(i)), timeout_s=LONG_S) for i in range(8)
+        ]
+        answers = ask(python, *meeting, node_s=60)
+        assert [answer.exit_code for answer in answers.values()] == [0] * 8
 
     def test_ten_times_the_limit_is_read_and_forgotten(self, python):
         (answer,) = ask(
@@ -287,18 +297,16 @@ class TestPython:
         ).values()
         assert (answer.exit_code, len(answer.stdout), answer.truncated) == (5, 1000, True)
 
-    def test_a_gigabyte_is_not_read_to_its_end(self, python):
-        started = time.monotonic()
-        (answer,) = ask(python, sh("big", "head -c 100000000000 /dev/zero")).values()
-        assert answer.exit_code != 0
+    def test_what_has_no_end_is_not_read_for_ever(self, python):
+        big = Question("big", ("cat", "/dev/zero"), timeout_s=LONG_S)
+        (answer,) = ask(python, big, node_s=60).values()
+        assert answer.exit_code == -9
         assert answer.truncated
-        assert time.monotonic() - started < 5
 
     def test_a_child_in_the_background_does_not_delay_its_parents_answer(self, python, family):
-        (answer,) = ask(python, sh("parent", "sleep 67 & echo gone", timeout_s=20)).values()
+        (answer,) = ask(python, sh("parent", "sleep 600 & echo gone", timeout_s=LONG_S)).values()
         assert (answer.exit_code, answer.stdout) == (0, "gone\n")
-        assert answer.seconds < 2
-        assert gone(family, 2)
+        assert gone(family)
 
     def test_a_script_has_its_arguments(self, python):
         answer = ask(python, Question("files", ("/proc/sys/kernel/ostype",), script="read_files"))
@@ -360,10 +368,10 @@ class TestPython:
     def test_a_script_that_forks_away_is_found(self, python, family):
         run_text(
             python,
-            "import os, time\nif os.fork() == 0:\n    os.setsid()\ntime.sleep(68)",
+            "import os, time\nif os.fork() == 0:\n    os.setsid()\ntime.sleep(600)",
             timeout_s=0.5,
         )
-        assert gone(family, 3)
+        assert gone(family)
 
 
 def run_text(python: str, text: str, command=(), **more) -> Answer:
@@ -399,6 +407,15 @@ STUBBORN = (
 )
 
 
+def ours(home: Path) -> list[int]:
+    """Processes that run a program of this folder."""
+    return [
+        int(place.parent.name)
+        for place in Path("/proc").glob("[0-9]*/exe")
+        if place.is_symlink() and Path(os.path.realpath(place)).parent == home
+    ]
+
+
 @pytest.mark.skipif(
     os.getuid() != 0 or not shutil.which("gcc") or not shutil.which("setpriv"),
     reason="a process that the runner may not signal needs root, gcc and setpriv to make",
@@ -422,13 +439,12 @@ def test_a_process_that_no_signal_ends_is_abandoned():
         assert answers["good"].exit_code == 0
         assert answers["stubborn"].exit_code is None
         assert answers["stubborn"].stdout == "up\n"
-        assert answers["stubborn"].seconds < 4
+        assert ours(home), "it did not outlive its answer"
         process.stdin.close()
         process.wait(5)
     finally:
-        for place in Path("/proc").glob("[0-9]*/exe"):
-            if place.is_symlink() and os.path.realpath(place) == str(home / "stubborn"):
-                os.kill(int(place.parent.name), 9)
+        for pid in ours(home):
+            os.kill(pid, 9)
         shutil.rmtree(home)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from kin import wait_for
 from sshd import USER, free_port, keygen, needs_sshd, public, sshd
 
 from clusterctl.fanout import each
@@ -27,7 +29,7 @@ from clusterctl.transport.ssh_config import Surroundings
 pytestmark = needs_sshd
 
 HELLO = Question("hello", ("echo", "hello"), without_python=("echo", "hello"))
-SLEEP = Question("sleep", ("sleep", "300"), timeout_s=300)
+SLEEP = Question("sleep", ("sleep", "600"), timeout_s=600)
 RNG = Random(7)
 PACE = Pace(at_once=16, connect_s=3, auth_s=4, node_s=30)
 
@@ -646,14 +648,13 @@ def test_each_node_behind_a_jump_host_learns_its_own_fate(home, known, bastion):
 
 
 def test_a_dead_jump_host_is_tried_once_and_not_for_each_node(home, silent):
-    via = f"{USER}@127.0.0.1:{silent}"
+    via = f"{USER}@127.0.0.1:{silent.getsockname()[1]}"
     nodes = [Node(f"n{number}", address="10.0.0.1", via=via) for number in range(8)]
-    began = time.monotonic()
     with client(home, pace=replace(PACE, auth_s=1)) as ssh:
         kinds = list(each(nodes, lambda node: refusal(ssh, node).kind, at_once=2))
 
     assert kinds == [Kind.TIMEOUT] * 8
-    assert time.monotonic() - began < 4
+    assert connections(silent) == 1
 
 
 def test_a_lost_jump_host_is_connected_anew(home, known, bastion):
@@ -662,7 +663,8 @@ def test_a_lost_jump_host_is_connected_anew(home, known, bastion):
         assert hello(ssh, node)
         for child in bastion.children():
             os.kill(child, signal.SIGKILL)
-        time.sleep(0.3)
+        [jump] = ssh.jumps.values()
+        assert wait_for(lambda: not jump.line.is_active(), 60)
         assert hello(ssh, node)
 
 
@@ -685,7 +687,7 @@ def test_a_jump_host_behind_itself_is_refused_and_hangs_nobody(home, text, loop)
     (home / ".ssh/config").write_text(text)
     with client(home) as ssh:
         errors = list(
-            each([Node("n1")], lambda node: refusal(ssh, node), at_once=1, left_s=lambda: 5)
+            each([Node("n1")], lambda node: refusal(ssh, node), at_once=1, left_s=lambda: 60)
         )
 
     assert [error.kind for error in errors] == [Kind.UNREACHABLE]
@@ -700,7 +702,19 @@ def test_a_jump_host_behind_itself_is_refused_and_hangs_nobody(home, text, loop)
 def silent():
     """A port that accepts and then says nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
-        yield server.getsockname()[1]
+        yield server
+
+
+def connections(server):
+    """How many came, whether they have hung up or not."""
+    server.setblocking(False)  # noqa: FBT003
+    count = 0
+    while True:
+        try:
+            server.accept()[0].close()
+        except BlockingIOError:
+            return count
+        count += 1
 
 
 @contextmanager
@@ -747,13 +761,13 @@ def test_a_name_without_address_is_unreachable(home):
 
 
 def test_a_port_that_says_nothing_times_out(home, silent):
-    began = time.monotonic()
-    with client(home, pace=replace(PACE, auth_s=1)) as ssh:
-        error = refusal(ssh, loopback(silent))
+    port = silent.getsockname()[1]
+    with client(home, pace=replace(PACE, connect_s=600, auth_s=1, node_s=600)) as ssh:
+        error = refusal(ssh, loopback(port))
 
     assert error.kind is Kind.TIMEOUT
-    assert "accepts TCP and then says nothing for 1 s" in str(error)
-    assert 0.9 < time.monotonic() - began < 2.5
+    said = re.search(r"accepts TCP and then says nothing for (\d+) s", str(error))
+    assert int(said[1]) >= 1  # auth_s
 
 
 def test_a_port_that_speaks_http_is_said_to(home):
@@ -768,27 +782,32 @@ def test_a_port_that_speaks_http_is_said_to(home):
 
 
 @pytest.mark.parametrize(
-    "garbage",
+    ("garbage", "auth_s", "kind", "words"),
     [
-        os.urandom(4096).replace(b"\n", b"x"),
-        b"A" * (1 << 20),
-        b"\n" * 4000,
-        b"SSH-2.0-x\r\n" + b"\xff" * 9999,
+        (os.urandom(4096).replace(b"\n", b"x"), 1, Kind.TIMEOUT, "accepts TCP and then"),
+        (b"A" * (1 << 20), 600, Kind.UNREACHABLE, "does not speak SSH"),
+        (b"\n" * 4000, 600, Kind.UNREACHABLE, "does not speak SSH"),
+        (b"SSH-2.0-x\r\n" + b"\xff" * 9999, 600, Kind.UNREACHABLE, "breaks off the key exchange"),
     ],
     ids=["noise", "one-long-line", "empty-lines", "banner-then-noise"],
 )
-def test_garbage_is_an_error_soon(home, garbage):
+def test_garbage_is_an_error_without_its_end(home, garbage, auth_s, kind, words):
+    """Whoever sent it keeps the line; only what may still become a banner costs `auth_s`."""
+    enough = threading.Event()
+    ended = []
+
     def speak(connection):
         connection.sendall(garbage)
-        time.sleep(10)
+        ended.append(enough.wait(600))
 
-    began = time.monotonic()
-    with speaking(speak) as port, client(home, pace=replace(PACE, auth_s=2)) as ssh:
+    pace = replace(PACE, auth_s=auth_s, node_s=600)
+    with speaking(speak) as port, client(home, pace=pace) as ssh:
         error = refusal(ssh, loopback(port))
+        assert not ended
+        enough.set()
 
-    assert error.kind in {Kind.UNREACHABLE, Kind.TIMEOUT}
+    assert (error.kind, words in str(error)) == (kind, True)
     assert str(error).isprintable()
-    assert time.monotonic() - began < 4
 
 
 def test_a_flood_of_garbage_is_not_gathered(home):
@@ -837,13 +856,12 @@ def test_a_connection_killed_midway_is_cut_and_keeps_its_answers(home, known):
 
 
 def test_a_node_has_its_deadline_and_keeps_its_answers(home, known):
-    began = time.monotonic()
-    with client(home, pace=replace(PACE, node_s=2)) as ssh:
+    with client(home, pace=replace(PACE, node_s=3)) as ssh:
         names, error = listened(ssh, at(known), HELLO, SLEEP)
 
     assert names[0] == "hello"
     assert error.kind is Kind.TIMEOUT
-    assert time.monotonic() - began < 3.5
+    assert "has not finished within 3 s" in str(error)  # ours; the node has one for itself
 
 
 def test_a_node_that_trickles_has_its_deadline_too(home, tmp_path, keys):
@@ -851,17 +869,15 @@ def test_a_node_that_trickles_has_its_deadline_too(home, tmp_path, keys):
     trickle = "ForceCommand while :; do printf x; sleep 0.1; done"
     with sshd(tmp_path / "server", public(keys / "id_ed25519"), trickle) as server:
         know(home, server.known_as())
-        began = time.monotonic()
         with client(home, pace=replace(PACE, node_s=2)) as ssh:
             error = refusal(ssh, at(server))
 
     assert error.kind is Kind.TIMEOUT
-    assert time.monotonic() - began < 3.5
+    assert "has not finished within 2 s" in str(error)
 
 
 def test_a_stopped_sshd_has_its_deadline_too(home, known):
     """Nothing moves any more, and nothing is closed."""
-    began = time.monotonic()
     with client(home, pace=replace(PACE, node_s=2)) as ssh, ssh.open(at(known)) as shell:
         children = known.children()
         for child in children:
@@ -872,7 +888,7 @@ def test_a_stopped_sshd_has_its_deadline_too(home, known):
             os.kill(child, signal.SIGCONT)
 
     assert caught.value.kind is Kind.TIMEOUT
-    assert time.monotonic() - began < 4
+    assert "has not finished within 2 s" in str(caught.value)
 
 
 def test_a_flood_on_stderr_does_not_block_the_node(home, tmp_path, keys):
@@ -912,20 +928,22 @@ def running(marker):
 
 
 def test_leaving_a_conversation_kills_its_tools_and_does_not_wait(home, known):
-    marker = f"sleep 300.{os.getpid()}"
-    question = Question("sleep", tuple(marker.split()), timeout_s=300)
-    with client(home) as ssh:
+    """A stopped sshd does not hear that we leave, so the tool goes on until it may."""
+    marker = f"sleep 600.{os.getpid()}"
+    question = Question("sleep", tuple(marker.split()), timeout_s=600)
+    with client(home, pace=replace(PACE, node_s=600)) as ssh:
         with ssh.open(at(known)) as shell:
             answers = shell.ask((HELLO, question))
             assert next(answers).name == "hello"
-            assert running(marker)
-            began = time.monotonic()
-        assert time.monotonic() - began < 0.5
-        until = time.monotonic() + 8
-        while running(marker) and time.monotonic() < until:
-            time.sleep(0.05)
+            assert wait_for(lambda: running(marker), 60)
+            children = known.children()
+            for child in children:
+                os.kill(child, signal.SIGSTOP)
+        assert running(marker)
+        for child in children:
+            os.kill(child, signal.SIGCONT)
 
-        assert not running(marker)
+        assert wait_for(lambda: not running(marker), 60)
 
 
 def test_nothing_stays_open_afterwards(home, known):
@@ -941,10 +959,10 @@ def test_nothing_stays_open_afterwards(home, known):
         for _ in range(10):
             assert hello(ssh, at(known))
         refusal(ssh, loopback(free_port()))
-    time.sleep(0.5)
 
-    assert files() <= before[0]
-    assert threading.active_count() <= before[1] + 1  # the watch over deadlines
+    assert wait_for(lambda: files() <= before[0], 60)
+    # One more: the watch over deadlines.
+    assert wait_for(lambda: threading.active_count() <= before[1] + 1, 60)
 
 
 def test_paramiko_says_nothing_by_itself(home, server, capfd, caplog):
