@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -147,10 +146,8 @@ os.execv(sys.argv[2], sys.argv[2:])
 def test_a_dead_file_system_costs_itself_and_not_its_neighbours(tmp_path, python):
     point = tmp_path / "dead"
     point.mkdir()
-    started = time.monotonic()
     argv = [sys.executable, "-c", DEAD_FILESYSTEM, str(point), *script("mounts", python)]
     facts, troubles = ask("mounts", in_namespace(":", argv))
-    assert time.monotonic() - started < 15
     assert [(trouble.kind, trouble.part) for trouble in troubles] == [(Kind.TIMEOUT, str(point))]
     parts = {fact.part: fact for fact in facts}
     assert parts[str(point)].size_bytes is None
