@@ -32,6 +32,7 @@ PAIR = (Node("a", "127.0.0.1"), Node("b", "127.0.0.1"))
 TRAILER = struct.Struct("<QI")  # as in remote/tcp_streams.py
 IMPATIENT = {"30.0": "1.5"}  # to meet
 EASILY_BORED = {"20.0": "1.0"}  # without a byte
+NEVER_BORED = {"20.0": "600.0"}
 RUNNER, SCRIPT, STREAMS = 1, 2, 3  # generations of the family
 ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root may make network name spaces")
 
@@ -398,10 +399,11 @@ def test_streams_get_processes_as_far_as_there_are_processors(streams, both_ways
 
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_stream_killed_on_one_side_is_no_measurement_on_either(side, family):
-    burning = [Burning(asked(pair(2, 1.2), PAIR, 0), NEW, PAIR[0])]
+    """Its end is heard of: who waited for its bytes would do so until the trial is stopped."""
+    burning = [Burning(asked(pair(2, 5.0), PAIR, 0, swap=NEVER_BORED), NEW, PAIR[0])]
     assert wait_for(lambda: generation(family, SCRIPT))
     (listener,) = generation(family, SCRIPT)
-    burning.append(Burning(asked(pair(2, 1.2), PAIR, 1), NEW, PAIR[1]))
+    burning.append(Burning(asked(pair(2, 5.0), PAIR, 1, swap=NEVER_BORED), NEW, PAIR[1]))
     parts = processes(2)
     assert wait_for(lambda: len(generation(family, STREAMS)) == 2 * len(parts))
     time.sleep(0.2)
@@ -409,12 +411,10 @@ def test_a_stream_killed_on_one_side_is_no_measurement_on_either(side, family):
     for pid in generation(family, STREAMS):
         sides[alive(family)[pid] != listener].append(pid)
     os.kill(sides[side][0], signal.SIGKILL)
-    began = time.monotonic()
     for one in burning:
         seen = one.join()
         assert not seen.facts
         assert seen.troubles[0].detail == f"{len(parts[0])} of 2 streams broke off"
-    assert time.monotonic() - began < 15  # its end was heard of, not waited for
 
 
 # ----------------------------------------------------------------------------- strangers
@@ -422,13 +422,12 @@ def test_a_stream_killed_on_one_side_is_no_measurement_on_either(side, family):
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_partner_that_never_comes_is_a_trouble_of_its_own(index, family):
-    began = time.monotonic()
     seen = Burning(asked(pair(), PAIR, index, swap=IMPATIENT), NEW, PAIR[index]).join()
-    assert time.monotonic() - began < 5
     assert not seen.facts
     (trouble,) = seen.troubles
     assert trouble.kind is Kind.EXIT
-    assert ("did not come within", "cannot reach the partner at 127.0.0.1")[index] in trouble.detail
+    said = ("did not come within 1 s", "cannot reach the partner at 127.0.0.1")[index]
+    assert said in trouble.detail
     assert "data_address" in trouble.detail
     assert statuses(seen) == {"unknown"}
 

@@ -99,6 +99,31 @@ def test_who_sleeps_by_itself_is_not_excused_by_its_node():
     assert (found.cause, found.suspects[0].what) == (Cause.WORKER, "rank 5 on n05")
 
 
+# ----------------------------------------------------------------------------- processors
+
+
+def test_a_node_whose_processors_are_slower_than_its_peers_is_why_its_rank_is_late():
+    found = judged(counting(job(late_as="run", run=0.5), {"now.mhz": 2900}, {"now.mhz": 200}))
+    assert (found.cause, found.suspects[0].what) == (Cause.HOST, "n05")
+    assert "its processors run at 1200 MHz at most, its peers' at 3900 MHz" in said(found)
+
+
+@pytest.mark.parametrize("mhz", [2700, 3100])  # as counted from 1000; a boost differs a little
+def test_a_clock_that_is_nearly_as_fast_as_its_peers_is_not_told(mhz):
+    found = judged(counting(job(late_as="run", run=0.5), {"now.mhz": 2900}, {"now.mhz": mhz}))
+    assert (found.cause, found.suspects[0].ranks) == (Cause.WORKER, (5,))
+    assert "MHz" not in said(found)
+
+
+def test_processors_that_stand_idle_for_a_disk_are_told_and_decide_no_class():
+    usual = {"cpu.idle": 6000.0, "cpu.iowait": 3}
+    own = {"cpu.idle": 3000.0, "cpu.iowait": 3000}
+    found = judged(counting(job(late_as="run", run=0.5), usual, own))
+    assert (found.cause, found.suspects[0].ranks) == (Cause.WORKER, (5,))
+    assert "its processors stand idle for a disk 50 % of the time (iowait)" in said(found)
+    assert judged(counting(job(), usual, own)).cause is Cause.HEALTHY
+
+
 # ----------------------------------------------------------------------------- NFS
 
 
@@ -194,6 +219,7 @@ def with_cards(ranks: list[Rank], own: str, usual: str) -> Triage:
         ({"width": 4}, "gpu0: PCIe gen 5 x4, carries 3.0 GB/s, its peers 4 times that"),
         ({"errors": 5000}, "gpu0: PCIe corrects 500 errors/s, its peers' 0"),
         ({"carries": 9e10}, "gpu0: PCIe carries 90 GB/s, its peers' 3"),
+        ({"nvlink": 5000}, "gpu0: NVLink corrects 500 errors/s, its peers' 0"),
     ],
 )
 def test_a_gpu_whose_pcie_link_is_not_as_its_peers_is_why_its_rank_is_late(odd, says):

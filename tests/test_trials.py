@@ -94,7 +94,7 @@ def test_sound_cores_pass(python, engine, family):
     assert fact.covered == pytest.approx(CORES / os.cpu_count())
     assert fact.amount > 0
     assert fact.rate == pytest.approx(fact.amount / fact.seconds, rel=0.2)
-    assert fact.seconds == pytest.approx(1.0, rel=0.5)
+    assert fact.seconds > 0.5
     if os.cpu_count() == CORES:
         assert statuses(seen) <= CLEAN
 
@@ -259,10 +259,8 @@ def test_a_worker_killed_on_the_way_is_never_clean(what, hit, family):
     assert wait_for(lambda: generation(family, hit))
     time.sleep(0.2)
     assert wait_for(lambda: killed(generation(family, hit)))
-    began = time.monotonic()
     seen = burning.join()
-    assert time.monotonic() - began < 15  # not only at its deadline
-    assert seen.troubles
+    assert {trouble.kind for trouble in seen.troubles} == {Kind.EXIT}  # TIMEOUT at its deadline
     for fact in seen.facts:
         assert fact.errors is None or fact.covered < fact.asked
     assert "unknown" in statuses(seen)

@@ -177,10 +177,12 @@ def cards(
     width: int = 16,
     errors: int = 0,
     carries: float = 3e9,
+    nvlink: int = 0,
 ) -> str:
     rows = [{"k": "gpu", "index": 0, "uuid": "GPU-1", "mig": False, "limit_w": 700.0}]
     rows += [{"k": "sample", "v": [0, power, clock, 60, mask, use, 1 << 30, 0, 0]}] * 3
     link = {"tx_bytes_s": carries - 1e8, "rx_bytes_s": 1e8, "errors": [5, 5 + errors], "gen": 5}
+    link["nvlink_errors"] = [7, 7 + nvlink]
     return printed([*rows, {"k": "link", "index": 0, "width": width, **link}])
 
 

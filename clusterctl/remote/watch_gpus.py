@@ -3,8 +3,8 @@
 Prints a JSON object a line: gpu (minor number, power limit), then sample: index, W, MHz, °C, mask
 of the reasons that slow it, utilisation in percent, bytes over NVLink (tx, rx) since the driver was
 loaded, PCIe replays; each null where it cannot be had.  Then link, one a GPU: what PCIe carried, in
-bytes a second, its generation and width, and errors that it corrected since the driver was loaded,
-before and after.  Last end, with their number.
+bytes a second, its generation and width, and errors that it corrected, and those that NVLink had,
+since the driver was loaded, before and after.  Last end, with their number.
 """
 
 import ctypes
@@ -19,6 +19,8 @@ TX, RX = 138, 139  # NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX and _RX, nvml.h: KiB
 ALL_LINKS = 0xFFFFFFFF
 # NVML_FI_DEV_PCIE_COUNT_TX_BYTES, _RX_BYTES, _CORRECTABLE_ERRORS
 PCIE = (197, 198, 173)
+# NVML_FI_DEV_NVLINK_CRC_FLIT_, _CRC_DATA_, _REPLAY_ and _RECOVERY_ERROR_COUNT_TOTAL: of all links
+NVLINK = (38, 45, 52, 59)
 PCIE_TX, PCIE_RX = 0, 1  # nvmlPcieUtilCounter_t
 
 
@@ -50,8 +52,14 @@ def carried(meter, handle):
     return [None if one is None else one << 10 for one in told]
 
 
-class Pcie:
-    """One GPU's link, from its first look to its last.
+def garbled(meter, handle):
+    """What NVLink had to correct or send again; None where no counter is there."""
+    told = [one for one in asked(meter, handle, NVLINK, 0) if one is not None]
+    return sum(told) if told else None
+
+
+class Links:
+    """One GPU's links, from its first look to its last.
 
     Where the driver counts no bytes it measures for 20 ms a way: so only now and then.
     """
@@ -59,6 +67,7 @@ class Pcie:
     def __init__(self, meter, handle):
         self.meter, self.handle = meter, handle
         self.began, self.first = time.monotonic(), asked(meter, handle, PCIE, 0)
+        self.garbled = garbled(meter, handle)
         self.rates = []
 
     def sample(self):
@@ -81,6 +90,7 @@ class Pcie:
             "tx_bytes_s": rates[0],
             "rx_bytes_s": rates[1],
             "errors": [self.first[2], last[2]],
+            "nvlink_errors": [self.garbled, garbled(self.meter, self.handle)],
             "gen": number("nvmlDeviceGetCurrPcieLinkGeneration", self.handle),
             "width": number("nvmlDeviceGetCurrPcieLinkWidth", self.handle),
         }
@@ -101,7 +111,7 @@ def main(seconds, every):
             told["minor"] = meter.number("nvmlDeviceGetMinorNumber", handle)
         print(json.dumps(dict(told, k="gpu")))
     finish = time.monotonic() + seconds
-    links = {index: Pcie(meter, handle) for index, handle in meter.handles.items()}
+    links = {index: Links(meter, handle) for index, handle in meter.handles.items()}
     turn = 0
     while True:
         for index in sorted(meter.handles):

@@ -57,18 +57,24 @@ def lost(told: Iterable[Gpu]) -> Iterator[Trouble]:
 
 
 def with_link(gpu: Gpu, row: Cells) -> Gpu:
-    errors = [number({"one": one}, "one") for one in listed(row, "errors")]
-    before, after = errors if len(errors) == 2 else (None, None)
     rates = [number(row, "tx_bytes_s"), number(row, "rx_bytes_s")]
     told = [one for one in rates if one is not None and one >= 0]
     gen, width = count(row, "gen"), count(row, "width")
     return replace(
         gpu,
-        pcie_errors=None if before is None or after is None else max(0.0, after - before),
+        pcie_errors=more(row, "errors"),
+        nvlink_errors=more(row, "nvlink_errors"),
         pcie_bytes_s=sum(told) if len(told) == 2 else None,
         pcie_gen=gen if gen in GENERATIONS else None,
         pcie_width=width if width in LANES else None,
     )
+
+
+def more(row: Cells, name: str) -> float | None:
+    """By how much a counter grew; None where it was not read twice."""
+    told = [number({"one": one}, "one") for one in listed(row, name)]
+    before, after = told if len(told) == 2 else (None, None)
+    return None if before is None or after is None else max(0.0, after - before)
 
 
 def summed(gpu: Gpu, samples: list[list[float | None]]) -> Gpu:

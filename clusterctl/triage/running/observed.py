@@ -120,6 +120,7 @@ class Gpu:
     use_percent: float | None = None
     reasons: tuple[str, ...] = ()
     nvlink_bytes: float | None = None  # both ways, in the window
+    nvlink_errors: float | None = None  # corrected or sent again, in the window
     pcie_replays: float | None = None
     pcie_errors: float | None = None  # corrected, in the window
     pcie_bytes_s: float | None = None  # both ways

@@ -146,8 +146,8 @@ def cause_of(
     """By what its main thread does while the others wait; `weighed`: see more_than_others."""
     total = sum(weighed.values())
     state = max(weighed, key=lambda one: weighed[one])
-    looks = f"{worst.states[state]} of {sum(worst.states.values())} looks"
-    doing = f"{DOING.get(state, state)} ({looks})"
+    count, every = worst.states[state], sum(worst.states.values())
+    doing = f"{DOING.get(state, state)} ({count} of {every} looks)"
     seconds = job.nodes[rank.node].seconds
     hints: list[str] = []
     inputs = sum(weighed.get(one, 0.0) for one in INPUT)

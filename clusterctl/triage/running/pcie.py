@@ -1,8 +1,8 @@
-"""A GPU's link to its host: narrower, slower, noisier or fuller than those of its peers."""
+"""A GPU's links: that to its host narrower, slower or fuller, or any noisier, than its peers'."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import log, log2
 from statistics import median
 
@@ -23,7 +23,11 @@ def pcie(job: Job) -> Iterator[Signal]:
     here = used(job)
     gpus = {f"{node} gpu{at}": gpu for (node, at), gpu in owned(job).items() if node in here}
     groups = by_device(job)
-    found = [*noisy(job, gpus, groups), *fuller(gpus, groups), *narrower(gpus, groups)]
+    garbled = [
+        *noisy(job, gpus, groups, corrected, "{}: PCIe corrects {} errors/s, its peers' {}"),
+        *noisy(job, gpus, groups, garbling, "{}: NVLink corrects {} errors/s, its peers' {}"),
+    ]
+    found = [*garbled, *fuller(gpus, groups), *narrower(gpus, groups)]
     yield from (one for one in found if one.confidence >= SURE)
 
 
@@ -50,20 +54,29 @@ def fuller(gpus: Mapping[str, Gpu], groups: Groups) -> Iterator[Signal]:
     yield Signal(node, Cause.HOST, says, told.found.confidence, part)
 
 
-def noisy(job: Job, gpus: Mapping[str, Gpu], groups: Groups) -> Iterator[Signal]:
+def noisy(
+    job: Job,
+    gpus: Mapping[str, Gpu],
+    groups: Groups,
+    read: Callable[[Gpu], float | None],
+    words: str,
+) -> Iterator[Signal]:
     errors = {
         name: Counted(told, job.nodes[name.partition(" ")[0]].seconds)
         for name, gpu in gpus.items()
-        if (told := corrected(gpu)) is not None
+        if (told := read(gpu)) is not None
     }
     found = odd(errors, groups)
     if found is None:
         return
     name, usual, sure = found
     node, _, part = name.partition(" ")
-    rate = shown(errors[name].rate)
-    says = f"{part}: PCIe corrects {rate} errors/s, its peers' {shown(usual)}"
+    says = words.format(part, shown(errors[name].rate), shown(usual))
     yield Signal(node, Cause.HOST, says, sure, part)
+
+
+def garbling(gpu: Gpu) -> float | None:
+    return gpu.nvlink_errors
 
 
 def corrected(gpu: Gpu) -> float | None:

@@ -17,7 +17,8 @@ from clusterctl.triage.running.observed import Seen
 from clusterctl.triage.running.roles import Role, of_stage, vote
 from clusterctl.triage.verdict import Cause
 
-KINDS = 8  # sorts of signals that are looked through, each of which might stand out by chance
+KINDS = 11  # sorts of signals that are looked through, each of which might stand out by chance
+SLOW_CLOCK = log(1 / 0.9)  # a tenth slower than its peers
 FEWEST_OPERATIONS = 10  # below it, one slow answer makes the mean
 Groups = Mapping[str, list[tuple[Hashable, str]]]
 
@@ -52,7 +53,7 @@ class Counted:
 
 def signals(job: Job) -> list[Signal]:
     """All that stand out surely, whoever waits for them or not."""
-    found = [*memory(job), *slow_shares(job)]
+    found = [*counted(job), *slow_processors(job), *slow_shares(job)]
     return [one for one in found if one.confidence >= SURE]
 
 
@@ -86,7 +87,7 @@ def odd(
     return told.found.name, median(rates), told.found.confidence
 
 
-# ----------------------------------------------------------------------------- memory
+# ----------------------------------------------------------------------------- memory, disks
 
 
 def grown(seen: Seen, *names: str) -> float | None:
@@ -109,15 +110,38 @@ def misplaced(seen: Seen) -> Counted | None:
     return None if hits is None or misses is None else Counted(misses, hits + misses)
 
 
-MEMORY: tuple[tuple[Callable[[Seen], Counted | None], str, float], ...] = (
-    (swapped, "{} pages/s go to swap or come from it", 1),
-    (reclaimed, "{} pages/s are looked through by who waits for memory (direct reclaim)", 1),
-    (misplaced, "{} % of its pages come from another socket's memory (NUMA misses)", 100),
+def idle_for_disks(seen: Seen) -> Counted | None:
+    ticks = sum(grown for name, grown in seen.spent.items() if name.startswith("cpu."))
+    waited = seen.spent.get("cpu.iowait")
+    return None if waited is None or not ticks else Counted(waited, ticks)
+
+
+# Idle for a disk is whoever reads, and no reason why another computes: it decides no class.
+COUNTED: tuple[tuple[Callable[[Seen], Counted | None], str, float, Cause], ...] = (
+    (swapped, "{} pages/s go to swap or come from it", 1, Cause.HOST),
+    (
+        reclaimed,
+        "{} pages/s are looked through by who waits for memory (direct reclaim)",
+        1,
+        Cause.HOST,
+    ),
+    (
+        misplaced,
+        "{} % of its pages come from another socket's memory (NUMA misses)",
+        100,
+        Cause.HOST,
+    ),
+    (
+        idle_for_disks,
+        "its processors stand idle for a disk {} % of the time (iowait)",
+        100,
+        Cause.UNKNOWN,
+    ),
 )
 
 
-def memory(job: Job) -> Iterator[Signal]:
-    for read, words, factor in MEMORY:
+def counted(job: Job) -> Iterator[Signal]:
+    for read, words, factor, cause in COUNTED:
         told = {node: read(seen) for node, seen in used(job).items()}
         values = {node: one for node, one in told.items() if one is not None}
         found = odd(values, by_node(job))
@@ -126,10 +150,10 @@ def memory(job: Job) -> Iterator[Signal]:
             says = words.format(shown(values[node].rate * factor))
             yield Signal(
                 node,
-                Cause.HOST,
+                cause,
                 f"{says}, of its peers {shown(usual * factor)}",
                 sure,
-                pages=read is not misplaced,
+                pages=read in {swapped, reclaimed},
             )
 
 
@@ -151,13 +175,29 @@ def shown(rate: float) -> str:
 def alike(job: Job) -> list[str]:
     """What most nodes do: of the job or its machines, and nobody's fault."""
     said = []
-    for read, words, factor in MEMORY[:2]:
+    for read, words, factor, _ in COUNTED[:2]:
         told = [one.rate for seen in used(job).values() if (one := read(seen)) is not None]
         if len(told) > 2 and median(told) > 0:
             most = sum(rate > 0 for rate in told)
             typical = words.format(shown(median(told) * factor))
             said.append(f"{most} of {len(told)} nodes alike: {typical}")
     return said
+
+
+# ----------------------------------------------------------------------------- processors
+
+
+def slow_processors(job: Job) -> Iterator[Signal]:
+    """A node whose fastest processors are slower than those of its peers: power, heat, governor."""
+    mhz = {node: one for node, seen in used(job).items() if (one := seen.now.get("mhz", 0.0)) > 0}
+    slow = {node: -log(one) for node, one in mhz.items()}
+    told = vote(slow, by_node(job), error=SLOW_CLOCK / 4, sorts=KINDS)
+    if told is None or told.alone or told.found.excess < SLOW_CLOCK:
+        return
+    node = told.found.name
+    rest = median([one for at, one in mhz.items() if at != node])
+    says = f"its processors run at {mhz[node]:.0f} MHz at most, its peers' at {rest:.0f} MHz"
+    yield Signal(node, Cause.HOST, says, told.found.confidence)
 
 
 # ----------------------------------------------------------------------------- NFS
