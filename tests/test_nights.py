@@ -60,7 +60,7 @@ def clusterctl(*words: str, runs: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "150", "HOME": str(runs), "LANG": "C.UTF-8"},
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "300", "HOME": str(runs), "LANG": "C.UTF-8"},
     )
 
 
