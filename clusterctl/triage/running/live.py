@@ -24,11 +24,11 @@ from clusterctl.triage.running import (
 from clusterctl.triage.running.candidates import LEAST, SURE, Candidate, listed, percent
 from clusterctl.triage.running.clocks import astray
 from clusterctl.triage.running.devices import owned
+from clusterctl.triage.running.gpu_links import gpu_links
 from clusterctl.triage.running.job import Job
 from clusterctl.triage.running.lateness import Arrivals, arrivals, enough
 from clusterctl.triage.running.observed import Process
 from clusterctl.triage.running.of_hangs import PULSE_BYTES, elsewhere, moved, still, stuck
-from clusterctl.triage.running.pcie import pcie
 from clusterctl.triage.running.ports import ports
 from clusterctl.triage.running.signals import signals
 from clusterctl.triage.running.wires import Flow, flows
@@ -56,7 +56,7 @@ def judge(job: Job) -> Triage:
         job = replace(job, ranks=tuple(map(silenced, job.ranks)), paths=())
     told = arrivals([silenced(rank) if rank.node in wrong else rank for rank in job.ranks])
     carried = flows(job)
-    odd = [*signals(job), *ports(job), *pcie(job)]
+    odd = [*signals(job), *ports(job), *gpu_links(job)]
     every = [of_signals.supported(one, odd) for one in candidates(job, told, carried)]
     every += of_signals.lossy(job, odd)
     found = sorted(every, key=lambda one: -one.weight)

@@ -18,8 +18,8 @@ from clusterctl.triage.verdict import Cause
 TO_WITHIN = log(2)
 
 
-def pcie(job: Job) -> Iterator[Signal]:
-    """A GPU whose link to its host is narrower or slower, or corrects more errors, than peers'."""
+def gpu_links(job: Job) -> Iterator[Signal]:
+    """A GPU one of whose links is not as those of its peers, surely."""
     here = used(job)
     gpus = {f"{node} gpu{at}": gpu for (node, at), gpu in owned(job).items() if node in here}
     groups = by_device(job)
